@@ -7,3 +7,4 @@ export * from "./graph/builder.ts";
 export * from "./ops/op.ts";
 export * from "./runtime/tensor.ts";
 export * from "./runtime/device.ts";
+export * from "./kernel/index.ts";

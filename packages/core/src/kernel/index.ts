@@ -1,0 +1,6 @@
+/** Public surface of the kernel level: `@quern/core/kernel`. */
+export * from "./ir.ts";
+export * from "./evaluate.ts";
+export * from "./builder.ts";
+export * from "./finish.ts";
+export { constantOf } from "./simplify.ts";
