@@ -1,0 +1,157 @@
+/**
+ * A kernel site: one node of the fused graph as kernels see it, whether it is a group or a single op.
+ *
+ * `GroupKernel` is what hand-written kernels build on: it declares buffers together with the operands they are bound
+ * to, and computes the pointwise work behind the anchor (the epilogue) on vectors or scalars.
+ */
+
+import { type Dim, shapeSize } from "../dim.ts";
+import type { DType } from "../dtype.ts";
+import { invariant } from "../errors.ts";
+import { GraphBuilder } from "../graph/builder.ts";
+import { type ConstantData, type Graph, type Node, type Value, isGraph } from "../graph/graph.ts";
+import { copyNode } from "../graph/rewrite.ts";
+import { KernelBuilder } from "../kernel/builder.ts";
+import type { Access, Buffer, KValue } from "../kernel/ir.ts";
+import { constantOf } from "../passes/fold-constants.ts";
+import { isPointwise, isView } from "../passes/fuse.ts";
+import { BodyEmitter, type Place, flatten, storeAs } from "./body.ts";
+import { type Launch, type Operand, type Temporary, valueOperand } from "./launch.ts";
+
+export interface KernelSite {
+  /** The node of the fused graph. */
+  readonly node: Node;
+  /** The group's body, or a body with the single op. Its inputs are `operands`, its outputs the node's outputs. */
+  readonly body: Graph;
+  /** The op inside the body that decides the kernel; the last op where all are pointwise or views. */
+  readonly anchor: Node;
+  readonly operands: readonly Value[];
+}
+
+export function siteOf(node: Node): KernelSite {
+  const body = isGraph(node.attrs["body"]) && node.op === "group" ? node.attrs["body"] : bodyOf(node);
+  const anchor = body.nodes.find((inner) => inner.op !== "input" && inner.op !== "constant" && !isPointwise(inner) && !isView(inner));
+  const last = body.nodes.at(-1);
+  invariant(last !== undefined, "a kernel site without nodes");
+  return { node, body, anchor: anchor ?? last, operands: node.inputs.filter((input) => input !== undefined) };
+}
+
+/** A body around one op; absent optional inputs stay absent. */
+function bodyOf(node: Node): Graph {
+  const builder = new GraphBuilder();
+  const inputs = node.inputs.map((input, i) => input && builder.input(`x${i}`, input.type.dtype, input.type.shape));
+  copyNode(builder, node, inputs).forEach((output, i) => builder.output(`y${i}`, output));
+  return builder.build(node.op);
+}
+
+/** The graph value bound to an input of the body. */
+export function operandOf(site: KernelSite, input: Value): Value {
+  const at = site.body.inputs.findIndex(({ value }) => value === input);
+  const operand = site.operands[at];
+  invariant(operand !== undefined, () => `${site.node.op}: not an input of the body`);
+  return operand;
+}
+
+/** The data of a body value where it is a constant of the graph or the body. */
+export function siteConstant(site: KernelSite, value: Value | undefined): ConstantData | undefined {
+  if (value === undefined) return undefined;
+  return constantOf(value.node.op === "input" ? operandOf(site, value) : value);
+}
+
+/** True when nothing is computed behind the anchor. */
+export function isBare(site: KernelSite): boolean {
+  return site.body.outputs.every(({ value }) => value.node === site.anchor);
+}
+
+export interface LaunchFacts {
+  readonly decision: string;
+  readonly flops?: Dim;
+  readonly bytes?: Dim;
+  readonly scalars?: Readonly<Record<string, number>>;
+}
+
+/** One kernel of a site under construction. */
+export class GroupKernel {
+  readonly k: KernelBuilder;
+  readonly site: KernelSite;
+  readonly #operands: Operand[] = [];
+  readonly #inputs = new Map<Value, Buffer>();
+  readonly #outputs = new Map<number, Buffer>();
+  readonly #temporaries = new Map<Temporary, Buffer>();
+  readonly #emitter: BodyEmitter;
+
+  constructor(name: string, site: KernelSite) {
+    this.k = new KernelBuilder(name);
+    this.site = site;
+    this.#emitter = new BodyEmitter(this.k, (input) => this.input(input));
+  }
+
+  /** The buffer of a body input, declared when first asked for. */
+  input(value: Value): Buffer {
+    let buffer = this.#inputs.get(value);
+    if (buffer === undefined) {
+      const operand = operandOf(this.site, value);
+      buffer = this.#declare(`x${this.#inputs.size}`, value.type.dtype, shapeSize(value.type.shape), "read", valueOperand(operand));
+      this.#inputs.set(value, buffer);
+    }
+    return buffer;
+  }
+
+  /** Weights in the kernel's own layout, packed at compile time. */
+  constant(name: string, data: ConstantData, alignBytes = 64): Buffer {
+    return this.#declare(name, data.dtype, data.shape.reduce((n, dim) => n * dim, 1), "read", { kind: "constant", data }, alignBytes);
+  }
+
+  /** Memory shared with other launches of this site. */
+  temporary(temporary: Temporary, access: Access): Buffer {
+    let buffer = this.#temporaries.get(temporary);
+    if (buffer === undefined) {
+      buffer = this.#declare(temporary.name, temporary.dtype, temporary.size, access, { kind: "temporary", temporary }, 64);
+      this.#temporaries.set(temporary, buffer);
+    }
+    return buffer;
+  }
+
+  /** The buffer of result `at` of the site. */
+  output(at = 0, access: Access = "write"): Buffer {
+    let buffer = this.#outputs.get(at);
+    if (buffer === undefined) {
+      const value = this.site.node.outputs[at];
+      invariant(value !== undefined, () => `${this.k.name}: the site has no result ${at}`);
+      buffer = this.#declare(`y${at}`, value.type.dtype, shapeSize(value.type.shape), access, valueOperand(value));
+      this.#outputs.set(at, buffer);
+    }
+    return buffer;
+  }
+
+  /** The site's result from the anchor's result `acc` at `place`: the work behind the anchor, in compute types. */
+  epilogue(acc: KValue, place: Place): KValue {
+    this.#emitter.give(this.site.anchor.outputs[0] as Value, acc);
+    const result = this.#emitter.at((this.site.body.outputs[0] as { value: Value }).value, place);
+    this.#emitter.leaveBlock();
+    return result;
+  }
+
+  /** Computes the epilogue on `acc` and stores it: `lanes` consecutive elements along the last axis from `place`. */
+  store(acc: KValue, place: Place): void {
+    const { type } = this.site.node.outputs[0] as Value;
+    storeAs(this.k, this.output(), flatten(this.k, place.index, type.shape), this.epilogue(acc, place), place.mask);
+  }
+
+  /** The element of a body value at `place`, with everything in front of it computed inside. */
+  element(value: Value, place: Place): KValue {
+    const element = this.#emitter.at(value, place);
+    this.#emitter.leaveBlock();
+    return element;
+  }
+
+  launch(facts: LaunchFacts): Launch {
+    const nodes = this.site.body.nodes.filter((node) => node.op !== "input" && node.op !== "constant");
+    return { kernel: this.k.finish(), operands: this.#operands, nodes, ...facts };
+  }
+
+  #declare(name: string, dtype: DType, size: Dim, access: Access, operand: Operand, alignBytes?: number): Buffer {
+    this.#operands.push(operand);
+    return this.k.buffer(name, dtype, size, alignBytes === undefined ? { access } : { access, alignBytes });
+  }
+}
