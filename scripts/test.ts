@@ -4,10 +4,10 @@
  * Arguments go to vitest, so `npm test -- packages/core` runs part of the tests.
  */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { countTests, type TestReport } from "./test-report.ts";
+import type { TestCounts } from "./count-reporter.ts";
 
 const tools: string = join(import.meta.dirname, "bootstrap.mjs");
 
@@ -24,9 +24,14 @@ const staticChecks: readonly Step[] = [
   { name: "types", command: ["tsc", "-b", "tsconfig.json", "tsconfig.test.json"], advice: "npm run types" },
 ];
 
-function runTool(command: readonly string[], stdio: "inherit" | "pipe"): { ok: boolean; output: string } {
+function runTool(
+  command: readonly string[],
+  stdio: "inherit" | "pipe",
+  env: Readonly<Record<string, string>> = {},
+): { ok: boolean; output: string } {
   const result = spawnSync(process.execPath, [tools, "exec", ...command], {
     stdio,
+    env: { ...process.env, ...env },
     encoding: "utf8",
     maxBuffer: 1 << 28,
   });
@@ -42,21 +47,19 @@ function runStatic(step: Step): boolean {
   return ok;
 }
 
-function runVitest(args: readonly string[]): ReturnType<typeof countTests> {
+function runVitest(args: readonly string[]): TestCounts {
   const folder = mkdtempSync(join(tmpdir(), "quern-test-"));
-  const file = join(folder, "report.json");
+  const file = join(folder, "counts.json");
+  const reporters = ["--reporter=default", `--reporter=${join(import.meta.dirname, "count-reporter.ts")}`];
   try {
-    const { ok } = runTool(
-      ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`, ...args],
-      "inherit",
-    );
-    let report: TestReport | undefined;
-    try {
-      report = JSON.parse(readFileSync(file, "utf8")) as TestReport;
-    } catch {
-      console.log("FAIL vitest left no report");
+    const { ok } = runTool(["vitest", "run", ...reporters, ...args], "inherit", { QUERN_COUNTS: file });
+    if (!existsSync(file)) {
+      console.log("FAIL vitest ended without a report");
+      return { passed: 0, failed: 1, skipped: {} };
     }
-    return countTests(report, ok);
+    const counts = JSON.parse(readFileSync(file, "utf8")) as TestCounts;
+    // A run that failed without a failing test (no test files found, a crash at exit) still counts.
+    return ok || counts.failed > 0 ? counts : { ...counts, failed: 1 };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -66,9 +69,8 @@ const checks = staticChecks.map(runStatic);
 const tests = runVitest(process.argv.slice(2));
 const passed = checks.filter(Boolean).length + tests.passed;
 const failed = checks.filter((ok) => !ok).length + tests.failed;
-if (tests.skipped > 0) {
-  console.log(`${tests.skipped} skipped:`);
-  for (const [reason, count] of tests.skipReasons) console.log(`  ${count} × ${reason}`);
-}
+const skipped = Object.entries(tests.skipped);
+if (skipped.length > 0) console.log("skipped:");
+for (const [reason, count] of skipped) console.log(`  ${count} × ${reason}`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
