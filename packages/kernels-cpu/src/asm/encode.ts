@@ -186,7 +186,8 @@ function encodeMemory(rm: Mem, reg: number, scale: number, mustSib: boolean, sin
     sink.int32(0);
     return;
   }
-  const scaleBits = rm.scale === 1 ? 0 : rm.scale === 2 ? 1 : rm.scale === 4 ? 2 : 3;
+  // Without an index the scale bits are ignored; they are kept zero.
+  const scaleBits = index === undefined || rm.scale === 1 ? 0 : rm.scale === 2 ? 1 : rm.scale === 4 ? 2 : 3;
   const indexBits = index === undefined ? 4 : index.id & 7;
   if (base === undefined) {
     sink.byte((reg << 3) | 4);

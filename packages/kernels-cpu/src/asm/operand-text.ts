@@ -40,7 +40,7 @@ function operandText(operand: Operand, form: Form | undefined, expected: FormOpe
     case "label":
       return operand.name;
     case "imm":
-      return immediateText(operand.value, expected?.immBits ?? 0);
+      return expected?.text === "1" ? "1" : immediateText(operand.value, expected?.immBits ?? 0);
     case "mem":
       return memoryText(operand, form);
   }
