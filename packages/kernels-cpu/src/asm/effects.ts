@@ -37,7 +37,7 @@ export function effects(instr: Instr): Effects {
     if (expected === undefined) continue;
     if (operand.kind === "reg") {
       const partial = operand.cls === "r8" || operand.cls === "r16";
-      const merged = mask !== undefined && i === 0 && zeroing !== true && operand.cls !== "k";
+      const merged = mask !== undefined && i === 0 && zeroing !== true && operand.cls !== "k" && !form.select;
       if ((expected.reads && !independent) || (expected.writes && (partial || merged))) reads.push(operand);
       if (expected.writes) writes.push(operand);
     } else if (operand.kind === "mem") {

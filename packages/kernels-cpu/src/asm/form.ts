@@ -15,7 +15,8 @@
  *
  * The length `VL` stands for 128 and 256 in a VEX row and for 128, 256 and 512 in an EVEX row.
  * Notes: `RVM`-like operand order where it cannot be derived, `N=4` for a disp8 scale other than the
- * memory size, `rf` `wf` for flags read and written, `idiom` where equal sources make the result independent of them.
+ * memory size, `rf` `wf` for flags read and written, `idiom` where equal sources make the result independent of
+ * them, `select` where the mask chooses between the sources, so that the destination is never read.
  */
 import { KIND } from "./kind.ts";
 import { gpr16, gpr8, k, r32, r64, registerName, tmm, xmm } from "./operand.ts";
@@ -82,6 +83,7 @@ export interface Form {
   readonly readsFlags: boolean;
   readonly writesFlags: boolean;
   readonly idiom: boolean;
+  readonly select: boolean;
   readonly feature: string;
 }
 
@@ -250,6 +252,7 @@ function parseForm(row: Row, vectorBits: number): Form {
     readsFlags: /\brf\b/.test(notes),
     writesFlags: /\bwf\b/.test(notes),
     idiom: /\bidiom\b/.test(notes),
+    select: /\bselect\b/.test(notes),
     feature: encoding.scheme === "evex" && vectorBits !== 0 && vectorBits < 512 && !featureText.includes("avx512vl") ? `${featureText} avx512vl` : featureText,
   };
 }

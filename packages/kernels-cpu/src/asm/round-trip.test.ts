@@ -63,9 +63,13 @@ function predicateToImmediate(text: string): string {
   if (integer !== null && !(integer[1] === "eq" && /^[bwdq]$/.test(integer[2] ?? ""))) {
     return `vpcmp${integer[2]} ${integer[3]},0x${integerPredicates.indexOf(integer[1] ?? "").toString(16)}`;
   }
+  // Equality by vpcmp reads the same as by vpcmpeq.
+  const equal = /^vpcmp([bwdq]) (k.*),0x0$/.exec(text);
+  if (equal !== null) return `vpcmpeq${equal[1]} ${equal[2]}`;
   const carryless = /^vpclmul([lh])q([lh])qdq (.*)$/.exec(text);
-  if (carryless !== null) return `vpclmulqdq ${carryless[3]},0x${(carryless[1] === "h" ? 1 : 0) + (carryless[2] === "h" ? 16 : 0)}`;
-  return text;
+  if (carryless !== null) return `vpclmulqdq ${carryless[3]},0x${((carryless[1] === "h" ? 1 : 0) + (carryless[2] === "h" ? 16 : 0)).toString(16)}`;
+  // objdump takes the immediates 2 and 3 for 0x10 and 0x11.
+  return text.replace(/^(vpclmulqdq .*),0x([23])$/, (_, head: string, digit: string) => `${head},0x${digit === "2" ? "10" : "11"}`);
 }
 
 const strings: Record<string, string> = {
@@ -88,7 +92,7 @@ function normalise(text: string): string {
   // Shown where a shorter VEX form exists; which one was meant is for the caller to check.
   result = result.replace(/^\{evex\} /, "");
   result = result.replace("oword ptr", "xmmword ptr");
-  result = result.replace(/^(vlddqu .*)[xy]mmword ptr /, "$1");
+  result = result.replace(/^((?:vlddqu|ldtilecfg|sttilecfg) .*)[xyz]mmword ptr /, "$1");
   result = result.replace(/ds:(0x[0-9a-f]+)/, "[$1]");
   result = result.replace(/\+riz\*1/, "");
   result = result.replace(/\+0x0\]/, "]");

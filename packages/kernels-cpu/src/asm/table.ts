@@ -11,6 +11,13 @@ import { systemRows } from "./instructions/system.ts";
 import { floatArithmeticRows } from "./instructions/float-arithmetic.ts";
 import { fmaRows } from "./instructions/fma.ts";
 import { moveRows } from "./instructions/move.ts";
+import { vectorIntegerRows } from "./instructions/vector-integer.ts";
+import { vectorShiftRows } from "./instructions/vector-shift.ts";
+import { permuteRows } from "./instructions/permute.ts";
+import { convertRows } from "./instructions/convert.ts";
+import { gatherRows } from "./instructions/gather.ts";
+import { opmaskRows } from "./instructions/opmask.ts";
+import { amxRows } from "./instructions/amx.ts";
 
 /** Every row of the table, family by family. */
 export const families: Readonly<Record<string, readonly Row[]>> = {
@@ -20,6 +27,13 @@ export const families: Readonly<Record<string, readonly Row[]>> = {
   move: moveRows,
   "float arithmetic": floatArithmeticRows,
   fma: fmaRows,
+  "vector integer": vectorIntegerRows,
+  "vector shift": vectorShiftRows,
+  permute: permuteRows,
+  convert: convertRows,
+  "gather and scatter": gatherRows,
+  opmask: opmaskRows,
+  amx: amxRows,
 };
 
 /** A mnemonic as Intel syntax writes it, prefixes such as `lock` and `{vex}` included. */
@@ -30,6 +44,13 @@ export type Mnemonic = (
   | typeof moveRows
   | typeof floatArithmeticRows
   | typeof fmaRows
+  | typeof vectorIntegerRows
+  | typeof vectorShiftRows
+  | typeof permuteRows
+  | typeof convertRows
+  | typeof gatherRows
+  | typeof opmaskRows
+  | typeof amxRows
 )[number][0];
 
 const rowsByMnemonic = new Map<string, Row[]>();
