@@ -1,1 +1,4 @@
-export {};
+/**
+ * The CPU backend: native host, processor features, and the runner of compiled programs.
+ */
+export * from "./host/index.ts";
