@@ -234,7 +234,7 @@ class ConstantPool {
   private readonly entries = new Map<string, PoolEntry>();
 
   add(data: Uint8Array, alignment: number, at: Label): void {
-    const key = String.fromCharCode(...data);
+    const key = data.join();
     const entry = this.entries.get(key);
     if (entry === undefined) this.entries.set(key, { data, multiple: alignment, labels: [at.name] });
     else {

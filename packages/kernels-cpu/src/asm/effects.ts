@@ -4,11 +4,12 @@
  * - A merge-masked destination is read as well as written; the mask register is read.
  * - Writing an 8- or 16-bit register keeps the rest of it, so the register counts as read too.
  * - Base and index of a memory operand are read, whatever happens to the memory.
- * - Zeroing idioms (`vpxor a, b, b`) do not read their sources.
+ * - Idioms for constants (`vpxor a, b, b`, `vpternlogd a, b, c, 0xff`) do not read their sources.
  * - `call`, `syscall` and `vzeroupper` report their operands only: what they clobber beyond that
  *   depends on the ABI.
  */
 import type { Operand, Reg } from "./operand.ts";
+import type { Form } from "./form.ts";
 import type { Instr } from "./instr.ts";
 import { selectForm } from "./match.ts";
 
@@ -30,7 +31,7 @@ export function effects(instr: Instr): Effects {
   const writes: Reg[] = [];
   let readsMemory = false;
   let writesMemory = false;
-  const independent = form.idiom && mask === undefined && sourcesEqual(operands, form.operands.findIndex((o) => o.writes && !o.reads) === 0);
+  const independent = mask === undefined && isConstant(form, operands);
   for (let i = 0; i < operands.length; i++) {
     const operand = operands[i] as Operand;
     const expected = form.operands[i];
@@ -63,8 +64,15 @@ export function effects(instr: Instr): Effects {
   return { reads, writes, readsFlags: form.readsFlags, writesFlags: form.writesFlags, readsMemory, writesMemory };
 }
 
-/** `xor a, a` has two operands that are both sources; `vpxor a, b, b` three of which the first is not. */
-function sourcesEqual(operands: readonly Operand[], firstIsDestination: boolean): boolean {
-  const [a, b] = firstIsDestination ? operands.slice(1) : operands;
+/** The result is the same whatever the source registers hold. */
+function isConstant(form: Form, operands: readonly Operand[]): boolean {
+  if (form.ternary) {
+    const table = operands.at(-1);
+    return table?.kind === "imm" && [0, 0xff, -1].includes(Number(table.value));
+  }
+  if (!form.idiom) return false;
+  // `xor a, a` has two operands that are both sources; `vpxor a, b, b` has three, the first not one of them.
+  const destination = form.operands[0];
+  const [a, b] = destination?.reads === false ? operands.slice(1) : operands;
   return a?.kind === "reg" && b?.kind === "reg" && a.cls === b.cls && a.id === b.id;
 }

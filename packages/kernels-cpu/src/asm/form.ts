@@ -16,7 +16,8 @@
  * The length `VL` stands for 128 and 256 in a VEX row and for 128, 256 and 512 in an EVEX row.
  * Notes: `RVM`-like operand order where it cannot be derived, `N=4` for a disp8 scale other than the
  * memory size, `rf` `wf` for flags read and written, `idiom` where equal sources make the result independent of
- * them, `select` where the mask chooses between the sources, so that the destination is never read.
+ * them, `select` where the mask chooses between the sources, so that the destination is never read, `ternary`
+ * where the immediate is a truth table.
  */
 import { KIND } from "./kind.ts";
 import { gpr16, gpr8, k, r32, r64, registerName, tmm, xmm } from "./operand.ts";
@@ -74,7 +75,7 @@ export interface Form {
   readonly broadcastSize: number;
   readonly broadcastCount: number;
   /** Memory size is not implied by the other operands, so the operand must state it. */
-  needsMemSize: boolean;
+  readonly needsMemSize: boolean;
   readonly mustSib: boolean;
   readonly mask: "none" | "merge" | "zero" | "required";
   readonly rounding: "none" | "er" | "sae";
@@ -84,6 +85,7 @@ export interface Form {
   readonly writesFlags: boolean;
   readonly idiom: boolean;
   readonly select: boolean;
+  readonly ternary: boolean;
   readonly feature: string;
 }
 
@@ -253,6 +255,7 @@ function parseForm(row: Row, vectorBits: number): Form {
     writesFlags: /\bwf\b/.test(notes),
     idiom: /\bidiom\b/.test(notes),
     select: /\bselect\b/.test(notes),
+    ternary: /\bternary\b/.test(notes),
     feature: encoding.scheme === "evex" && vectorBits !== 0 && vectorBits < 512 && !featureText.includes("avx512vl") ? `${featureText} avx512vl` : featureText,
   };
 }

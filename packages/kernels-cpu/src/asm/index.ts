@@ -16,5 +16,7 @@ export { format } from "./format.ts";
 export { effects } from "./effects.ts";
 export type { Effects } from "./effects.ts";
 export { features } from "./features.ts";
+export { coveredInstructions, renderCoverage } from "./coverage.ts";
+export type { CoveredInstruction } from "./coverage.ts";
 export { assemble, Assembler } from "./assembler.ts";
 export type { AssembledCode } from "./assembler.ts";

@@ -72,8 +72,8 @@ export function formsOf(mnemonic: string): readonly Form[] {
 function parseForms(mnemonic: string): readonly Form[] {
   const rows = rowsByMnemonic.get(mnemonic);
   if (rows === undefined) throw new AssemblerError(`no instruction is called "${mnemonic}"`);
-  const forms = rows.flatMap(parseRow);
-  for (const form of forms) form.needsMemSize = forms.some((other) => clash(form, other));
+  const drafts = rows.flatMap(parseRow);
+  const forms = drafts.map((form) => (drafts.some((other) => clash(form, other)) ? { ...form, needsMemSize: true } : form));
   parsed.set(mnemonic, forms);
   return forms;
 }

@@ -138,8 +138,8 @@ export const vectorIntegerRows = [
   ["vpxor", "w v, r v, r v/mv", "VEX.VL.66.0F.WIG EF /r", "avx2", "idiom"],
   ["vpxord", "w v{kz}, r v, r v/mv/b32", "EVEX.VL.66.0F.W0 EF /r", "avx512f", "idiom"],
   ["vpxorq", "w v{kz}, r v, r v/mv/b64", "EVEX.VL.66.0F.W1 EF /r", "avx512f", "idiom"],
-  ["vpternlogd", "rw v{kz}, r v, r v/mv/b32, imm8", "EVEX.VL.66.0F3A.W0 25 /r ib", "avx512f"],
-  ["vpternlogq", "rw v{kz}, r v, r v/mv/b64, imm8", "EVEX.VL.66.0F3A.W1 25 /r ib", "avx512f"],
+  ["vpternlogd", "rw v{kz}, r v, r v/mv/b32, imm8", "EVEX.VL.66.0F3A.W0 25 /r ib", "avx512f", "ternary"],
+  ["vpternlogq", "rw v{kz}, r v, r v/mv/b64, imm8", "EVEX.VL.66.0F3A.W1 25 /r ib", "avx512f", "ternary"],
   ["vptest", "r v, r v/mv", "VEX.VL.66.0F38.WIG 17 /r", "avx", "wf"],
   // comparison
   ["vpcmpeqb", "w v, r v, r v/mv", "VEX.VL.66.0F.WIG 74 /r", "avx2", "idiom"],
