@@ -15,6 +15,7 @@ import {
   type Access, type Block, type Buffer, type Combiner, type Def, INDEX, type Intrinsic, type KDType, type KType,
   type KValue, type Kernel, type Local, type Prim, type ScalarParam, type Stmt, printType, sameType, scalarType, vectorType,
 } from "./ir.ts";
+import { fmod } from "./math-basic.ts";
 import { canonicalOrder, simplify } from "./simplify.ts";
 
 /** An operand: a value, or a host number that takes the type of the other operands. */
@@ -272,8 +273,11 @@ export class KernelBuilder {
   mul(a: Arg, b: Arg): KValue { return this.#binary("mul", a, b); }
   /** Integers truncate; undefined for a zero divisor. */
   div(a: Arg, b: Arg): KValue { return this.#binary("div", a, b); }
-  /** Remainder with the sign of `a`; undefined for an integer zero divisor. */
-  rem(a: Arg, b: Arg): KValue { return this.#binary("rem", a, b); }
+  /** Remainder with the sign of `a`; undefined for an integer zero divisor. Floats: see `fmod`. */
+  rem(a: Arg, b: Arg): KValue {
+    const [x, y] = this.#unify("rem", [a, b]) as [KValue, KValue];
+    return isFloatType(x.type.dtype) ? fmod(this, x, y) : this.#binary("rem", x, y);
+  }
   /** `b` when either is NaN; see `ieeeMin` for the IEEE form. */
   min(a: Arg, b: Arg): KValue { return this.#binary("min", a, b); }
   /** `b` when either is NaN; see `ieeeMax` for the IEEE form. */

@@ -4,3 +4,6 @@ export * from "./evaluate.ts";
 export * from "./builder.ts";
 export * from "./finish.ts";
 export { constantOf } from "./simplify.ts";
+export * from "./print.ts";
+export * from "./interpret.ts";
+export * as kernelMath from "./math.ts";
