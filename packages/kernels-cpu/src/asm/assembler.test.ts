@@ -33,7 +33,14 @@ describe("branches", () => {
     const a = label("a");
     const b = label("b");
     // The first jump reaches `a` only while the second is short, and the second must be near.
-    const { bytes, labels } = assemble([{ op: "jmp", operands: [a] }, { op: "jmp", operands: [b] }, ...nops(125), { label: a }, ...nops(10), { label: b }]);
+    const { bytes, labels } = assemble([
+      { op: "jmp", operands: [a] },
+      { op: "jmp", operands: [b] },
+      ...nops(125),
+      { label: a },
+      ...nops(10),
+      { label: b },
+    ]);
     expect(hex(bytes.subarray(0, 10))).toBe("e9 82 00 00 00 e9 87 00 00 00");
     expect(labels.get("a")).toBe(135);
   });
@@ -67,7 +74,11 @@ describe("branches", () => {
         items.push({ op: below(2) === 0 ? "jmp" : "je", operands: [to] });
       }
       // A label before and behind each jump tells where it lies.
-      const marked = items.flatMap((item, i): Item[] => ("op" in item && item.op !== "nop" ? [{ label: label(`from${i}`) }, item, { label: label(`behind${i}`) }] : [item]));
+      const marked = items.flatMap((item, i): Item[] =>
+        "op" in item && item.op !== "nop"
+          ? [{ label: label(`from${i}`) }, item, { label: label(`behind${i}`) }]
+          : [item],
+      );
       const { bytes, labels } = assemble(marked);
       const view = new DataView(bytes.buffer);
       for (const { item, to } of jumps) {
@@ -84,7 +95,9 @@ describe("branches", () => {
   test("unbound and doubly bound labels", () => {
     const l = label("nowhere");
     expect(() => assemble([{ op: "jmp", operands: [l] }])).toThrow("label nowhere is used but never bound");
-    expect(() => assemble([{ op: "lea", operands: [rax, mem({ label: l })] }])).toThrow("label nowhere is used but never bound");
+    expect(() => assemble([{ op: "lea", operands: [rax, mem({ label: l })] }])).toThrow(
+      "label nowhere is used but never bound",
+    );
     expect(() => assemble([{ label: l }, { label: l }])).toThrow("label nowhere is bound twice");
   });
 });
@@ -112,7 +125,9 @@ describe("constants", () => {
     const wide = a.constant(new Float32Array(16).fill(2));
     const again = a.constant(new Float32Array([1]));
     const half = a.constant(new BigUint64Array([3n]), 32);
-    a.emit("vaddss", xmm(1), xmm(2), mem({ label: one })).emit("vmovups", zmm(3), mem({ label: wide })).emit("ret");
+    a.emit("vaddss", xmm(1), xmm(2), mem({ label: one }))
+      .emit("vmovups", zmm(3), mem({ label: wide }))
+      .emit("ret");
     const code = a.assemble();
     expect(again).toBe(one);
     expect(code.codeSize).toBe(19);
@@ -131,7 +146,11 @@ describe("constants", () => {
     const a = label("a");
     const b = label("b");
     const data = Uint8Array.of(1, 2, 3, 4);
-    const { labels, bytes } = assemble([{ op: "ret", operands: [] }, { data, alignment: 4, at: a }, { data, alignment: 32, at: b }]);
+    const { labels, bytes } = assemble([
+      { op: "ret", operands: [] },
+      { data, alignment: 4, at: a },
+      { data, alignment: 32, at: b },
+    ]);
     expect([labels.get("a"), labels.get("b"), bytes.length]).toEqual([32, 32, 36]);
   });
 

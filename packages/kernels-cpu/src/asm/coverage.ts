@@ -36,7 +36,13 @@ export function renderCoverage(): string {
   for (const entry of coveredInstructions()) {
     if (entry.family !== family) {
       family = entry.family;
-      lines.push("", `## ${family[0]?.toUpperCase()}${family.slice(1)}`, "", "| mnemonic | forms | features |", "|---|---|---|");
+      lines.push(
+        "",
+        `## ${family[0]?.toUpperCase()}${family.slice(1)}`,
+        "",
+        "| mnemonic | forms | features |",
+        "|---|---|---|",
+      );
     }
     const forms = entry.forms.map((form) => (form === "" ? "(no operands)" : `\`${form}\``)).join("<br>");
     lines.push(`| \`${entry.mnemonic}\` | ${forms} | ${entry.features.join(", ")} |`);

@@ -54,7 +54,12 @@ const vectors: Record<string, readonly Vector[]> = {
     ["62 f2 7d 49 8b 48 01", "vpcompressd", [at(4), zmm(1)], { mask: k(1) }],
     ["62 01 14 93 58 f4", "vaddps", [zmm(30), zmm(29), zmm(28)], { mask: k(3), zeroing: true, rounding: "rn" }],
     ["62 91 0c 11 c2 ed 7b", "vcmpps", [k(5), zmm(30), zmm(29), imm(0x7b)], { mask: k(1), rounding: "sae" }],
-    ["62 f2 7d 49 92 4c 90 04", "vgatherdps", [zmm(1), mem({ base: rax, index: zmm(2), scale: 4, disp: 16 })], { mask: k(1) }],
+    [
+      "62 f2 7d 49 92 4c 90 04",
+      "vgatherdps",
+      [zmm(1), mem({ base: rax, index: zmm(2), scale: 4, disp: 16 })],
+      { mask: k(1) },
+    ],
     ["62 f6 75 48 b8 c2", "vfmadd231ph", [zmm(0), zmm(1), zmm(2)]],
     ["62 f5 7d 08 6e c8", "vmovw", [xmm(1), r32(0)]],
     ["62 f2 76 48 52 c2", "vdpbf16ps", [zmm(0), zmm(1), zmm(2)]],
@@ -76,13 +81,18 @@ const vectors: Record<string, readonly Vector[]> = {
 };
 
 describe.each(Object.entries(vectors))("%s", (_, list) => {
-  test.each(list.map(([bytes, op, operands, decorations]) => ({ bytes, op, operands, decorations })))("$op $bytes", ({ bytes, op, operands, decorations }) => {
-    expect(bytesOf(op, operands, decorations)).toBe(bytes);
-  });
+  test.each(list.map(([bytes, op, operands, decorations]) => ({ bytes, op, operands, decorations })))(
+    "$op $bytes",
+    ({ bytes, op, operands, decorations }) => {
+      expect(bytesOf(op, operands, decorations)).toBe(bytes);
+    },
+  );
 });
 
 test("virtual registers are refused", () => {
-  expect(() => bytesOf("vaddps", [zmm(1000), zmm(1), mem({ base: rax })])).toThrow("vaddps: a virtual register cannot be encoded: vaddps zmm1000, zmm1, zmmword ptr [rax]");
+  expect(() => bytesOf("vaddps", [zmm(1000), zmm(1), mem({ base: rax })])).toThrow(
+    "vaddps: a virtual register cannot be encoded: vaddps zmm1000, zmm1, zmmword ptr [rax]",
+  );
   expect(() => bytesOf("mov", [rax, mem({ base: { kind: "reg", cls: "r64", id: 1005 } })])).toThrow("[v1005]");
 });
 

@@ -134,7 +134,7 @@ export function encodeForm(instr: Instr, form: Form, sink: CodeSink): void {
     for (let i = 0; i < last; i++) sink.byte(opcode[i] as number);
     sink.byte((opcode[last] as number) + (opcodeReg & 7));
   } else if (form.scheme === "vex") {
-    const tail = (~vvvv & 15) << 3 | (form.length << 2) | form.pp;
+    const tail = ((~vvvv & 15) << 3) | (form.length << 2) | form.pp;
     if (x === 0 && b === 0 && form.w === 0 && form.map === 1) {
       sink.byte(0xc5);
       sink.byte(((r ^ 1) << 7) | tail);

@@ -69,7 +69,9 @@ export function selectForm(instr: Instr): Form {
 export function allowsHighRegisters(instr: Instr): boolean {
   const raised: Instr = {
     ...instr,
-    operands: instr.operands.map((o) => (o.kind === "reg" && (o.cls === "xmm" || o.cls === "ymm" || o.cls === "zmm") ? { ...o, id: 16 } : o)),
+    operands: instr.operands.map((o) =>
+      o.kind === "reg" && (o.cls === "xmm" || o.cls === "ymm" || o.cls === "zmm") ? { ...o, id: 16 } : o,
+    ),
   };
   return findForm(raised) !== undefined;
 }
@@ -79,7 +81,10 @@ function reject(instr: Instr): never {
   const given = operandsText(instr.operands, instr) || "no operands";
   const expected = forms.map((form) => `  ${instr.op} ${formNotation(form)}`.trimEnd());
   const unsized = instr.operands.find((o) => o.kind === "mem" && o.size === undefined && o.broadcast === undefined);
-  const hint = unsized !== undefined && forms.some((form) => form.needsMemSize) ? "; the memory operand may need a size (mem({ ..., size: 4 }))" : "";
+  const hint =
+    unsized !== undefined && forms.some((form) => form.needsMemSize)
+      ? "; the memory operand may need a size (mem({ ..., size: 4 }))"
+      : "";
   throw new AssemblerError(`${instr.op}: no form takes ${given}${hint}; forms:\n${[...new Set(expected)].join("\n")}`);
 }
 

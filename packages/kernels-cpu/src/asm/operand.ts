@@ -76,7 +76,9 @@ function register(cls: RegClass, id: number): Reg {
   const found = list[id];
   if (found !== undefined) return found;
   if (!Number.isInteger(id) || id < FIRST_VIRTUAL) {
-    throw new AssemblerError(`${cls}: no register number ${id}; expected 0..${list.length - 1}, or ${FIRST_VIRTUAL} and above for a virtual one`);
+    throw new AssemblerError(
+      `${cls}: no register number ${id}; expected 0..${list.length - 1}, or ${FIRST_VIRTUAL} and above for a virtual one`,
+    );
   }
   return { kind: "reg", cls, id };
 }
@@ -158,7 +160,9 @@ export function mem(fields: MemFields): Mem {
   if (index !== undefined) {
     const indexable = index.cls === "r64" || index.cls === "xmm" || index.cls === "ymm" || index.cls === "zmm";
     if (!indexable || (index.cls === "r64" && index.id === 4)) {
-      throw new AssemblerError(`mem: ${registerName(index)} cannot be an index; expected a 64-bit register except rsp, or a vector register`);
+      throw new AssemblerError(
+        `mem: ${registerName(index)} cannot be an index; expected a 64-bit register except rsp, or a vector register`,
+      );
     }
   }
   if (target !== undefined && (base !== undefined || index !== undefined)) {

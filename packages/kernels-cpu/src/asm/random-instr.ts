@@ -69,7 +69,13 @@ export function randomInstr(form: Form, random: Random): Instr {
   };
 }
 
-function randomOperand(form: Form, expected: FormOperand, random: Random, useMemory: boolean, broadcast: boolean): Operand {
+function randomOperand(
+  form: Form,
+  expected: FormOperand,
+  random: Random,
+  useMemory: boolean,
+  broadcast: boolean,
+): Operand {
   const { accepts, text } = expected;
   if (text === "cl") return gpr8(1);
   if (text === "1") return imm(1);
@@ -80,27 +86,68 @@ function randomOperand(form: Form, expected: FormOperand, random: Random, useMem
     return randomMemory(form, random, make(below(random, form.scheme === "evex" ? 32 : 16)), false);
   }
   const makers = registerMakers.filter(([kind]) => (accepts & kind) !== 0);
-  if ((accepts & KIND.mem) !== 0 && (useMemory || makers.length === 0)) return randomMemory(form, random, undefined, broadcast);
+  if ((accepts & KIND.mem) !== 0 && (useMemory || makers.length === 0))
+    return randomMemory(form, random, undefined, broadcast);
   const [, make, from, count] = pick(random, makers);
   return make(from + below(random, count));
 }
 
 function randomImmediate({ accepts, immBytes }: FormOperand, random: Random): Operand {
   const bits = immBytes * 8;
-  const edges = [0n, 1n, 2n, -1n, 127n, -128n, 1n << BigInt(bits - 1), (1n << BigInt(bits)) - 1n, -(1n << BigInt(bits - 1))];
-  const legal = edges.filter((v) => v < 1n << BigInt(bits - 1) || (accepts & KIND.int64) !== 0 || (accepts & (bits === 8 ? KIND.uint8 : bits === 16 ? KIND.uint16 : KIND.uint32)) !== 0);
-  const value = random() < 0.5 ? pick(random, legal) : BigInt.asIntN(bits, BigInt(below(random, 2 ** 31)) * 0x1_0001_0001n);
+  const edges = [
+    0n,
+    1n,
+    2n,
+    -1n,
+    127n,
+    -128n,
+    1n << BigInt(bits - 1),
+    (1n << BigInt(bits)) - 1n,
+    -(1n << BigInt(bits - 1)),
+  ];
+  const legal = edges.filter(
+    (v) =>
+      v < 1n << BigInt(bits - 1) ||
+      (accepts & KIND.int64) !== 0 ||
+      (accepts & (bits === 8 ? KIND.uint8 : bits === 16 ? KIND.uint16 : KIND.uint32)) !== 0,
+  );
+  const value =
+    random() < 0.5 ? pick(random, legal) : BigInt.asIntN(bits, BigInt(below(random, 2 ** 31)) * 0x1_0001_0001n);
   return imm(bits === 64 ? value : Number(value));
 }
 
 function randomMemory(form: Form, random: Random, vectorIndex: Reg | undefined, broadcast: boolean): Mem {
   const scale = pick(random, [1, 2, 4, 8] as const);
   const unit = broadcast ? form.broadcastSize : form.disp8Scale;
-  const disp = pick(random, [0, 1, -1, unit, -unit, 127, -128, 128, -129, 127 * unit, 128 * unit, -128 * unit, -129 * unit, 127 * unit + 1, 0x7fffffff, -0x80000000]);
+  const disp = pick(random, [
+    0,
+    1,
+    -1,
+    unit,
+    -unit,
+    127,
+    -128,
+    128,
+    -129,
+    127 * unit,
+    128 * unit,
+    -128 * unit,
+    -129 * unit,
+    127 * unit + 1,
+    0x7fffffff,
+    -0x80000000,
+  ]);
   const base = random() < 0.1 ? undefined : random() < 0.5 ? r64(pick(random, [4, 5, 12, 13])) : r64(below(random, 16));
   const index = vectorIndex ?? (random() < 0.5 ? r64(pick(random, [0, 1, 2, 3, 5, 6, 7, 8, 12, 13, 15])) : undefined);
   // A tile row stride or a vector of offsets may go without base, and so may an address alone.
-  return mem({ base, index, scale, disp, broadcast: broadcast ? (form.broadcastCount as 2 | 4 | 8 | 16 | 32) : undefined, size: undefined });
+  return mem({
+    base,
+    index,
+    scale,
+    disp,
+    broadcast: broadcast ? (form.broadcastCount as 2 | 4 | 8 | 16 | 32) : undefined,
+    size: undefined,
+  });
 }
 
 /** Gathers want destination, index and mask to differ; a tile product wants three different tiles. */
@@ -108,6 +155,8 @@ function registersDistinct(form: Form, operands: readonly Operand[]): boolean {
   const isGather = form.operands.some(({ accepts }) => (accepts & (KIND.memX | KIND.memY | KIND.memZ)) !== 0);
   const isTile = form.operands.length === 3 && form.operands.every(({ text }) => text === "tmm");
   if (!isGather && !isTile) return true;
-  const ids = operands.flatMap((o) => (o.kind === "reg" ? [o.id] : o.kind === "mem" && o.index !== undefined && isGather ? [o.index.id] : []));
+  const ids = operands.flatMap((o) =>
+    o.kind === "reg" ? [o.id] : o.kind === "mem" && o.index !== undefined && isGather ? [o.index.id] : [],
+  );
   return new Set(ids).size === ids.length;
 }

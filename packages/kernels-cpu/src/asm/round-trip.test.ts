@@ -40,12 +40,17 @@ function disassemble(bytes: Uint8Array): Map<number, string> {
   try {
     const file = join(folder, "code.bin");
     writeFileSync(file, bytes);
-    const text = execFileSync("objdump", ["-D", "-b", "binary", "-m", "i386:x86-64", "-M", "intel", "--no-show-raw-insn", file], {
-      encoding: "utf8",
-      maxBuffer: 2 ** 28,
-    });
+    const text = execFileSync(
+      "objdump",
+      ["-D", "-b", "binary", "-m", "i386:x86-64", "-M", "intel", "--no-show-raw-insn", file],
+      {
+        encoding: "utf8",
+        maxBuffer: 2 ** 28,
+      },
+    );
     const lines = new Map<number, string>();
-    for (const [, offset, instruction] of text.matchAll(/^\s*([0-9a-f]+):\t(.*)$/gm)) lines.set(parseInt(offset ?? "", 16), instruction ?? "");
+    for (const [, offset, instruction] of text.matchAll(/^\s*([0-9a-f]+):\t(.*)$/gm))
+      lines.set(parseInt(offset ?? "", 16), instruction ?? "");
     return lines;
   } finally {
     rmSync(folder, { recursive: true });
@@ -67,9 +72,13 @@ function predicateToImmediate(text: string): string {
   const equal = /^vpcmp([bwdq]) (k.*),0x0$/.exec(text);
   if (equal !== null) return `vpcmpeq${equal[1]} ${equal[2]}`;
   const carryless = /^vpclmul([lh])q([lh])qdq (.*)$/.exec(text);
-  if (carryless !== null) return `vpclmulqdq ${carryless[3]},0x${((carryless[1] === "h" ? 1 : 0) + (carryless[2] === "h" ? 16 : 0)).toString(16)}`;
+  if (carryless !== null)
+    return `vpclmulqdq ${carryless[3]},0x${((carryless[1] === "h" ? 1 : 0) + (carryless[2] === "h" ? 16 : 0)).toString(16)}`;
   // objdump takes the immediates 2 and 3 for 0x10 and 0x11.
-  return text.replace(/^(vpclmulqdq .*),0x([23])$/, (_, head: string, digit: string) => `${head},0x${digit === "2" ? "10" : "11"}`);
+  return text.replace(
+    /^(vpclmulqdq .*),0x([23])$/,
+    (_, head: string, digit: string) => `${head},0x${digit === "2" ? "10" : "11"}`,
+  );
 }
 
 const strings: Record<string, string> = {
@@ -99,7 +108,10 @@ function normalise(text: string): string {
   // The count is shown only where it decides the length.
   result = result.replace(/\{1to\d+\}/, "");
   // Memory of other than vector sizes, and gathers, where objdump names the element.
-  result = result.replace(/(byte|word|dword|qword|fword|tbyte|oword|xmmword|ymmword|zmmword) ptr \[([^\]]*[xyz]mm)/, "[$2");
+  result = result.replace(
+    /(byte|word|dword|qword|fword|tbyte|oword|xmmword|ymmword|zmmword) ptr \[([^\]]*[xyz]mm)/,
+    "[$2",
+  );
   return predicateToImmediate(result);
 }
 
@@ -129,7 +141,8 @@ describe.skipIf(version === undefined)(`round trip through objdump ${version}, Q
     for (const { at, instr, form } of samples) {
       const ours = normalise(`${instr.op} ${operandsText(instr.operands, instr, form)}`);
       const theirs = normalise(lines.get(at) ?? "(not on an instruction boundary)");
-      if (ours !== theirs && faults.size < 40) faults.set(form, `${form.row.slice(1, 3).join(" | ")}\n  ours   ${ours}\n  theirs ${theirs}`);
+      if (ours !== theirs && faults.size < 40)
+        faults.set(form, `${form.row.slice(1, 3).join(" | ")}\n  ours   ${ours}\n  theirs ${theirs}`);
     }
     expect(samples.length).toBeGreaterThan(0);
     expect([...faults.values()].join("\n"), `QUERN_SEED=${seed}`).toBe("");
@@ -139,6 +152,8 @@ describe.skipIf(version === undefined)(`round trip through objdump ${version}, Q
 function withMemSize(instr: Instr, form: Form): Instr {
   return {
     ...instr,
-    operands: instr.operands.map((o) => (o.kind === "mem" && o.broadcast === undefined ? { ...o, size: form.memSize as 1 } : o)),
+    operands: instr.operands.map((o) =>
+      o.kind === "mem" && o.broadcast === undefined ? { ...o, size: form.memSize as 1 } : o,
+    ),
   };
 }

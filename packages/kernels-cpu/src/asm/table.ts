@@ -2,9 +2,10 @@
  * The instruction table: every family file's rows, indexed by mnemonic and parsed on first use.
  */
 import { AssemblerError } from "./error.ts";
-import { parseRow } from "./form.ts";
-import type { Form, Row } from "./form.ts";
+import type { Form } from "./form.ts";
 import { KIND } from "./kind.ts";
+import { parseRow } from "./row.ts";
+import type { Row } from "./row.ts";
 import { conditionalRows } from "./instructions/conditional.ts";
 import { integerRows } from "./instructions/integer.ts";
 import { systemRows } from "./instructions/system.ts";
@@ -73,7 +74,9 @@ function parseForms(mnemonic: string): readonly Form[] {
   const rows = rowsByMnemonic.get(mnemonic);
   if (rows === undefined) throw new AssemblerError(`no instruction is called "${mnemonic}"`);
   const drafts = rows.flatMap(parseRow);
-  const forms = drafts.map((form) => (drafts.some((other) => clash(form, other)) ? { ...form, needsMemSize: true } : form));
+  const forms = drafts.map((form) =>
+    drafts.some((other) => clash(form, other)) ? { ...form, needsMemSize: true } : form,
+  );
   parsed.set(mnemonic, forms);
   return forms;
 }

@@ -8,7 +8,12 @@ export const amxRows = [
   // tiles
   ["ldtilecfg", "r m512", "VEX.128.NP.0F38.W0 49 /0", "amx-tile"],
   ["sttilecfg", "w m512", "VEX.128.66.0F38.W0 49 /0", "amx-tile"],
-  ["tilerelease", "w <tmm0>, w <tmm1>, w <tmm2>, w <tmm3>, w <tmm4>, w <tmm5>, w <tmm6>, w <tmm7>", "VEX.128.NP.0F38.W0 49 C0", "amx-tile"],
+  [
+    "tilerelease",
+    "w <tmm0>, w <tmm1>, w <tmm2>, w <tmm3>, w <tmm4>, w <tmm5>, w <tmm6>, w <tmm7>",
+    "VEX.128.NP.0F38.W0 49 C0",
+    "amx-tile",
+  ],
   ["tilezero", "w tmm", "VEX.128.F2.0F38.W0 49 /r", "amx-tile", "R"],
   ["tileloadd", "w tmm, r sibmem", "VEX.128.F2.0F38.W0 4B /r", "amx-tile"],
   ["tileloaddt1", "w tmm, r sibmem", "VEX.128.66.0F38.W0 4B /r", "amx-tile"],

@@ -4,12 +4,35 @@
  * The sixteen conditions are numbered by the low four bits of the opcode, so the rows are built from
  * one list. Synonyms are left out: `jz` is `je`, `jc` is `jb`, `jnc` is `jae`.
  */
-export const CONDITIONS = ["o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"] as const;
+export const CONDITIONS = [
+  "o",
+  "no",
+  "b",
+  "ae",
+  "e",
+  "ne",
+  "be",
+  "a",
+  "s",
+  "ns",
+  "p",
+  "np",
+  "l",
+  "ge",
+  "le",
+  "g",
+] as const;
 
 /** A condition on the flags; `b` and `a` compare unsigned numbers, `l` and `g` signed ones. */
 export type Condition = (typeof CONDITIONS)[number];
 
-type ConditionalRow = readonly [mnemonic: `j${Condition}` | `cmov${Condition}` | `set${Condition}`, operands: string, encoding: string, feature: string, notes: string];
+type ConditionalRow = readonly [
+  mnemonic: `j${Condition}` | `cmov${Condition}` | `set${Condition}`,
+  operands: string,
+  encoding: string,
+  feature: string,
+  notes: string,
+];
 
 export const conditionalRows: readonly ConditionalRow[] = CONDITIONS.flatMap((cc, code): ConditionalRow[] => {
   const digit = code.toString(16).toUpperCase();
