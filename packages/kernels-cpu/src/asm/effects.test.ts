@@ -89,7 +89,7 @@ test("features", () => {
   expect(features(instr("vpaddd", [ymm(1), ymm(2), ymm(3)]))).toBe("avx2");
   expect(features(instr("vfmadd231ps", [ymm(1), ymm(2), ymm(3)]))).toBe("fma");
   expect(features(instr("vpdpbusd", [ymm(1), ymm(2), ymm(3)]))).toBe("avx512vnni avx512vl");
-  expect(features(instr("{vex} vpdpbusd", [ymm(1), ymm(2), ymm(3)]))).toBe("avxvnni");
+  expect(features(instr("{vex} vpdpbusd", [ymm(1), ymm(2), ymm(3)]))).toBe("avx-vnni");
   expect(features(instr("tdpbf16ps", [tmm(1), tmm(2), tmm(3)]))).toBe("amx-bf16");
   expect(features(instr("add", [rax, rcx]))).toBe("base");
 });

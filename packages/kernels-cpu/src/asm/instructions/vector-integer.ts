@@ -71,13 +71,13 @@ export const vectorIntegerRows = [
   ["vpclmulqdq", "w v, r v, r v/mv, imm8", "EVEX.VL.66.0F3A.WIG 44 /r ib", "vpclmulqdq avx512f"],
   // dot products; the {vex} forms run where AVX-VNNI exists without AVX-512
   ["vpdpbusd", "rw v{kz}, r v, r v/mv/b32", "EVEX.VL.66.0F38.W0 50 /r", "avx512vnni"],
-  ["{vex} vpdpbusd", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 50 /r", "avxvnni"],
+  ["{vex} vpdpbusd", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 50 /r", "avx-vnni"],
   ["vpdpbusds", "rw v{kz}, r v, r v/mv/b32", "EVEX.VL.66.0F38.W0 51 /r", "avx512vnni"],
-  ["{vex} vpdpbusds", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 51 /r", "avxvnni"],
+  ["{vex} vpdpbusds", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 51 /r", "avx-vnni"],
   ["vpdpwssd", "rw v{kz}, r v, r v/mv/b32", "EVEX.VL.66.0F38.W0 52 /r", "avx512vnni"],
-  ["{vex} vpdpwssd", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 52 /r", "avxvnni"],
+  ["{vex} vpdpwssd", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 52 /r", "avx-vnni"],
   ["vpdpwssds", "rw v{kz}, r v, r v/mv/b32", "EVEX.VL.66.0F38.W0 53 /r", "avx512vnni"],
-  ["{vex} vpdpwssds", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 53 /r", "avxvnni"],
+  ["{vex} vpdpwssds", "rw v, r v, r v/mv", "VEX.VL.66.0F38.W0 53 /r", "avx-vnni"],
   // horizontal sums and signs
   ["vphaddw", "w v, r v, r v/mv", "VEX.VL.66.0F38.WIG 01 /r", "avx2"],
   ["vphaddd", "w v, r v, r v/mv", "VEX.VL.66.0F38.WIG 02 /r", "avx2"],
