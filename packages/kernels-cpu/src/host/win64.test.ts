@@ -125,8 +125,16 @@ function systemFunction(futexOperation: number | undefined): Uint8Array {
   else {
     a.emit("mov", rdi, rcx);
     a.emit("mov", r32(6), futexOperation);
-    if (futexOperation === 128) a.emit("mov", r32(2), mem({ base: rdx }));
-    else a.emit("mov", r32(2), 1000);
+    if (futexOperation === 128) {
+      const proper = label();
+      // Size 4 and no timeout, or the process ends here.
+      a.emit("xor", r9, r8)
+        .emit("cmp", r32(9), -1 ^ 4)
+        .emit("je", proper)
+        .emit("ud2")
+        .bind(proper);
+      a.emit("mov", r32(2), mem({ base: rdx }));
+    } else a.emit("mov", r32(2), 1000);
     a.emit("xor", r32(10), r32(10));
     a.emit("mov", r32(0), 202);
   }
