@@ -183,7 +183,8 @@ describe.skipIf(!supported)("program runner", () => {
       step,
     ]);
     const runs = [0, 1, 2, 3].map((i) => runner.run(table, { before: () => order.push(`${i} after ${sums.data[1]}`) }));
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    // The first run starts in a microtask, and its promise cannot settle before a turn of the event loop.
+    while (order.length === 0) await Promise.resolve();
     runner.runSync(table, { before: () => order.push(`sync after ${sums.data[1]}`) });
     await Promise.all(runs);
     expect(order).toEqual(["0 after 0", "sync after 1", "1 after 2", "2 after 3", "3 after 4"]);
