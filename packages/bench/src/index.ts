@@ -1,1 +1,21 @@
-export {};
+/** Public API of `@quern/bench`. */
+export { runBench, DEFAULT_SETTINGS, type BenchPlan, type BenchSettings, type CaseRequest } from "./harness/bench.ts";
+export { describeMachine } from "./harness/machine.ts";
+export { measureRoofline } from "./harness/roofline.ts";
+export { differences, verifyTensors, MODEL_TOLERANCE, type Verification } from "./harness/verify.ts";
+export * from "./harness/statistics.ts";
+export { Random } from "./harness/random.ts";
+export { parseShapes, type GemmCase } from "./cases/gemm.ts";
+export { opCases } from "./cases/ops.ts";
+export { caseFolders, modelName, tensorFiles } from "./cases/model.ts";
+export { bundledModels } from "./cases/suite.ts";
+export { makeInput, makeInputs, randomRecipe, type TensorSet } from "./cases/inputs.ts";
+export { encodeNpy, parseNpy, readNpy } from "./cases/npy.ts";
+export { engines, engineNamed } from "./engines/index.ts";
+export type { CompiledModel, Engine, EngineOptions, OpenEngine } from "./engines/engine.ts";
+export { DEVICE_KINDS, importModel, openDevice, type DeviceKind } from "./engines/quern-device.ts";
+export { resultsSchema, type Comparison, type Result, type Results } from "./results/schema.ts";
+export { renderHtml } from "./report/html.ts";
+export { renderTerminal } from "./report/terminal.ts";
+export { formatBytes, formatMs, formatRatio } from "./report/format.ts";
+export { formatTable } from "./report/table.ts";

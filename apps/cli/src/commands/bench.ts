@@ -1,0 +1,184 @@
+/**
+ * `quern bench`: measures engines against each other and reports. What is measured and how is the business of
+ * `@quern/bench`; this file turns options into a plan and writes the reports.
+ */
+
+import type { Command } from "commander";
+import { UserError, type MatmulPrecision } from "@quern/core";
+import {
+  DEFAULT_SETTINGS,
+  bundledModels,
+  measureRoofline,
+  opCases,
+  parseShapes,
+  renderHtml,
+  renderTerminal,
+  runBench,
+  type BenchPlan,
+  type CaseRequest,
+  type Results,
+} from "@quern/bench";
+import {
+  collectPairs,
+  numberOption,
+  parseDims,
+  parseNames,
+  parsePrecisions,
+  parseSeed,
+  parseThreads,
+} from "../options.ts";
+import { ProgressLine } from "../progress.ts";
+import { requireWritable, writeWhole } from "../write-file.ts";
+
+interface BenchOptions {
+  readonly shapes: string;
+  readonly weights: string;
+  readonly ops?: string[];
+  readonly engines: string[];
+  readonly threads: number[];
+  readonly precision: MatmulPrecision[];
+  readonly features?: string;
+  readonly dim: Record<string, string>;
+  readonly time: number;
+  readonly processes: number;
+  readonly seed: number;
+  readonly timeout: number;
+  readonly json?: string;
+  readonly html?: string;
+}
+
+const DEFAULT_SHAPES = "1024x1024x1024,512x2048x8192,128x768x3072,1x4096x4096";
+
+const EXAMPLES = `
+What is measured:
+  (nothing)        the models bundled with quern
+  gemm             matrix products of the sizes in --shapes
+  ops              single ops on 8 MB tensors: ${opCases.map((record) => record.name).join(", ")}
+  model FILE…      ONNX files; inputs from case-K folders beside them, or random
+
+Examples:
+  quern bench
+  quern bench gemm --shapes 1024x1024x1024,1x4096x4096 --threads 1,2 --precision highest,high,medium
+  quern bench ops --ops softmax,gelu --time 3
+  quern bench model mnist.onnx --engines quern,onnxruntime --html report.html --json results.json
+
+Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use.`;
+
+export function addBench(program: Command): void {
+  program
+    .command("bench")
+    .description("Measure engines side by side: outputs compared first, slices interleaved, ratios with intervals.")
+    .argument("[what]", "gemm, ops or model; nothing: the bundled models")
+    .argument("[files...]", "model files")
+    .option("--shapes <MxKxN,...>", "sizes of matrix products", DEFAULT_SHAPES)
+    .option("--weights <constant|input>", "whether the second matrix is part of the model", "constant")
+    .option("--ops <names>", "op cases to measure (default: all)", parseNames)
+    .option("--engines <names>", "engines to measure; onnxruntime is the baseline", parseNames, [
+      "quern",
+      "onnxruntime",
+    ])
+    .option("--threads <counts>", "thread counts", parseThreads, [1])
+    .option("--precision <names>", "highest, high, medium", parsePrecisions, ["highest"])
+    .option("--features <mask>", "CPU features that quern may use, for instance avx2")
+    .option("--dim <name=size>", "size of a symbolic dimension (repeatable)", collectPairs("--dim"), {})
+    .option(
+      "--time <seconds>",
+      "timed seconds per engine, case and thread count",
+      numberOption("--time", 0.01, 3600),
+      DEFAULT_SETTINGS.secondsPerEngine,
+    )
+    .option(
+      "--processes <count>",
+      "fresh processes per engine; three or more give intervals that see them",
+      numberOption("--processes", 1, 100, true),
+      DEFAULT_SETTINGS.processes,
+    )
+    .option(
+      "--timeout <seconds>",
+      "longest wait for an engine",
+      numberOption("--timeout", 1, 86400),
+      DEFAULT_SETTINGS.timeoutMs / 1000,
+    )
+    .option("--seed <number>", "seed of inputs and orders", parseSeed, DEFAULT_SETTINGS.seed)
+    .option("--json <file>", "write the results (schema quern.results/1); - is standard output")
+    .option("--html <file>", "write a report that needs no network")
+    .addHelpText("after", EXAMPLES)
+    .action(bench);
+}
+
+function requestsOf(what: string | undefined, files: readonly string[], options: BenchOptions): CaseRequest[] {
+  if (what !== "model" && files.length > 0) {
+    throw new UserError(`"${files.join(" ")}" is not expected here`, {
+      where: `bench ${what ?? ""}`.trim(),
+      hint: "Model files follow `bench model`.",
+    });
+  }
+  switch (what) {
+    case undefined:
+      return bundledModels().map((file) => ({ kind: "model", file }));
+    case "gemm": {
+      const { weights } = options;
+      if (weights !== "constant" && weights !== "input") {
+        throw new UserError(`"${weights}" is neither constant nor input`, { where: "--weights" });
+      }
+      return parseShapes(options.shapes, weights).map((gemm) => ({ kind: "gemm", gemm }));
+    }
+    case "ops": {
+      const names = options.ops ?? opCases.map((record) => record.name);
+      return names.map((name) => ({ kind: "op", name }));
+    }
+    case "model": {
+      if (files.length === 0)
+        throw new UserError("no model file is given", {
+          where: "bench model",
+          hint: "For instance: quern bench model mnist.onnx",
+        });
+      return files.map((file) => ({ kind: "model", file }));
+    }
+    default:
+      throw new UserError(`"${what}" cannot be measured`, {
+        where: "bench",
+        hint: `Choose gemm, ops or model FILE…${what.endsWith(".onnx") ? ` (quern bench model ${what})` : ""}`,
+      });
+  }
+}
+
+async function bench(what: string | undefined, files: readonly string[], options: BenchOptions): Promise<void> {
+  const { json, html } = options;
+  const plan: BenchPlan = {
+    cases: requestsOf(what, files, options),
+    engines: options.engines,
+    threads: options.threads,
+    precisions: options.precision,
+    dims: parseDims(options.dim),
+    features: options.features,
+  };
+  if (json !== undefined) requireWritable(json, "--json");
+  if (html !== undefined) requireWritable(html, "--html");
+
+  const progress = new ProgressLine();
+  let results: Results;
+  try {
+    results = await runBench(
+      plan,
+      {
+        seed: options.seed,
+        secondsPerEngine: options.time,
+        processes: options.processes,
+        sliceMs: DEFAULT_SETTINGS.sliceMs,
+        timeoutMs: options.timeout * 1000,
+        command: ["quern", ...process.argv.slice(2)].join(" "),
+        measureRoofline,
+      },
+      progress.update,
+    );
+  } finally {
+    progress.clear();
+  }
+  if (json !== undefined) writeWhole(json, `${JSON.stringify(results, null, 2)}\n`);
+  if (html !== undefined) writeWhole(html, renderHtml(results));
+  if (json !== "-") process.stdout.write(renderTerminal(results));
+  const wrong =
+    results.results.some((row) => row.verified === false) || results.skipped.some((row) => row.failed === true);
+  if (wrong || results.results.length === 0) process.exitCode = 1;
+}

@@ -1,0 +1,152 @@
+/**
+ * `quern inspect`: what is in a model, and what the compiler makes of it. Without `--stage` a summary; with it the
+ * text of one stage: the graph, the fused groups, the kernels, or the machine code.
+ */
+
+import type { Command } from "commander";
+import {
+  DUMP_STAGES,
+  UserError,
+  isGraph,
+  printShape,
+  type CompileReport,
+  type DumpStage,
+  type Graph,
+  type MatmulPrecision,
+  type TensorSpec,
+} from "@quern/core";
+import { formatBytes, formatMs, formatTable, importModel, openDevice, type DeviceKind } from "@quern/bench";
+import { numberOption, parseDevice, parsePrecision } from "../options.ts";
+import { requireModel } from "../model-file.ts";
+import { writeWhole } from "../write-file.ts";
+
+interface InspectOptions {
+  readonly stage?: DumpStage;
+  readonly device: DeviceKind;
+  readonly threads: number;
+  readonly precision: MatmulPrecision;
+  readonly features?: string;
+  readonly json?: string;
+}
+
+const EXAMPLES = `
+Stages:
+  graph     tensor ops after the passes, in the text form that is read back exactly
+  fused     groups of ops that become one kernel each
+  kernel    kernel IR
+  machine   machine code (CPU) or WGSL (GPU)
+
+Examples:
+  quern inspect mnist.onnx
+  quern inspect mnist.onnx --stage machine --features avx2
+  quern inspect mnist.onnx --json -`;
+
+function parseStage(text: string): DumpStage {
+  const found = DUMP_STAGES.find((stage) => stage === text);
+  if (found !== undefined) return found;
+  throw new UserError(`there is no stage "${text}"`, {
+    where: "--stage",
+    hint: `Choose from: ${DUMP_STAGES.join(", ")}.`,
+  });
+}
+
+export function addInspect(program: Command): void {
+  program
+    .command("inspect")
+    .description("Show what a model holds and what it is compiled to.")
+    .argument("<file>", "an .onnx file")
+    .option("--stage <name>", `${DUMP_STAGES.join(", ")}`, parseStage)
+    .option("--device <kind>", "cpu, gpu or reference", parseDevice, "cpu")
+    .option("--threads <count>", "threads of the CPU device", numberOption("--threads", 1, 1024, true), 1)
+    .option("--precision <name>", "highest, high or medium", parsePrecision, "highest")
+    .option("--features <mask>", "CPU features that may be used, for instance avx2")
+    .option("--json <file>", "write the summary as JSON; - is standard output")
+    .addHelpText("after", EXAMPLES)
+    .action(inspect);
+}
+
+async function inspect(file: string, options: InspectOptions): Promise<void> {
+  requireModel(file);
+  const started = performance.now();
+  const graph = await importModel(file);
+  const importMs = performance.now() - started;
+  const device = await openDevice(options.device, options);
+  try {
+    const executable = device.compile(graph, { matmulPrecision: options.precision });
+    if (options.stage !== undefined) {
+      const text = executable.dump(options.stage);
+      process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+      return;
+    }
+    const { inputs, outputs, report } = executable;
+    if (options.json !== undefined) {
+      const value = (spec: TensorSpec): object => ({
+        name: spec.name,
+        dtype: spec.dtype,
+        shape: spec.shape.map(String),
+      });
+      const summary = {
+        file,
+        device: device.name,
+        importMs,
+        inputs: inputs.map(value),
+        outputs: outputs.map(value),
+        ops: Object.fromEntries(countOps(graph)),
+        report,
+      };
+      writeWhole(options.json, `${JSON.stringify(summary, null, 2)}\n`);
+      if (options.json === "-") return;
+    }
+    const text = (spec: TensorSpec): string => `  ${spec.name}: ${spec.dtype} ${printShape(spec.shape)}`;
+    const lines = [
+      `${file}: ${graph.nodes.length} nodes, imported in ${formatMs(importMs)}`,
+      "",
+      "inputs",
+      ...inputs.map(text),
+      "",
+      "outputs",
+      ...outputs.map(text),
+      "",
+      "ops",
+      `  ${countOps(graph)
+        .map(([op, count]) => `${op} ${count}`)
+        .join(", ")}`,
+      "",
+      ...compileLines(device.name, report),
+    ];
+    process.stdout.write(`${lines.join("\n")}\n`);
+    executable.dispose();
+  } finally {
+    device.dispose();
+  }
+}
+
+/** How often each op occurs, sub-graphs included, most frequent first. */
+function countOps(graph: Graph): [string, number][] {
+  const counts = new Map<string, number>();
+  const visit = (each: Graph): void => {
+    for (const node of each.nodes) {
+      if (node.op !== "input" && node.op !== "constant") counts.set(node.op, (counts.get(node.op) ?? 0) + 1);
+      for (const attr of Object.values(node.attrs)) if (isGraph(attr)) visit(attr);
+    }
+  };
+  visit(graph);
+  return [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
+}
+
+function compileLines(device: string, report: CompileReport): string[] {
+  const rows = report.launches.map((launch, i) => [String(i), launch.kernel, launch.nodes.join(" "), launch.decision]);
+  const columns = [
+    { title: "#", align: "right" },
+    { title: "kernel", align: "left" },
+    { title: "computes", align: "left" },
+    { title: "why", align: "left" },
+  ] as const;
+  const changed = report.passes.filter((pass) => pass.changed).map((pass) => `${pass.name} ${formatMs(pass.ms)}`);
+  return [
+    `compiled for ${device} in ${formatMs(report.compileMs)}: ${report.launches.length} launches, weights ${formatBytes(report.weightBytes)}, code ${formatBytes(report.codeBytes)}, planned peak of intermediate buffers ${formatBytes(report.plannedPeakBytes)}`,
+    `passes that changed the graph: ${changed.join(", ") || "none"}`,
+    "",
+    ...(rows.length === 0 ? [] : formatTable(columns, rows)),
+  ];
+}

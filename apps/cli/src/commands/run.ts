@@ -1,0 +1,263 @@
+/**
+ * `quern run`: compiles a model for a device, runs it once on given or random inputs, and shows the outputs.
+ * `--check` compares them with the reference interpreter, `--case` with the outputs of a case folder.
+ */
+
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import {
+  type Tensor,
+  UserError,
+  evaluateDim,
+  printShape,
+  type Executable,
+  type Graph,
+  type MatmulPrecision,
+  type TensorSpec,
+} from "@quern/core";
+import {
+  MODEL_TOLERANCE,
+  Random,
+  encodeNpy,
+  formatMs,
+  formatTable,
+  importModel,
+  makeInput,
+  openDevice,
+  randomRecipe,
+  readNpy,
+  tensorFiles,
+  verifyTensors,
+  type DeviceKind,
+  type TensorSet,
+  type Verification,
+} from "@quern/bench";
+import { collectPairs, numberOption, parseDevice, parseDims, parsePrecision, parseSeed } from "../options.ts";
+import { requireModel } from "../model-file.ts";
+import { writeWhole } from "../write-file.ts";
+
+interface RunOptions {
+  readonly input: Record<string, string>;
+  readonly case?: string;
+  readonly dim: Record<string, string>;
+  readonly device: DeviceKind;
+  readonly threads: number;
+  readonly precision: MatmulPrecision;
+  readonly features?: string;
+  readonly seed: number;
+  readonly check?: boolean;
+  readonly output?: string;
+  readonly json?: string;
+}
+
+const EXAMPLES = `
+Inputs that are not given are random (--seed). A symbolic dimension is 1 unless --dim or a given input says otherwise.
+
+Examples:
+  quern run mnist.onnx --check
+  quern run mnist.onnx --input Input3=digit.npy --output outputs
+  quern run detector.onnx --case case-0 --device reference
+  quern run encoder.onnx --dim batch=4 --dim sequence=128 --json -
+
+Exit code: 0 fine, 1 outputs differ, 2 wrong use or bad input.`;
+
+export function addRun(program: Command): void {
+  program
+    .command("run")
+    .description("Run a model once and show its outputs.")
+    .argument("<file>", "an .onnx file")
+    .option("--input <name=file>", "a .npy file, or random (repeatable)", collectPairs("--input"), {})
+    .option("--case <folder>", "inputs in-<name>.npy of a folder; its out-<name>.npy are compared")
+    .option("--dim <name=size>", "size of a symbolic dimension (repeatable)", collectPairs("--dim"), {})
+    .option("--device <kind>", "cpu, gpu or reference", parseDevice, "cpu")
+    .option("--threads <count>", "threads of the CPU device", numberOption("--threads", 1, 1024, true), 1)
+    .option("--precision <name>", "highest, high or medium", parsePrecision, "highest")
+    .option("--features <mask>", "CPU features that may be used, for instance avx2")
+    .option("--seed <number>", "seed of random inputs", parseSeed, 1)
+    .option("--check", "compare with the reference interpreter")
+    .option("--output <folder>", "write out-<name>.npy files")
+    .option("--json <file>", "write shapes, statistics and checks; - is standard output")
+    .addHelpText("after", EXAMPLES)
+    .action(run);
+}
+
+async function run(file: string, options: RunOptions): Promise<void> {
+  requireModel(file);
+  const started = performance.now();
+  const graph = await importModel(file);
+  const imported = performance.now();
+  const device = await openDevice(options.device, options);
+  try {
+    const beforeCompile = performance.now();
+    const executable = device.compile(graph, { matmulPrecision: options.precision });
+    const compiled = performance.now();
+    const inputs = gatherInputs(executable.inputs, options);
+    const beforeRun = performance.now();
+    const outputs = await executable.run(inputs);
+    const ended = performance.now();
+    const times = { importMs: imported - started, compileMs: compiled - beforeCompile, runMs: ended - beforeRun };
+    const checks = await checkOutputs(graph, inputs, outputs, options);
+    report(file, device.name, executable, outputs, times, checks, options);
+    for (const tensor of Object.values(outputs)) tensor.dispose();
+    executable.dispose();
+    if (checks.some((check) => !check.ok)) process.exitCode = 1;
+  } finally {
+    device.dispose();
+  }
+}
+
+/** Tensors for every input: given, from the case folder, or random with the sizes that the given ones fix. */
+function gatherInputs(specs: readonly TensorSpec[], options: RunOptions): TensorSet {
+  const given: Record<string, Tensor> = {};
+  if (options.case !== undefined) {
+    if (!existsSync(options.case) || !statSync(options.case).isDirectory())
+      throw new UserError("the case folder does not exist", { where: `--case ${options.case}` });
+    for (const [name, path] of Object.entries(tensorFiles(options.case, "in-"))) given[name] = readNpy(path);
+  }
+  const names = specs.map((spec) => spec.name);
+  for (const [name, source] of Object.entries(options.input)) {
+    if (!names.includes(name)) {
+      throw new UserError(`the model has no input "${name}"`, {
+        where: "--input",
+        hint: `Its inputs: ${names.join(", ")}.`,
+      });
+    }
+    if (source === "random") delete given[name];
+    else given[name] = readNpy(source);
+  }
+  const bindings = bindingsOf(specs, given, parseDims(options.dim));
+  return Object.fromEntries(
+    specs.map(({ name, dtype, shape }) => {
+      const sizes = shape.map((dim) => evaluateDim(dim, bindings));
+      return [name, given[name] ?? makeInput(randomRecipe(name, dtype, sizes), 0, Random.of(options.seed, name))];
+    }),
+  );
+}
+
+/** Sizes of symbols: from --dim, from given inputs, and 1 for the rest. */
+function bindingsOf(
+  specs: readonly TensorSpec[],
+  given: TensorSet,
+  dims: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const bindings: Record<string, number> = {};
+  const ones = new Proxy(dims, { get: (target, name) => target[name as string] ?? bindings[name as string] ?? 1 });
+  for (const { name, shape } of specs) {
+    shape.forEach((dim, axis) => {
+      const size = given[name]?.shape[axis];
+      if (typeof dim !== "number" && size !== undefined) bindings[String(dim)] = size;
+    });
+  }
+  return ones as Record<string, number>;
+}
+
+async function checkOutputs(
+  graph: Graph,
+  inputs: TensorSet,
+  outputs: TensorSet,
+  options: RunOptions,
+): Promise<Verification[]> {
+  const tolerance = MODEL_TOLERANCE[options.precision];
+  const checks: Verification[] = [];
+  if (options.check === true) {
+    const reference = await openDevice("reference", options);
+    const executable = reference.compile(graph);
+    checks.push(verifyTensors(outputs, executable.runSync(inputs), tolerance, "reference interpreter"));
+    executable.dispose();
+    reference.dispose();
+  }
+  if (options.case !== undefined) {
+    const expected = Object.fromEntries(
+      Object.entries(tensorFiles(options.case, "out-")).map(([name, path]) => [name, readNpy(path)]),
+    );
+    if (Object.keys(expected).length === 0)
+      throw new UserError("the case folder has no out-<name>.npy files", { where: `--case ${options.case}` });
+    checks.push(verifyTensors(outputs, expected, tolerance, options.case));
+  }
+  return checks;
+}
+
+interface Summary {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly min: number;
+  readonly max: number;
+  readonly mean: number;
+  readonly first: readonly number[];
+}
+
+function summarise(name: string, tensor: Tensor): Summary {
+  const values = tensor.toArray();
+  let min = Infinity;
+  let max = -Infinity;
+  let sum = 0;
+  for (const value of values) {
+    min = Math.min(min, value);
+    max = Math.max(max, value);
+    sum += value;
+  }
+  return {
+    name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    min,
+    max,
+    mean: sum / values.length,
+    first: values.slice(0, 6),
+  };
+}
+
+function report(
+  file: string,
+  device: string,
+  executable: Executable,
+  outputs: TensorSet,
+  times: Readonly<Record<"importMs" | "compileMs" | "runMs", number>>,
+  checks: readonly Verification[],
+  options: RunOptions,
+): void {
+  const summaries = Object.entries(outputs).map(([name, tensor]) => summarise(name, tensor));
+  if (options.output !== undefined) {
+    for (const [name, tensor] of Object.entries(outputs))
+      writeWhole(join(options.output, `out-${encodeURIComponent(name)}.npy`), encodeNpy(tensor));
+  }
+  if (options.json !== undefined) {
+    const { plannedPeakBytes } = executable.report;
+    writeWhole(
+      options.json,
+      `${JSON.stringify({ file, device, precision: options.precision, seed: options.seed, ...times, plannedPeakBytes, outputs: summaries, checks }, null, 2)}\n`,
+    );
+    if (options.json === "-") return;
+  }
+  const number = (value: number): string => (Number.isInteger(value) ? String(value) : value.toPrecision(5));
+  const rows = summaries.map((row) => [
+    row.name,
+    row.dtype,
+    printShape(row.shape),
+    number(row.min),
+    number(row.max),
+    number(row.mean),
+    row.first.map(number).join(" "),
+  ]);
+  const columns = [
+    { title: "output", align: "left" },
+    { title: "dtype", align: "left" },
+    { title: "shape", align: "left" },
+    { title: "min", align: "right" },
+    { title: "max", align: "right" },
+    { title: "mean", align: "right" },
+    { title: "first values", align: "left" },
+  ] as const;
+  const lines = [
+    `${file} on ${device}: import ${formatMs(times.importMs)}, compile ${formatMs(times.compileMs)}, first run ${formatMs(times.runMs)}`,
+    "",
+    ...formatTable(columns, rows),
+    ...checks.map(
+      (check) =>
+        `${check.ok ? "✓ equal to" : "✗ differs from"} ${check.oracle}: largest error ${check.maxError?.toExponential(2) ?? "not finite"}, limit ${check.tolerance}${check.message === undefined ? "" : `\n  ${check.message}`}`,
+    ),
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}

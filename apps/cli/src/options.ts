@@ -1,0 +1,89 @@
+/**
+ * Options that commands share, each with its parser. A parser throws a `UserError` naming the option, what was given and
+ * what is possible.
+ */
+
+import { UserError, type MatmulPrecision } from "@quern/core";
+import { DEVICE_KINDS, type DeviceKind } from "@quern/bench";
+
+const PRECISIONS = ["highest", "high", "medium"] as const;
+const MAX_THREADS = 1024;
+
+function list(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+export function parseThreads(text: string): number[] {
+  const counts = list(text).map(Number);
+  if (counts.length === 0 || !counts.every((count) => Number.isInteger(count) && count >= 1 && count <= MAX_THREADS)) {
+    throw new UserError(`"${text}" is no list of thread counts`, {
+      where: "--threads",
+      hint: "For instance: --threads 1,2",
+    });
+  }
+  return [...new Set(counts)];
+}
+
+function isPrecision(text: string): text is MatmulPrecision {
+  return (PRECISIONS as readonly string[]).includes(text);
+}
+
+export function parsePrecision(text: string): MatmulPrecision {
+  if (isPrecision(text)) return text;
+  throw new UserError(`there is no precision "${text}"`, {
+    where: "--precision",
+    hint: `Choose from: ${PRECISIONS.join(", ")}.`,
+  });
+}
+
+export function parsePrecisions(text: string): MatmulPrecision[] {
+  const names = list(text);
+  if (names.length === 0) return [parsePrecision(text)];
+  return [...new Set(names.map(parsePrecision))];
+}
+
+export function parseNames(text: string): string[] {
+  return [...new Set(list(text))];
+}
+
+/** Parser of a number in a range. */
+export function numberOption(option: string, least: number, most: number, integer = false): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= least && value <= most && (!integer || Number.isInteger(value))) return value;
+    const kind = integer ? "a whole number" : "a number";
+    throw new UserError(`"${text}" is not ${kind} from ${least} to ${most}`, { where: option });
+  };
+}
+
+export const parseSeed: (text: string) => number = numberOption("--seed", 0, 2 ** 31 - 1, true);
+
+export function parseDevice(text: string): DeviceKind {
+  const found = DEVICE_KINDS.find((kind) => kind === text);
+  if (found !== undefined) return found;
+  throw new UserError(`there is no device "${text}"`, {
+    where: "--device",
+    hint: `Choose from: ${DEVICE_KINDS.join(", ")}.`,
+  });
+}
+
+/** Collects `name=value` pairs of an option that may be given several times. */
+export function collectPairs(
+  option: string,
+): (text: string, previous: Record<string, string>) => Record<string, string> {
+  return (text, previous) => {
+    const at = text.indexOf("=");
+    if (at <= 0 || at === text.length - 1) {
+      throw new UserError(`"${text}" is not of the form name=value`, { where: option });
+    }
+    return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+  };
+}
+
+export function parseDims(pairs: Readonly<Record<string, string>>): Record<string, number> {
+  const size = numberOption("--dim", 0, 2 ** 31 - 1, true);
+  return Object.fromEntries(Object.entries(pairs).map(([name, text]) => [name, size(text)]));
+}

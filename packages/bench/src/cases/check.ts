@@ -1,0 +1,57 @@
+/**
+ * Judges the outputs of one input set by whatever the workload names as its oracle.
+ */
+
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { MatmulPrecision, Tensor } from "@quern/core";
+import { MODEL_TOLERANCE, verifyTensors, type Verification } from "../harness/verify.ts";
+import { checkMatmul } from "./gemm.ts";
+import type { TensorSet } from "./inputs.ts";
+import { tensorFiles } from "./model.ts";
+import { encodeNpy, readNpy } from "./npy.ts";
+import { checkOp } from "./ops.ts";
+import type { Workload } from "./workload.ts";
+
+/** Null where there is nothing to compare this set with. */
+export function checkOutputs(
+  workload: Workload,
+  set: number,
+  inputs: TensorSet,
+  outputs: TensorSet,
+  precision: MatmulPrecision,
+  seed: number,
+): Verification | null {
+  const { check } = workload;
+  if (check.kind === "matmul") return checkMatmul(check, workload.modelPath, inputs, outputs, precision, seed + set);
+  if (check.kind === "op") return checkOp(check.op, inputs, outputs, precision, seed);
+  const tolerance = MODEL_TOLERANCE[precision];
+  const computed = join(check.directory, `set-${set}`);
+  if (existsSync(computed)) return verifyTensors(outputs, readExpected(computed), tolerance, check.oracle);
+  const golden = goldenFolder(workload, set);
+  if (golden === undefined) return null;
+  const expected = readExpected(golden);
+  return Object.keys(expected).length === 0
+    ? null
+    : verifyTensors(outputs, expected, tolerance, "outputs beside the model");
+}
+
+/** The case folder whose inputs set `set` holds unchanged. */
+function goldenFolder(workload: Workload, set: number): string | undefined {
+  const { fill } = workload.inputs[0] ?? {};
+  return fill?.kind === "files" && fill.files[set] !== undefined ? dirname(fill.files[set]) : undefined;
+}
+
+function readExpected(folder: string): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(tensorFiles(folder, "out-")).map(([name, file]) => [name, readNpy(file)]));
+}
+
+/** Writes the oracle's outputs of one set where `checkOutputs` finds them. */
+export function writeExpected(workload: Workload, set: number, outputs: TensorSet): void {
+  if (workload.check.kind !== "files") return;
+  const folder = join(workload.check.directory, `set-${set}`);
+  mkdirSync(folder, { recursive: true });
+  for (const [name, tensor] of Object.entries(outputs)) {
+    writeFileSync(join(folder, `out-${encodeURIComponent(name)}.npy`), encodeNpy(tensor));
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Matrix products y[m, n] = x[m, k] · b[k, n] of given sizes, and matrix-vector products (m = 1).
+ *
+ * `b` is constant by default, as the weights of a layer are: every engine may pack it when it compiles. The check
+ * needs no full float64 product: sampled elements are computed exactly, and random projections (Freivalds) see all others.
+ */
+
+import { UserError, type Tensor } from "@quern/core";
+import type { MatmulPrecision } from "@quern/core";
+import { openSync, readSync, closeSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Random } from "../harness/random.ts";
+import type { Verification } from "../harness/verify.ts";
+import type { TensorSet } from "./inputs.ts";
+import { encodeOnnx } from "./onnx-model.ts";
+import { poolSize, type Check, type InputRecipe, type Workload } from "./workload.ts";
+
+export interface GemmCase {
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  /** "constant": `b` is part of the model; "input": given with every call. */
+  readonly weights: "constant" | "input";
+}
+
+/** Reads "1024x1024x1024,1x4096x4096" (M x K x N). */
+export function parseShapes(text: string, weights: GemmCase["weights"] = "constant"): GemmCase[] {
+  return text.split(",").map((part) => {
+    const sizes = part.trim().split(/[x×]/).map(Number);
+    const [m, k, n] = sizes as [number, number, number];
+    if (sizes.length !== 3 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
+      throw new UserError(`"${part}" is not a GEMM shape`, {
+        where: "--shapes",
+        hint: "Write MxKxN, for instance 512x2048x8192.",
+      });
+    }
+    if (k * n > 2 ** 28 || m * k > 2 ** 28 || m * n > 2 ** 28) {
+      throw new UserError(`GEMM shape ${part} needs a matrix of more than 1 GiB`, {
+        where: "--shapes",
+        hint: "Choose smaller sizes.",
+      });
+    }
+    return { m, k, n, weights };
+  });
+}
+
+/** Writes the model file of the case into `directory`. */
+export function gemmWorkload(gemm: GemmCase, seed: number, directory: string): Workload {
+  const { m, k, n, weights } = gemm;
+  const constant = weights === "constant";
+  const shape = `${m}x${k}x${n}`;
+  const id = `gemm/${shape}${constant ? "" : "/b-input"}`;
+  const b = { name: "b", dtype: "f32", shape: [k, n] } as const;
+  const values = new Float32Array(constant ? k * n : 0);
+  Random.of(seed, id, "weights").fillNormal(values);
+  const model = encodeOnnx({
+    name: "gemm",
+    opset: 17,
+    inputs: [{ name: "x", dtype: "f32", shape: [m, k] }, ...(constant ? [] : [b])],
+    outputs: [{ name: "y", dtype: "f32", shape: [m, n] }],
+    initialisers: constant ? [{ ...b, bytes: new Uint8Array(values.buffer) }] : [],
+    nodes: [{ op: "MatMul", inputs: ["x", "b"], outputs: ["y"] }],
+  });
+  const modelPath = join(directory, `${id.replaceAll("/", "-")}.onnx`);
+  writeFileSync(modelPath, model.bytes);
+  const recipe = (name: string, sizes: readonly number[]): InputRecipe => ({
+    name,
+    dtype: "f32",
+    shape: sizes,
+    fill: { kind: "normal", scale: 1 },
+  });
+  return {
+    id,
+    kind: "gemm",
+    dtype: "f32",
+    shape,
+    modelPath,
+    inputs: [recipe("x", [m, k]), ...(constant ? [] : [recipe("b", [k, n])])],
+    sets: poolSize(4 * (m * k + (constant ? 0 : k * n))),
+    check: { kind: "matmul", m, k, n, weightsOffset: constant ? (model.offsets["b"] ?? null) : null },
+    flops: 2 * m * k * n,
+    bytes: 4 * (m * k + k * n + m * n),
+  };
+}
+
+/** Limits of the error as a share of the output's rms: [largest, rms]. f32 sums of k terms round k times. */
+function limits(precision: MatmulPrecision, k: number): readonly [number, number] {
+  const f32 = 4 * 2 ** -24 * Math.sqrt(k);
+  if (precision === "highest") return [f32 + 1e-6, f32 / 2 + 1e-6];
+  return precision === "high" ? [1e-4 + f32, 2e-5 + f32 / 4] : [5e-2, 5e-3];
+}
+
+const SAMPLES = 2048;
+
+type MatmulCheck = Extract<Check, { kind: "matmul" }>;
+
+/** Judges one output of a matrix product. */
+export function checkMatmul(
+  check: MatmulCheck,
+  modelPath: string,
+  inputs: TensorSet,
+  outputs: TensorSet,
+  precision: MatmulPrecision,
+  seed: number,
+): Verification {
+  const { m, k, n } = check;
+  const oracle = "float64 at sampled places and projections";
+  const y = outputs["y"] as Tensor | undefined;
+  if (y === undefined || y.dtype !== "f32" || y.shape.length !== 2 || y.shape[0] !== m || y.shape[1] !== n) {
+    const given = y === undefined ? "nothing" : `${y.dtype} [${y.shape.join(", ")}]`;
+    return {
+      ok: false,
+      maxError: null,
+      rmsError: null,
+      tolerance: null,
+      oracle,
+      message: `output y is ${given}, expected f32 [${m}, ${n}]`,
+    };
+  }
+  const actual = y.data as Float32Array;
+  const x = (inputs["x"] as Tensor).data as Float32Array; // [m, k]
+  const b =
+    check.weightsOffset === null
+      ? ((inputs["b"] as Tensor).data as Float32Array)
+      : readFloats(modelPath, check.weightsOffset, k * n); // [k, n]
+  const random = Random.of(seed, "matmul-check");
+
+  let worst = 0;
+  let squares = 0;
+  let reference = 0;
+  for (let sample = 0; sample < SAMPLES; sample++) {
+    const row = random.below(m);
+    const column = random.below(n);
+    let sum = 0;
+    for (let i = 0; i < k; i++) sum += (x[row * k + i] as number) * (b[i * n + column] as number);
+    const error = Math.abs((actual[row * n + column] as number) - sum);
+    worst = Number.isFinite(error) ? Math.max(worst, error) : Infinity;
+    squares += error * error;
+    reference += sum * sum;
+  }
+  const rms = Math.sqrt(reference / SAMPLES) || 1;
+  const projected = projectionError(x, b, actual, m, k, n, random) / rms;
+  const [maxLimit, rmsLimit] = limits(precision, k);
+  const maxError = worst / rms;
+  const rmsError = Math.sqrt(squares / SAMPLES) / rms;
+  // A projection sums n independent errors with signs: its rms is √n times theirs.
+  const ok = maxError <= maxLimit && rmsError <= rmsLimit && projected <= 8 * Math.sqrt(n) * rmsLimit;
+  const message = ok
+    ? undefined
+    : `error ${maxError.toExponential(2)} (limit ${maxLimit.toExponential(1)}), rms ${rmsError.toExponential(2)} (limit ${rmsLimit.toExponential(1)}), projection ${projected.toExponential(2)}`;
+  return { ok, maxError, rmsError, tolerance: maxLimit, oracle, ...(message === undefined ? {} : { message }) };
+}
+
+/** Largest |y·r − x·(b·r)| over the rows for one random sign vector r: touches every element of y once. */
+function projectionError(
+  x: Float32Array,
+  b: Float32Array,
+  y: Float32Array,
+  m: number,
+  k: number,
+  n: number,
+  random: Random,
+): number {
+  const signs = Float64Array.from({ length: n }, () => (random.next() & 1) * 2 - 1);
+  const folded = new Float64Array(k); // b · r
+  for (let i = 0; i < k; i++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++) sum += (b[i * n + j] as number) * (signs[j] as number);
+    folded[i] = sum;
+  }
+  let worst = 0;
+  for (let row = 0; row < m; row++) {
+    let difference = 0;
+    for (let j = 0; j < n; j++) difference += (y[row * n + j] as number) * (signs[j] as number);
+    for (let i = 0; i < k; i++) difference -= (x[row * k + i] as number) * (folded[i] as number);
+    worst = Number.isFinite(difference) ? Math.max(worst, Math.abs(difference)) : Infinity;
+  }
+  return worst;
+}
+
+function readFloats(path: string, offset: number, count: number): Float32Array {
+  const bytes = new Uint8Array(4 * count);
+  const file = openSync(path, "r");
+  try {
+    let done = 0;
+    while (done < bytes.length) done += readSync(file, bytes, done, bytes.length - done, offset + done);
+  } finally {
+    closeSync(file);
+  }
+  return new Float32Array(bytes.buffer);
+}

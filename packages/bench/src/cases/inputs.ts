@@ -1,0 +1,64 @@
+/**
+ * Follows the input recipes of a workload: the pool of input sets, equal in every process for one seed.
+ */
+
+import { Tensor, elementCount, isFloat, isInteger, type DType } from "@quern/core";
+import { Random } from "../harness/random.ts";
+import { readNpy } from "./npy.ts";
+import type { InputRecipe, Workload } from "./workload.ts";
+
+export type TensorSet = Readonly<Record<string, Tensor>>;
+
+/** All input sets of a workload. */
+/** The tensor of one input in one set of the pool. */
+export function makeInputs(workload: Workload, seed: number): TensorSet[] {
+  return Array.from({ length: workload.sets }, (_, set) =>
+    Object.fromEntries(
+      workload.inputs.map((recipe) => [
+        recipe.name,
+        makeInput(recipe, set, Random.of(seed, workload.id, recipe.name, set)),
+      ]),
+    ),
+  );
+}
+
+/** The tensor of one input in one set of the pool. */
+export function makeInput(recipe: InputRecipe, set: number, random: Random): Tensor {
+  const { fill, dtype, shape } = recipe;
+  if (fill.kind === "files") {
+    const tensor = readNpy(fill.files[set % fill.files.length] as string);
+    if (set >= fill.files.length) vary(tensor, fill.noise, random);
+    return tensor;
+  }
+  const draw = fill.kind === "normal" ? () => fill.scale * random.normal() : () => random.below(fill.below);
+  if (dtype === "f32" || dtype === "f64") {
+    const tensor = Tensor.zeros(dtype, shape);
+    const data = tensor.data as Float32Array;
+    for (let i = 0; i < data.length; i++) data[i] = draw();
+    return tensor;
+  }
+  return Tensor.from(dtype, Array.from({ length: elementCount(shape) }, draw), shape);
+}
+
+/** Fewer integers than this may be a shape, an axis or a sampling rate, which must stay. */
+const SHUFFLED_FROM = 16;
+
+/** Makes new but realistic values: floats get a little noise, integers (token ids, bytes) change places. */
+function vary(tensor: Tensor, noise: number, random: Random): void {
+  if (tensor.dtype === "f32" || tensor.dtype === "f64") {
+    const data = tensor.data as Float32Array;
+    let squares = 0;
+    for (const value of data) squares += value * value;
+    const scale = noise * Math.sqrt(squares / Math.max(1, data.length));
+    for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) + scale * random.normal();
+  } else if (isInteger(tensor.dtype) && tensor.size >= SHUFFLED_FROM) {
+    const data = tensor.data as Int32Array;
+    data.set(random.shuffle([...data]));
+  }
+}
+
+/** A recipe of random values for an input that nothing is known of but its type. */
+export function randomRecipe(name: string, dtype: DType, shape: readonly number[]): InputRecipe {
+  const fill = isFloat(dtype) ? ({ kind: "normal", scale: 1 } as const) : ({ kind: "integers", below: 2 } as const);
+  return { name, dtype, shape, fill };
+}

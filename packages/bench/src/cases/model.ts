@@ -1,0 +1,122 @@
+/**
+ * ONNX model files as cases. Inputs come from the `case-K` folders beside the file (`in-<name>.npy`, expected
+ * `out-<name>.npy`; names are percent-encoded), and further sets are variations of them; a file without
+ * such folders gets random inputs, and `--dim name=size` sets its symbolic dimensions.
+ */
+
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { UserError, type DType } from "@quern/core";
+import { randomRecipe } from "./inputs.ts";
+import { readNpy } from "./npy.ts";
+import { poolSize, type InputRecipe, type Workload } from "./workload.ts";
+
+/** An input or output as an engine reports it; dimensions without a size have a name or nothing. */
+export interface ModelValue {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly (number | string | null)[];
+}
+
+export interface ModelOptions {
+  readonly seed: number;
+  readonly dims: Readonly<Record<string, number>>;
+  /** Where the oracle's outputs will lie. */
+  readonly directory: string;
+  /** Asked only when there are no case folders. */
+  readonly describeInputs: (file: string) => Promise<readonly ModelValue[]>;
+}
+
+const NOISE = 0.02;
+
+/** Case folders beside a model file, in order. */
+export function caseFolders(file: string): string[] {
+  const folder = dirname(file);
+  return readdirSync(folder)
+    .filter((name) => /^case-\d+$/.test(name) && statSync(join(folder, name)).isDirectory())
+    .sort((a, b) => Number(a.slice(5)) - Number(b.slice(5)))
+    .map((name) => join(folder, name));
+}
+
+/** Tensor files of a case folder by tensor name. */
+export function tensorFiles(folder: string, prefix: "in-" | "out-"): Record<string, string> {
+  const files = readdirSync(folder).filter((name) => name.startsWith(prefix) && name.endsWith(".npy"));
+  return Object.fromEntries(
+    files.map((name) => [decodeURIComponent(name.slice(prefix.length, -4)), join(folder, name)]),
+  );
+}
+
+/** "mnist-12" for "mnist-12.onnx", "mnist/zoo-8" for "mnist/zoo-8/model.onnx", "mnist" for "models/mnist/model.onnx". */
+export function modelName(file: string): string {
+  const stem = basename(file, extname(file));
+  const folder = dirname(resolve(file));
+  if (stem !== "model") return stem;
+  const above = basename(dirname(folder));
+  return /(^|-)models?$/.test(above) ? basename(folder) : `${above}/${basename(folder)}`;
+}
+
+/** The workload of a model file; throws a `UserError` where the file is missing. */
+export async function modelWorkload(path: string, options: ModelOptions): Promise<Workload> {
+  const file = resolve(path);
+  if (!existsSync(file) || !statSync(file).isFile()) {
+    throw new UserError("the model file does not exist", { where: path, hint: "Give the path of an .onnx file." });
+  }
+  const folders = caseFolders(file);
+  const first = folders[0];
+  const inputs = first === undefined ? await randomInputs(file, options) : recipesOfFolders(folders);
+  const bytes = inputs.reduce((sum, recipe) => sum + recipe.shape.reduce((size, dim) => size * dim, 8), 0);
+  const id = `model/${modelName(file)}`;
+  const digest = createHash("sha256").update(file).digest("hex").slice(0, 8);
+  return {
+    id,
+    kind: "model",
+    dtype: "f32",
+    shape: inputs.map((recipe) => recipe.shape.join("x") || "scalar").join(" "),
+    modelPath: file,
+    inputs,
+    sets: Math.max(folders.length, poolSize(bytes)),
+    check: {
+      kind: "files",
+      directory: join(options.directory, `${id.replaceAll("/", "-")}-${digest}`),
+      oracle: "onnxruntime, no optimisation, 1 thread",
+    },
+    flops: null,
+    bytes: null,
+  };
+}
+
+/** Sets of a pool must have one shape: cases of another shape than the first are left out. */
+function recipesOfFolders(folders: readonly string[]): InputRecipe[] {
+  const cases = folders.map((folder) => tensorFiles(folder, "in-"));
+  const shapeKey = (files: Record<string, string>): string =>
+    Object.keys(files)
+      .sort()
+      .map((name) => `${name} ${readNpy(files[name] as string).shape.join()}`)
+      .join(";");
+  const first = cases[0] as Record<string, string>;
+  const alike = cases.filter((files) => shapeKey(files) === shapeKey(first));
+  return Object.entries(first).map(([name, file]) => {
+    const { dtype, shape } = readNpy(file);
+    return {
+      name,
+      dtype,
+      shape,
+      fill: { kind: "files", files: alike.map((files) => files[name] as string), noise: NOISE },
+    };
+  });
+}
+
+async function randomInputs(file: string, options: ModelOptions): Promise<InputRecipe[]> {
+  const values = await options.describeInputs(file);
+  return values.map((value) =>
+    randomRecipe(
+      value.name,
+      value.dtype,
+      value.shape.map((dim) => {
+        if (typeof dim === "number") return dim;
+        return (dim === null ? undefined : options.dims[dim]) ?? 1;
+      }),
+    ),
+  );
+}

@@ -1,0 +1,68 @@
+/**
+ * What the harness needs of an engine: one record each.
+ *
+ * The cold phases are apart on purpose: `open` loads the engine's code (phase "load"), `compile` makes a model ready to
+ * run (phase "compile"), the first `call` is phase "first-run", later ones "steady". Everything that is not the
+ * engine's own work (making feeds, reading outputs) has a method of its own and is never timed.
+ */
+
+import type { MatmulPrecision } from "@quern/core";
+import type { TensorSet } from "../cases/inputs.ts";
+import type { ModelValue } from "../cases/model.ts";
+import type { Workload } from "../cases/workload.ts";
+import type { EngineRecord } from "../results/schema.ts";
+
+export interface EngineOptions {
+  readonly threads: number;
+  readonly precision: MatmulPrecision;
+  /** Target features, for instance "avx2"; undefined: all that the machine has. */
+  readonly features?: string | undefined;
+  /** What idle engines do: "stopped" ones may spin between calls, since they are stopped while others are timed. */
+  readonly idle: "stopped" | "blocked";
+  /** For the oracle: as plain as the engine can. */
+  readonly optimise?: boolean;
+}
+
+export interface Engine {
+  readonly name: string;
+  /** One line for `quern doctor`. */
+  readonly about: string;
+  readonly precisions: readonly MatmulPrecision[];
+  /** Identity and settings; throws a `UserError` saying how to get the engine where it is missing. */
+  describe(options: EngineOptions): Promise<EngineRecord>;
+  /** Why the engine cannot run the workload; undefined when it can try. */
+  supports(workload: Workload, options: EngineOptions): string | undefined;
+  open(options: EngineOptions): Promise<OpenEngine>;
+}
+
+export interface OpenEngine {
+  compile(modelPath: string): Promise<CompiledModel>;
+  close(): Promise<void>;
+}
+
+/** What `bind` made of an input set, and what `call` returned: opaque to the harness. */
+export type Feeds = unknown;
+export type Fetched = unknown;
+
+export interface CompiledModel {
+  readonly inputs: readonly ModelValue[];
+  readonly outputs: readonly ModelValue[];
+  /** Whether `call` returns a promise. */
+  readonly async: boolean;
+  bind(inputs: TensorSet): Feeds;
+  call(feeds: Feeds): Fetched | Promise<Fetched>;
+  /** Outputs as tensors; valid until `release`. */
+  tensors(fetched: Fetched): TensorSet;
+  /** Gives the memory of outputs back; part of the timed call, as it is part of every use. */
+  release(fetched: Fetched): void;
+  facts(): CompiledFacts;
+  close(): Promise<void>;
+}
+
+export interface CompiledFacts {
+  /** What it runs on, in the engine's words. */
+  readonly device: string | null;
+  readonly plannedPeakBytes: number | null;
+  readonly flops: number | null;
+  readonly bytes: number | null;
+}

@@ -1,0 +1,44 @@
+/**
+ * Opens Quern's devices and imports models for them: the one place of this package that knows the device packages.
+ *
+ * Device packages are loaded when they are asked for, so that a machine without a GPU library never loads it, and the
+ * time to load is part of the phase "load".
+ */
+
+import { UserError, type Device, type Graph } from "@quern/core";
+import type { EngineOptions } from "./engine.ts";
+
+export const DEVICE_KINDS = ["cpu", "gpu", "reference"] as const;
+export type DeviceKind = (typeof DEVICE_KINDS)[number];
+
+/** Reads a model file into a graph. */
+export async function importModel(path: string): Promise<Graph> {
+  const { readOnnxFile } = await import("@quern/importers/onnx");
+  return readOnnxFile(path).graph;
+}
+
+export type DeviceOptions = Pick<EngineOptions, "threads" | "features">;
+
+/** Opens a device; throws a `UserError` that says why where it cannot. */
+export async function openDevice(kind: DeviceKind, options: DeviceOptions): Promise<Device> {
+  switch (kind) {
+    case "cpu": {
+      const { cpu } = (await import("@quern/kernels-cpu")) as unknown as { cpu?: (options: object) => Device };
+      if (cpu === undefined) throw new UserError("this build has no CPU device yet");
+      return cpu({
+        threads: options.threads,
+        ...(options.features === undefined ? {} : { features: options.features }),
+      });
+    }
+    case "gpu": {
+      const { gpu } = (await import("@quern/kernels-gpu")) as unknown as { gpu?: () => Promise<Device> };
+      if (gpu === undefined) throw new UserError("this build has no GPU device yet");
+      return gpu();
+    }
+    case "reference": {
+      const { referenceDevice } = (await import("@quern/core")) as unknown as { referenceDevice?: () => Device };
+      if (referenceDevice === undefined) throw new UserError("this build has no reference device yet");
+      return referenceDevice();
+    }
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Quern itself, one engine per device: `quern` (CPU), `quern-reference` (the interpreter) and `quern-gpu`.
+ *
+ * Models go through the same importer as a user's. The timed call is `runSync` and the disposal of its outputs; on the GPU,
+ * where a call cannot be synchronous, it is `run`.
+ */
+
+import { readFileSync } from "node:fs";
+import { UserError, printDim, type Device, type Executable, type MatmulPrecision, type Tensor } from "@quern/core";
+import type { TensorSet } from "../cases/inputs.ts";
+import type { ModelValue } from "../cases/model.ts";
+import { openDevice, importModel, type DeviceKind } from "./quern-device.ts";
+import type { CompiledFacts, CompiledModel, Engine, OpenEngine } from "./engine.ts";
+
+function packageVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function quernEngine(name: string, about: string, kind: DeviceKind, precisions: readonly MatmulPrecision[]): Engine {
+  return {
+    name,
+    about,
+    precisions,
+    async describe(options) {
+      const device = await openDevice(kind, options);
+      const settings = { device: device.name, threads: "as in each row", call: kind === "gpu" ? "run" : "runSync" };
+      device.dispose();
+      return { name, version: packageVersion(), library: null, sha256: null, settings };
+    },
+    supports: () => undefined, // compiling says it, with the op and the reason
+    async open(options): Promise<OpenEngine> {
+      const device = await openDevice(kind, options);
+      return {
+        compile: async (modelPath) => {
+          const graph = await importModel(modelPath);
+          return wrap(device, device.compile(graph, { matmulPrecision: options.precision }), kind === "gpu");
+        },
+        close: async () => device.dispose(),
+      };
+    },
+  };
+}
+
+function wrap(device: Device, executable: Executable, async: boolean): CompiledModel {
+  const values = (specs: Executable["inputs"]): ModelValue[] =>
+    specs.map(({ name, dtype, shape }) => ({
+      name,
+      dtype,
+      shape: shape.map((dim) => (typeof dim === "number" ? dim : printDim(dim))),
+    }));
+  const known = new Set(executable.inputs.map((spec) => spec.name));
+  return {
+    inputs: values(executable.inputs),
+    outputs: values(executable.outputs),
+    async,
+    bind(inputs) {
+      const extra = Object.keys(inputs).find((name) => !known.has(name));
+      if (extra !== undefined)
+        throw new UserError(`the model has no input "${extra}"`, { hint: `Its inputs: ${[...known].join(", ")}.` });
+      return inputs;
+    },
+    call: async ? (feeds) => executable.run(feeds as TensorSet) : (feeds) => executable.runSync(feeds as TensorSet),
+    tensors: (fetched) => fetched as Record<string, Tensor>,
+    release(fetched) {
+      for (const name in fetched as Record<string, Tensor>) (fetched as Record<string, Tensor>)[name]?.dispose();
+    },
+    facts: () => factsOf(device, executable),
+    close: async () => executable.dispose(),
+  };
+}
+
+function factsOf(device: Device, { report }: Executable): CompiledFacts {
+  const total = (pick: (launch: Executable["report"]["launches"][number]) => number | undefined): number | null => {
+    const known = report.launches.map(pick);
+    if (known.length === 0 || known.includes(undefined)) return null;
+    return known.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+  };
+  return {
+    device: device.name,
+    plannedPeakBytes: report.plannedPeakBytes,
+    flops: total((launch) => launch.flops),
+    bytes: total((launch) => launch.bytes),
+  };
+}
+
+export const quern: Engine = quernEngine("quern", "our compiler, CPU device", "cpu", ["highest", "high", "medium"]);
+export const quernReference: Engine = quernEngine(
+  "quern-reference",
+  "our reference interpreter (slow on purpose)",
+  "reference",
+  ["highest"],
+);
+export const quernGpu: Engine = quernEngine("quern-gpu", "our compiler, WebGPU device", "gpu", ["highest"]);

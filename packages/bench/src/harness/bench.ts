@@ -1,0 +1,198 @@
+/**
+ * A whole benchmark: cases × threads × engines and precisions, to one result file.
+ *
+ * In: a plan (what to measure) and settings. Out: `Results`. Every case becomes a workload, the oracle's outputs are
+ * made once per model, each thread count is one interleaved group, and rows are derived from what the groups gave.
+ */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { UserError, type MatmulPrecision } from "@quern/core";
+import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
+import { modelWorkload, type ModelValue } from "../cases/model.ts";
+import { opWorkload } from "../cases/ops.ts";
+import type { Workload } from "../cases/workload.ts";
+import { engineNamed } from "../engines/index.ts";
+import type { EngineOptions } from "../engines/engine.ts";
+import type { EngineRecord, Result, Results, Comparison, Skipped, RooflinePoint } from "../results/schema.ts";
+import { IDLE, withProcess } from "./engine-process.ts";
+import { measureGroup, type Arm, type GroupSettings, type Progress } from "./interleave.ts";
+import { describeMachine } from "./machine.ts";
+import { compareArms, rowsOfArm } from "./rows.ts";
+
+export type CaseRequest =
+  | { readonly kind: "gemm"; readonly gemm: GemmCase }
+  | { readonly kind: "op"; readonly name: string }
+  | { readonly kind: "model"; readonly file: string };
+
+export interface BenchPlan {
+  readonly cases: readonly CaseRequest[];
+  readonly engines: readonly string[];
+  readonly threads: readonly number[];
+  /** Measured for every engine that has them. */
+  readonly precisions: readonly MatmulPrecision[];
+  /** Sizes of symbolic dimensions for models without case folders. */
+  readonly dims: Readonly<Record<string, number>>;
+  readonly features?: string | undefined;
+}
+
+export interface BenchSettings extends GroupSettings {
+  /** The command line, for the record. */
+  readonly command?: string | undefined;
+  /** Peaks by thread count, measured before anything else; undefined where no generated kernel runs. */
+  readonly measureRoofline?: ((threads: readonly number[]) => Promise<RooflinePoint[]>) | undefined;
+}
+
+export const DEFAULT_SETTINGS: GroupSettings = {
+  seed: 1,
+  secondsPerEngine: 1,
+  processes: 4,
+  sliceMs: 5,
+  timeoutMs: 120_000,
+};
+
+const BASELINE = "onnxruntime";
+
+/** Runs the plan. `progress` is told what is going on and the share done. */
+export async function runBench(plan: BenchPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
+  if (plan.cases.length === 0) throw new UserError("bench: nothing to measure");
+  if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
+  const engines = await describeEngines(plan);
+  const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
+  try {
+    progress("measuring the machine's peaks", 0);
+    const roofline = (await settings.measureRoofline?.(plan.threads)) ?? [];
+    const machine = describeMachine(roofline);
+    const results: Result[] = [];
+    const comparisons: Comparison[] = [];
+    const skipped: Skipped[] = [];
+    const groups = plan.cases.length * plan.threads.length;
+    for (const [index, request] of plan.cases.entries()) {
+      const workload = await makeWorkload(request, plan, settings, directory);
+      await makeExpected(workload, plan, settings);
+      for (const [turn, threads] of plan.threads.entries()) {
+        const done = index * plan.threads.length + turn;
+        const report: Progress = (text, share) =>
+          progress(`${workload.id}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
+        const arms = armsOf(plan, workload, threads, skipped);
+        const outcomes = await measureGroup(workload, arms, settings, report);
+        const peaks = roofline.find((point) => point.threads === threads);
+        for (const outcome of outcomes) {
+          results.push(...rowsOfArm(workload, outcome, peaks));
+          if (outcome.failure !== undefined) {
+            const { reason, unsupported } = outcome.failure;
+            skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
+          }
+        }
+        comparisons.push(...compareArms(workload, outcomes, BASELINE));
+      }
+    }
+    return {
+      schema: "quern.results/1",
+      createdAt: new Date().toISOString(),
+      machine,
+      engines,
+      settings: {
+        seed: settings.seed,
+        secondsPerEngine: settings.secondsPerEngine,
+        processes: settings.processes,
+        sliceMs: settings.sliceMs,
+        idle: IDLE,
+        ...(settings.command === undefined ? {} : { command: settings.command }),
+      },
+      results,
+      comparisons,
+      skipped,
+    };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function engineOptions(plan: BenchPlan, threads: number, precision: MatmulPrecision): EngineOptions {
+  return { threads, precision, idle: IDLE, ...(plan.features === undefined ? {} : { features: plan.features }) };
+}
+
+async function describeEngines(plan: BenchPlan): Promise<EngineRecord[]> {
+  const records: EngineRecord[] = [];
+  for (const name of plan.engines) {
+    records.push(await engineNamed(name).describe(engineOptions(plan, plan.threads[0] ?? 1, "highest")));
+  }
+  return records;
+}
+
+function skippedArm(workload: Workload, arm: Arm): Omit<Skipped, "reason"> {
+  return { case: workload.id, engine: arm.engine, threads: arm.threads, precision: arm.precision };
+}
+
+/** Engines and precisions to measure; what an engine does not support goes to `skipped`. */
+function armsOf(plan: BenchPlan, workload: Workload, threads: number, skipped: Skipped[]): Arm[] {
+  const arms: Arm[] = [];
+  for (const name of plan.engines) {
+    const engine = engineNamed(name);
+    const offered = plan.precisions.filter((precision) => engine.precisions.includes(precision));
+    // An engine with one precision stands beside all that are asked for.
+    for (const precision of offered.length > 0 ? offered : engine.precisions.slice(0, 1)) {
+      const arm: Arm = {
+        engine: name,
+        precision,
+        threads,
+        ...(plan.features === undefined ? {} : { features: plan.features }),
+      };
+      const reason = engine.supports(workload, engineOptions(plan, threads, precision));
+      if (reason === undefined) arms.push(arm);
+      else skipped.push({ ...skippedArm(workload, arm), reason });
+    }
+  }
+  return arms;
+}
+
+async function makeWorkload(
+  request: CaseRequest,
+  plan: BenchPlan,
+  settings: BenchSettings,
+  directory: string,
+): Promise<Workload> {
+  switch (request.kind) {
+    case "gemm":
+      return gemmWorkload(request.gemm, settings.seed, directory);
+    case "op":
+      return opWorkload(request.name, settings.seed, directory);
+    case "model":
+      return modelWorkload(request.file, {
+        seed: settings.seed,
+        dims: plan.dims,
+        directory,
+        describeInputs: (file) => inspectInputs(plan, file, settings.timeoutMs),
+      });
+  }
+}
+
+function inspectInputs(plan: BenchPlan, modelPath: string, timeoutMs: number): Promise<readonly ModelValue[]> {
+  const engine = plan.engines.includes(BASELINE) ? BASELINE : (plan.engines[0] as string);
+  const options = engineOptions(plan, 1, "highest");
+  return withProcess(
+    engine,
+    async (process) => (await process.ask({ kind: "inspect", engine, options, modelPath }, timeoutMs)).inputs,
+  );
+}
+
+/** Lets the baseline, unoptimised, compute what all engines must give. Without it only golden outputs are compared. */
+async function makeExpected(workload: Workload, plan: BenchPlan, settings: BenchSettings): Promise<void> {
+  if (workload.check.kind !== "files") return;
+  const engine = engineNamed(BASELINE);
+  const options: EngineOptions = { threads: 1, precision: "highest", idle: IDLE, optimise: false };
+  try {
+    await engine.describe(options);
+  } catch {
+    return; // not installed
+  }
+  const job = { engine: BASELINE, options, workload, seed: settings.seed, sliceMs: settings.sliceMs };
+  try {
+    await withProcess("the oracle", (process) => process.ask({ kind: "expect", job }, settings.timeoutMs));
+  } catch (error) {
+    // A model that the baseline cannot run can still be measured: its rows say that nothing was compared.
+    if (!(error instanceof UserError)) throw error;
+  }
+}

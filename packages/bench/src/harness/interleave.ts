@@ -1,0 +1,197 @@
+/**
+ * Measures the engines of one case against each other: a process each, short slices in random order.
+ *
+ * A group is one workload at one thread count; its arms are engines at a precision. The group is repeated in fresh
+ * processes. Within a repeat every round times one slice of every arm; the order is drawn from the seed, and each
+ * order is followed by its reverse, so that no arm is always first.
+ */
+
+import { InternalError } from "@quern/core";
+import type { MatmulPrecision } from "@quern/core";
+import type { Workload } from "../cases/workload.ts";
+import { EngineFailure, EngineProcess, IDLE, isUnsupported } from "./engine-process.ts";
+import type { Finished, Job, Prepared } from "./protocol.ts";
+import { Random } from "./random.ts";
+
+export interface Arm {
+  readonly engine: string;
+  readonly precision: MatmulPrecision;
+  readonly threads: number;
+  readonly features?: string | undefined;
+}
+
+/** What one process of an arm gave. */
+export interface ArmRun {
+  readonly prepared: Prepared;
+  /** Median call time of each slice, in order of the rounds. */
+  readonly slicesMs: readonly number[];
+  readonly calls: number;
+  readonly finished: Finished | null;
+}
+
+export interface ArmOutcome {
+  readonly arm: Arm;
+  readonly runs: readonly ArmRun[];
+  /** Set when the arm could not be measured, or not to the end. */
+  readonly failure?: { readonly reason: string; readonly unsupported: boolean };
+}
+
+export interface GroupSettings {
+  readonly seed: number;
+  readonly secondsPerEngine: number;
+  readonly processes: number;
+  readonly sliceMs: number;
+  readonly timeoutMs: number;
+}
+
+/** Called often; must be cheap. */
+export type Progress = (text: string, share: number) => void;
+
+const MIN_ROUNDS = 5;
+const MIN_ROUNDS_SLOW = 2;
+const SLOW_ROUND_MS = 5000;
+const MAX_ROUNDS = 500;
+
+interface LiveArm {
+  readonly arm: Arm;
+  readonly process: EngineProcess;
+  readonly prepared: Prepared;
+  readonly slicesMs: number[];
+  calls: number;
+}
+
+export function armName(arm: Arm): string {
+  return arm.precision === "highest" ? arm.engine : `${arm.engine} (${arm.precision})`;
+}
+
+/** Measures one group. Failures of single arms are outcomes, not exceptions. */
+export async function measureGroup(
+  workload: Workload,
+  arms: readonly Arm[],
+  settings: GroupSettings,
+  progress: Progress,
+): Promise<ArmOutcome[]> {
+  const runs = new Map<Arm, ArmRun[]>(arms.map((arm) => [arm, []]));
+  const failures = new Map<Arm, { reason: string; unsupported: boolean }>();
+  for (let repeat = 0; repeat < settings.processes; repeat++) {
+    const able = arms.filter((arm) => !failures.has(arm));
+    const report: Progress = (text, share) => progress(text, (repeat + share) / settings.processes);
+    const random = Random.of(settings.seed, workload.id, arms[0]?.threads ?? 0, repeat);
+    await measureRepeat(workload, able, settings, random, report, runs, failures);
+  }
+  return arms.map((arm) => {
+    const failure = failures.get(arm);
+    return { arm, runs: runs.get(arm) ?? [], ...(failure === undefined ? {} : { failure }) };
+  });
+}
+
+async function measureRepeat(
+  workload: Workload,
+  arms: readonly Arm[],
+  settings: GroupSettings,
+  random: Random,
+  progress: Progress,
+  runs: Map<Arm, ArmRun[]>,
+  failures: Map<Arm, { reason: string; unsupported: boolean }>,
+): Promise<void> {
+  const live: LiveArm[] = [];
+  const fail = (arm: Arm, error: unknown): void => {
+    if (error instanceof InternalError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    failures.set(arm, { reason, unsupported: isUnsupported(error) });
+  };
+  try {
+    for (const arm of random.shuffle(arms)) {
+      progress(`${armName(arm)}: preparing`, 0.2 * (live.length / arms.length));
+      const process = new EngineProcess(armName(arm));
+      try {
+        const { prepared } = await process.ask(
+          { kind: "prepare", job: jobOf(workload, arm, settings) },
+          settings.timeoutMs,
+        );
+        live.push({ arm, process, prepared, slicesMs: [], calls: 0 });
+        process.pause();
+      } catch (error) {
+        process.kill();
+        fail(arm, error);
+      }
+    }
+    const timed = live.filter(({ prepared }) => prepared.verification?.ok !== false);
+    await measureRounds(timed, settings, random, progress, fail);
+    for (const entry of live) {
+      const finished = await finish(entry, settings, fail, failures);
+      const { arm, prepared, slicesMs, calls } = entry;
+      runs.get(arm)?.push({ prepared, slicesMs, calls, finished });
+    }
+  } finally {
+    for (const { process } of live) process.kill();
+  }
+}
+
+function jobOf(workload: Workload, arm: Arm, settings: GroupSettings): Job {
+  const { threads, precision, features } = arm;
+  return {
+    engine: arm.engine,
+    options: { threads, precision, idle: IDLE, ...(features === undefined ? {} : { features }) },
+    workload,
+    seed: settings.seed,
+    sliceMs: settings.sliceMs,
+  };
+}
+
+/** Rounds that fill the time budget: every arm gets as many slices as every other. */
+function roundCount(arms: readonly LiveArm[], settings: GroupSettings): number {
+  const roundMs = arms.reduce((sum, { prepared }) => sum + Math.max(settings.sliceMs, prepared.callMs), 0);
+  const budgetMs = (1000 * settings.secondsPerEngine * arms.length) / settings.processes;
+  const least = roundMs > SLOW_ROUND_MS ? MIN_ROUNDS_SLOW : MIN_ROUNDS;
+  return Math.max(least, Math.min(MAX_ROUNDS, Math.round(budgetMs / roundMs)));
+}
+
+async function measureRounds(
+  arms: readonly LiveArm[],
+  settings: GroupSettings,
+  random: Random,
+  progress: Progress,
+  fail: (arm: Arm, error: unknown) => void,
+): Promise<void> {
+  if (arms.length === 0) return;
+  const rounds = roundCount(arms, settings);
+  // About one slice in twenty keeps an output for checking, and never fewer than two.
+  const keeping = new Set(
+    random.shuffle(Array.from({ length: rounds }, (_, i) => i)).slice(0, Math.max(2, Math.ceil(rounds / 20))),
+  );
+  const failed = new Set<LiveArm>();
+  let order = random.shuffle(arms);
+  for (let round = 0; round < rounds; round++) {
+    order = round % 2 === 1 ? order.toReversed() : random.shuffle(arms);
+    progress(`round ${round + 1} of ${rounds}`, 0.2 + (0.8 * round) / rounds);
+    for (const entry of order.filter((candidate) => !failed.has(candidate))) {
+      try {
+        entry.process.resume();
+        const { times } = await entry.process.ask({ kind: "slice", keep: keeping.has(round) }, settings.timeoutMs);
+        entry.process.pause();
+        entry.slicesMs.push(times.medianMs);
+        entry.calls += times.calls;
+      } catch (error) {
+        failed.add(entry);
+        fail(entry.arm, error);
+      }
+    }
+  }
+}
+
+async function finish(
+  entry: LiveArm,
+  settings: GroupSettings,
+  fail: (arm: Arm, error: unknown) => void,
+  failures: ReadonlyMap<Arm, unknown>,
+): Promise<Finished | null> {
+  if (failures.has(entry.arm)) return null;
+  try {
+    entry.process.resume();
+    return (await entry.process.ask({ kind: "finish" }, settings.timeoutMs)).finished;
+  } catch (error) {
+    fail(entry.arm, error instanceof Error ? error : new EngineFailure(String(error), false));
+    return null;
+  }
+}

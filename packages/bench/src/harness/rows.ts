@@ -1,0 +1,183 @@
+/**
+ * Turns what a group measured into the rows of the result file: one per engine and phase, one comparison per phase.
+ */
+
+import type { MatmulPrecision } from "@quern/core";
+import type { Workload } from "../cases/workload.ts";
+import type { Comparison, Phase, Result, RooflinePoint } from "../results/schema.ts";
+import type { Arm, ArmOutcome, ArmRun } from "./interleave.ts";
+import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops } from "./roofline.ts";
+import { median, medianInterval, ratioInterval, type Estimate } from "./statistics.ts";
+import type { Verification } from "./verify.ts";
+
+type ColdPhase = Exclude<Phase, "steady" | "memory">;
+
+const COLD: Readonly<Record<ColdPhase, (run: ArmRun) => number>> = {
+  load: (run) => run.prepared.loadMs,
+  compile: (run) => run.prepared.compileMs,
+  "first-run": (run) => run.prepared.firstRunMs,
+};
+
+const COLD_PHASES = Object.keys(COLD) as ColdPhase[];
+
+/** All rows of one arm. An arm whose outputs are wrong has a steady row that says so, without times. */
+export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: RooflinePoint | undefined): Result[] {
+  const { arm, runs } = outcome;
+  if (runs.length === 0) return [];
+  const verified = verifiedFacts(runs);
+  const base = {
+    case: workload.id,
+    engine: arm.engine,
+    threads: arm.threads,
+    precision: arm.precision,
+    dtype: workload.dtype,
+    shape: workload.shape,
+    ...verified,
+  };
+  const cold = COLD_PHASES.map((phase): Result => {
+    const samples = runs.map(COLD[phase]);
+    return { ...base, phase, unit: "ms", samples, ...summary(samples) };
+  });
+  const peakBytes = runs.map((run) => run.prepared.peakBytes).filter((bytes) => bytes !== null);
+  const memory: Result[] =
+    peakBytes.length === 0
+      ? []
+      : [{ ...base, phase: "memory", unit: "bytes", samples: peakBytes, ...summary(peakBytes) }];
+  return [steadyRow(workload, outcome, base, peaks), ...cold, ...memory];
+}
+
+function summary(samples: readonly number[]): Pick<Result, "median" | "low" | "high"> {
+  if (samples.length === 0) return { median: null, low: null, high: null };
+  const { centre, low, high } = medianInterval(samples);
+  return { median: centre, low, high };
+}
+
+/** Worst error over the checks before and during timing. */
+function verifiedFacts(runs: readonly ArmRun[]): Pick<Result, "verified" | "maxError"> & Partial<Result> {
+  const checks: Verification[] = runs.flatMap((run) => [
+    ...(run.prepared.verification === null ? [] : [run.prepared.verification]),
+    ...(run.finished?.checks ?? []),
+  ]);
+  const first = checks[0];
+  if (first === undefined) return { verified: null, maxError: null, oracle: null, checkedOutputs: 0 };
+  const worst = (pick: (check: Verification) => number | null): number | null => {
+    const known = checks.map(pick).filter((value) => value !== null);
+    return known.length < checks.length ? null : Math.max(...known);
+  };
+  const wrong = checks.find((check) => !check.ok);
+  return {
+    verified: wrong === undefined,
+    maxError: worst((check) => check.maxError),
+    rmsError: worst((check) => check.rmsError),
+    tolerance: first.tolerance,
+    oracle: first.oracle,
+    checkedOutputs: checks.length,
+    ...(wrong?.message === undefined ? {} : { note: wrong.message }),
+  };
+}
+
+type Base = Omit<Result, "phase" | "unit" | "samples" | "median" | "low" | "high">;
+
+function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: RooflinePoint | undefined): Result {
+  const { arm, runs } = outcome;
+  const facts = runs[0]?.prepared.facts;
+  const samples = runs.flatMap((run) => run.slicesMs);
+  const times = summary(samples);
+  const flops = workload.flops ?? facts?.flops ?? null;
+  const bytes = workload.bytes ?? facts?.bytes ?? null;
+  const perSecond = (work: number | null): number | null =>
+    work === null || times.median === null ? null : work / times.median / 1e6; // ms to 1e9 per s
+  const gflops = perSecond(flops);
+  const attainable =
+    peaks === undefined || flops === null ? null : attainableGflops(peaks, arm.precision, flops, bytes);
+  const peak = peaks === undefined ? null : arithmeticPeak(peaks, arm.precision);
+  const impossible = gflops !== null && peak !== null && gflops > IMPOSSIBLE_SHARE * peak;
+  return {
+    ...base,
+    phase: "steady",
+    unit: "ms",
+    samples,
+    processes: runs.map((run) => run.slicesMs.length),
+    calls: runs.reduce((sum, run) => sum + run.calls, 0),
+    ...times,
+    flops,
+    bytes,
+    gflops,
+    gbps: perSecond(bytes),
+    peakShare: gflops === null || attainable === null ? null : gflops / attainable,
+    device: facts?.device ?? null,
+    plannedPeakBytes: facts?.plannedPeakBytes ?? null,
+    ...(impossible
+      ? {
+          verified: false,
+          note: `impossible: ${gflops.toFixed(0)} GFLOP/s is above the measured peak of ${peak.toFixed(0)}`,
+        }
+      : {}),
+  };
+}
+
+/** Every other arm against the baseline: the engine of that name, or else the first arm. */
+export function compareArms(workload: Workload, outcomes: readonly ArmOutcome[], baselineName: string): Comparison[] {
+  const baseline = outcomes.find(({ arm }) => arm.engine === baselineName) ?? outcomes[0];
+  if (baseline === undefined) return [];
+  return outcomes
+    .filter((outcome) => outcome !== baseline && isSound(outcome) && isSound(baseline))
+    .flatMap((outcome) => comparisonsOf(workload, outcome, baseline));
+}
+
+/** Only right outputs are compared. */
+function isSound(outcome: ArmOutcome): boolean {
+  return outcome.runs.length > 0 && verifiedFacts(outcome.runs).verified !== false;
+}
+
+function comparisonsOf(workload: Workload, outcome: ArmOutcome, baseline: ArmOutcome): Comparison[] {
+  const repeats = Math.min(outcome.runs.length, baseline.runs.length);
+  const engineRuns = outcome.runs.slice(0, repeats);
+  const baselineRuns = baseline.runs.slice(0, repeats);
+  const rows: Comparison[] = [];
+  const add = (phase: Phase, estimate: Estimate): void => {
+    rows.push(comparison(workload, outcome.arm, baseline.arm, phase, estimate));
+  };
+  const pairs = engineRuns
+    .map((run, i) => ({ engine: run.slicesMs, baseline: baselineRuns[i]?.slicesMs ?? [] }))
+    .filter((pair) => pair.engine.length > 0 && pair.baseline.length > 0);
+  if (pairs.length > 0) add("steady", ratioInterval(pairs));
+  for (const phase of COLD_PHASES) {
+    add(
+      phase,
+      ratioInterval(
+        engineRuns.map((run, i) => ({
+          engine: [COLD[phase](run)],
+          baseline: [COLD[phase](baselineRuns[i] as ArmRun)],
+        })),
+      ),
+    );
+  }
+  const peak = (runs: readonly ArmRun[]): number | null => {
+    const known = runs.map((run) => run.prepared.peakBytes).filter((bytes) => bytes !== null && bytes > 0) as number[];
+    return known.length === 0 ? null : median(known);
+  };
+  const engineBytes = peak(engineRuns);
+  const baselineBytes = peak(baselineRuns);
+  if (engineBytes !== null && baselineBytes !== null) {
+    add("memory", { centre: baselineBytes / engineBytes, low: null, high: null, method: "none" });
+  }
+  return rows;
+}
+
+function comparison(workload: Workload, arm: Arm, baseline: Arm, phase: Phase, estimate: Estimate): Comparison {
+  const precision: MatmulPrecision = arm.precision;
+  return {
+    case: workload.id,
+    phase,
+    threads: arm.threads,
+    precision,
+    engine: arm.engine,
+    baseline: baseline.engine,
+    ratio: estimate.centre,
+    low: estimate.low,
+    high: estimate.high,
+    baselinePrecision: baseline.precision,
+    method: estimate.method,
+  };
+}

@@ -1,0 +1,140 @@
+/**
+ * Entry point of the process of one engine: answers the orchestrator's requests, one at a time.
+ *
+ * Order within `prepare`: inputs, load, compile, first run, peak memory, verification, warm-up. Nothing is timed before its
+ * outputs were compared. Between requests the process waits on its IPC channel and uses no processor.
+ */
+
+import { UnsupportedError, UserError } from "@quern/core";
+import { checkOutputs, writeExpected } from "../cases/check.ts";
+import { makeInputs, type TensorSet } from "../cases/inputs.ts";
+import { engineNamed } from "../engines/index.ts";
+import type { CompiledModel, OpenEngine } from "../engines/engine.ts";
+import { startPeakMemory } from "./memory.ts";
+import type { Finished, Job, Prepared, Request, Response } from "./protocol.ts";
+import { Random } from "./random.ts";
+import { SliceRunner } from "./slices.ts";
+import type { Verification } from "./verify.ts";
+
+const WARM_UP_MS = 150;
+const WARM_UP_CALLS = 5;
+/** A call so slow that one warm one has to do. */
+const SLOW_CALL_MS = 1000;
+
+interface State {
+  readonly job: Job;
+  readonly inputs: readonly TensorSet[];
+  readonly engine: OpenEngine;
+  readonly model: CompiledModel;
+  readonly runner: SliceRunner;
+}
+
+let state: State | undefined;
+
+async function prepare(job: Job): Promise<Prepared> {
+  const { workload, options, seed } = job;
+  const inputs = makeInputs(workload, seed);
+
+  const beforeLoad = performance.now();
+  const engine = await engineNamed(job.engine).open(options);
+  const loadMs = performance.now() - beforeLoad;
+
+  globalThis.gc?.();
+  const peakMemory = startPeakMemory();
+  const beforeCompile = performance.now();
+  const model = await engine.compile(workload.modelPath);
+  const compileMs = performance.now() - beforeCompile;
+
+  const feeds = inputs.map((set) => model.bind(set));
+  const beforeRun = performance.now();
+  const fetched = await model.call(feeds[0]);
+  const firstRunMs = performance.now() - beforeRun;
+  const peakBytes = peakMemory();
+
+  const verification = checkOutputs(workload, 0, inputs[0] ?? {}, model.tensors(fetched), options.precision, seed);
+  model.release(fetched);
+  const runner = new SliceRunner(model, feeds, job.sliceMs, Random.of(seed, "keep", workload.id));
+  const slow = firstRunMs > SLOW_CALL_MS;
+  const callMs =
+    verification?.ok === false ? firstRunMs : await runner.warmUp(slow ? 0 : WARM_UP_MS, slow ? 1 : WARM_UP_CALLS);
+  state = { job, inputs, engine, model, runner };
+  return { loadMs, compileMs, firstRunMs, peakBytes, callMs, verification, facts: model.facts() };
+}
+
+function requireState(): State {
+  if (state === undefined) throw new UserError("bench worker: asked for slices before it was prepared");
+  return state;
+}
+
+async function finish(): Promise<Finished> {
+  const { job, inputs, engine, model, runner } = requireState();
+  const checks: Verification[] = [];
+  for (const { set, fetched } of runner.kept) {
+    const found = checkOutputs(
+      job.workload,
+      set,
+      inputs[set] ?? {},
+      model.tensors(fetched),
+      job.options.precision,
+      job.seed,
+    );
+    if (found !== null) checks.push(found);
+    model.release(fetched);
+  }
+  await model.close();
+  await engine.close();
+  return { checks };
+}
+
+async function expect(job: Job): Promise<void> {
+  const engine = await engineNamed(job.engine).open(job.options);
+  const model = await engine.compile(job.workload.modelPath);
+  for (const [set, inputs] of makeInputs(job.workload, job.seed).entries()) {
+    const fetched = await model.call(model.bind(inputs));
+    writeExpected(job.workload, set, model.tensors(fetched));
+    model.release(fetched);
+  }
+  await model.close();
+  await engine.close();
+}
+
+async function answer(request: Request): Promise<Response> {
+  switch (request.kind) {
+    case "prepare":
+      return { kind: "prepare", prepared: await prepare(request.job) };
+    case "slice":
+      return { kind: "slice", times: await requireState().runner.run(request.keep) };
+    case "finish":
+      return { kind: "finish", finished: await finish() };
+    case "inspect": {
+      const engine = await engineNamed(request.engine).open(request.options);
+      const model = await engine.compile(request.modelPath);
+      const { inputs } = model;
+      await model.close();
+      await engine.close();
+      return { kind: "inspect", inputs };
+    }
+    case "expect": {
+      await expect(request.job);
+      return { kind: "expect" };
+    }
+  }
+}
+
+function failure(error: unknown): Response {
+  const given = error instanceof Error ? error : new Error(String(error));
+  return {
+    kind: "failed",
+    message: given.message,
+    unsupported: given instanceof UnsupportedError,
+    stack: given.stack ?? given.message,
+  };
+}
+
+process.on("message", (request: Request) => {
+  void answer(request)
+    .catch(failure)
+    .then((response) => process.send?.(response));
+});
+// The orchestrator is gone: there is nobody left to measure for.
+process.on("disconnect", () => process.exit(0));

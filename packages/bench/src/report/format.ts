@@ -1,0 +1,44 @@
+/** Numbers as people read them: times, ratios, rates and sizes with three digits and a unit. */
+
+/** Three significant digits without an exponent. */
+export function digits(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  if (value === 0) return "0";
+  const places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toFixed(Math.min(places, 6));
+}
+
+export function formatMs(ms: number | null): string {
+  if (ms === null) return "–";
+  if (ms < 1e-3) return `${digits(ms * 1e6)} ns`;
+  if (ms < 1) return `${digits(ms * 1e3)} µs`;
+  return ms < 1000 ? `${digits(ms)} ms` : `${digits(ms / 1000)} s`;
+}
+
+export function formatBytes(bytes: number | null): string {
+  if (bytes === null) return "–";
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  const power = Math.min(units.length, Math.floor(Math.log2(bytes) / 10));
+  return `${digits(bytes / 1024 ** power)} ${units[power - 1]}`;
+}
+
+export function formatRatio(ratio: number): string {
+  return `${ratio < 10 ? ratio.toFixed(2) : digits(ratio)}×`;
+}
+
+export function formatInterval(low: number | null, high: number | null): string {
+  return low === null || high === null
+    ? ""
+    : `[${low < 10 ? low.toFixed(2) : digits(low)}, ${high < 10 ? high.toFixed(2) : digits(high)}]`;
+}
+
+export function formatShare(share: number | null | undefined): string {
+  return share === null || share === undefined ? "" : `${(100 * share).toFixed(0)} %`;
+}
+
+/** Sign of a check, readable without colour. */
+export function formatVerified(verified: boolean | null): string {
+  if (verified === null) return "?";
+  return verified ? "✓" : "✗";
+}

@@ -1,0 +1,186 @@
+/**
+ * The report on a terminal: one line per case, engine and precision, a phases table, and what was left out.
+ * Nothing depends on colour.
+ */
+
+import { geometricMean } from "../harness/statistics.ts";
+import type { Comparison, Result, Results } from "../results/schema.ts";
+import { formatBytes, formatInterval, formatMs, formatRatio, formatShare, formatVerified, digits } from "./format.ts";
+import { formatTable, type Column } from "./table.ts";
+
+const right = (title: string): Column => ({ title, align: "right" });
+const left = (title: string): Column => ({ title, align: "left" });
+
+export function findComparison(
+  results: Results,
+  row: Result,
+  phase: Result["phase"] = row.phase,
+): Comparison | undefined {
+  return results.comparisons.find(
+    (comparison) =>
+      comparison.phase === phase &&
+      comparison.case === row.case &&
+      comparison.threads === row.threads &&
+      comparison.engine === row.engine &&
+      comparison.precision === row.precision,
+  );
+}
+
+/** The whole report as text. */
+export function renderTerminal(results: Results): string {
+  const { machine } = results;
+  const engines = results.engines.map(({ name, version }) => `${name} ${version}`).join(", ");
+  const lines = [
+    `${machine.cpu.brand}, ${machine.cpu.cores} cores, node ${machine.node} (machine ${machine.fingerprint})`,
+    `${engines}; seed ${results.settings.seed}, ${results.settings.processes} processes per engine, idle engines ${results.settings.idle}`,
+    ...rooflineLines(results),
+    "",
+    ...steadyTable(results),
+    "",
+    ...phasesTable(results),
+    ...summaryLines(results),
+    ...problemLines(results),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function rooflineLines(results: Results): string[] {
+  return results.machine.roofline.map((point) => {
+    const parts = [
+      point.fmaGflops === null ? "" : `${digits(point.fmaGflops)} GFLOP/s f32`,
+      point.matrixGflops === null ? "" : `${digits(point.matrixGflops)} GFLOP/s bf16 matrix`,
+      point.readGBps === null ? "" : `${digits(point.readGBps)} GB/s read`,
+    ];
+    return `measured peak, ${point.threads} thread${point.threads === 1 ? "" : "s"}: ${parts.filter((part) => part !== "").join(", ")}`;
+  });
+}
+
+function steadyTable(results: Results): string[] {
+  const columns = [
+    left("case"),
+    right("threads"),
+    left("engine"),
+    left("precision"),
+    right("median"),
+    right("ratio"),
+    left("95 % interval"),
+    right("GFLOP/s"),
+    right("GB/s"),
+    right("roofline"),
+    left("ok"),
+    right("max error"),
+  ];
+  const steady = results.results.filter((row) => row.phase === "steady");
+  let previous = "";
+  const rows = steady.map((row) => {
+    const comparison = findComparison(results, row);
+    const name = row.case === previous ? "" : row.case;
+    previous = row.case;
+    return [
+      name,
+      String(row.threads),
+      row.engine,
+      row.precision,
+      formatMs(row.median),
+      comparison === undefined ? "" : formatRatio(comparison.ratio),
+      comparison === undefined ? "" : formatInterval(comparison.low, comparison.high),
+      row.gflops === null || row.gflops === undefined ? "" : digits(row.gflops),
+      row.gbps === null || row.gbps === undefined ? "" : digits(row.gbps),
+      formatShare(row.peakShare),
+      formatVerified(row.verified),
+      row.maxError === null ? "" : row.maxError.toExponential(1),
+    ];
+  });
+  const baselines = [...new Set(results.comparisons.map((comparison) => comparison.baseline))];
+  const legend =
+    baselines.length === 0
+      ? []
+      : [
+          `ratio: how many times faster than ${baselines.join(", ")}; ok: outputs compared (✓ equal, ✗ different, ? nothing to compare with)`,
+        ];
+  return [...formatTable(columns, rows), ...legend];
+}
+
+function phasesTable(results: Results): string[] {
+  const columns = [
+    left("case"),
+    right("threads"),
+    left("engine"),
+    left("precision"),
+    right("load"),
+    right("compile"),
+    right("ratio"),
+    right("first run"),
+    right("peak memory"),
+    right("planned"),
+  ];
+  const steady = results.results.filter((row) => row.phase === "steady");
+  const rows = steady.map((row) => {
+    const phase = (name: Result["phase"]): number | null =>
+      results.results.find(
+        (other) =>
+          other.phase === name &&
+          other.case === row.case &&
+          other.engine === row.engine &&
+          other.threads === row.threads &&
+          other.precision === row.precision,
+      )?.median ?? null;
+    const compile = findComparison(results, row, "compile");
+    const planned = row.plannedPeakBytes ?? null;
+    return [
+      row.case,
+      String(row.threads),
+      row.engine,
+      row.precision,
+      formatMs(phase("load")),
+      formatMs(phase("compile")),
+      compile === undefined ? "" : formatRatio(compile.ratio),
+      formatMs(phase("first-run")),
+      formatBytes(phase("memory")),
+      planned === null ? "" : formatBytes(planned),
+    ];
+  });
+  return formatTable(columns, rows);
+}
+
+/** Geometric means of the ratios, by engine, precision and threads, where there is more than one case. */
+export function summaries(
+  results: Results,
+  phase: Result["phase"] = "steady",
+): { readonly label: string; readonly mean: number; readonly least: number; readonly cases: number }[] {
+  const groups = new Map<string, number[]>();
+  for (const row of results.comparisons.filter((comparison) => comparison.phase === phase)) {
+    const label = `${row.engine}, ${row.precision}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
+    groups.set(label, [...(groups.get(label) ?? []), row.ratio]);
+  }
+  return [...groups].map(([label, ratios]) => ({
+    label,
+    mean: geometricMean(ratios),
+    least: Math.min(...ratios),
+    cases: ratios.length,
+  }));
+}
+
+function summaryLines(results: Results): string[] {
+  const several = summaries(results).filter(({ cases }) => cases > 1);
+  if (several.length === 0) return [];
+  return [
+    "",
+    ...several.map(
+      ({ label, mean, least, cases }) =>
+        `${label}: geometric mean ${formatRatio(mean)} over ${cases} cases, least ${formatRatio(least)}`,
+    ),
+  ];
+}
+
+function problemLines(results: Results): string[] {
+  const wrong = results.results.filter((row) => row.phase === "steady" && row.verified === false);
+  const lines = wrong.map(
+    (row) => `✗ ${row.case}, ${row.engine} (${row.precision}, ${row.threads} threads): ${row.note ?? "outputs differ"}`,
+  );
+  const left = results.skipped.map(
+    (row) =>
+      `${row.failed === true ? "failed" : "skipped"}: ${row.case}, ${row.engine} (${row.precision}, ${row.threads} threads): ${row.reason}`,
+  );
+  return lines.length + left.length === 0 ? [] : ["", ...lines, ...left];
+}

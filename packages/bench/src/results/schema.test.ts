@@ -1,0 +1,53 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, it } from "vitest";
+import { sampleResults } from "./sample-results.ts";
+import { resultsSchema } from "./schema.ts";
+
+const shipped = new URL("../../schema/quern.results.1.schema.json", import.meta.url);
+const ajv = new Ajv2020({ strict: true, formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
+const validate = ajv.compile(resultsSchema);
+
+/** A deep copy with one member changed or removed. */
+function changed(path: readonly (string | number)[], value: unknown): unknown {
+  const copy = structuredClone(sampleResults()) as unknown as Record<string | number, unknown>;
+  let parent = copy;
+  for (const key of path.slice(0, -1)) parent = parent[key] as Record<string | number, unknown>;
+  const last = path.at(-1) as string | number;
+  if (value === undefined) delete parent[last];
+  else parent[last] = value;
+  return copy;
+}
+
+describe("quern.results/1", () => {
+  it("the shipped JSON Schema is the one that the types come from", () => {
+    const text = `${JSON.stringify(resultsSchema, null, 2)}\n`;
+    if (process.env["QUERN_BLESS"] === "1") writeFileSync(shipped, text);
+    const found = existsSync(shipped) ? readFileSync(shipped, "utf8") : "nothing: QUERN_BLESS=1 writes it";
+    expect(found).toBe(text);
+  });
+
+  it("accepts a result file, before and after JSON", () => {
+    validate(sampleResults());
+    expect(validate.errors).toBeNull();
+    expect(validate(JSON.parse(JSON.stringify(sampleResults())))).toBe(true);
+  });
+
+  it.each([
+    ["another version", ["schema"], "quern.results/2"],
+    ["no machine", ["machine"], undefined],
+    ["no date", ["createdAt"], "yesterday"],
+    ["a ratio as text", ["comparisons", 0, "ratio"], "2×"],
+    ["an unknown phase", ["results", 0, "phase"], "warm"],
+    ["an unknown precision", ["results", 0, "precision"], "exact"],
+    ["samples that are no numbers", ["results", 0, "samples"], [null]],
+    ["no verification", ["results", 0, "verified"], undefined],
+    ["half a thread", ["results", 0, "threads"], 1.5],
+  ])("refuses %s", (_, path, value) => {
+    expect(validate(changed(path, value))).toBe(false);
+  });
+
+  it("allows members that later versions add", () => {
+    expect(validate(changed(["results", 0, "energy"], null))).toBe(true);
+  });
+});
