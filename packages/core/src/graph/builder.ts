@@ -84,7 +84,8 @@ export class GraphBuilder {
     const op = findOp(node.op);
     let dims: readonly Dim[] | undefined;
     const size = type.shape.reduce<number>((n, dim) => (typeof dim === "number" ? n * dim : Infinity), 1);
-    const tracked = type.dtype === "i64" || type.dtype === "i32" || type.dtype === "bool";
+    // Floats take part where sizes pass through them, as in ⌊n · 2.0⌋.
+    const tracked = type.dtype === "i64" || type.dtype === "i32" || type.dtype === "bool" || type.dtype === "f32" || type.dtype === "f64";
     if (tracked && size <= MAX_TRACKED_DIMS && node.outputs.length === 1 && op.dims !== undefined) {
       const inputs = node.inputs.map((input) => (input === undefined ? undefined : this.dims(input)));
       dims = op.dims(inputs, node.attrs, node.inputs.map((input) => input?.type));

@@ -96,6 +96,8 @@ export interface Op {
   /** The elements of a small integer result as dimensions, from those of the inputs (shape arithmetic). */
   readonly dims?: (inputs: readonly (readonly Dim[] | undefined)[], attrs: Attrs, types: readonly (TensorType | undefined)[]) => readonly Dim[] | undefined;
   readonly tolerance?: Tolerances;
+  /** Instead of `tolerance` where the bound grows with the inputs, as for sums; read both through `toleranceOf`. */
+  readonly toleranceFor?: (types: readonly (TensorType | undefined)[], attrs: Attrs) => Tolerances;
   /** True where the result depends on more than the inputs, or the node must stay for another reason. */
   readonly impure?: boolean;
   readonly cases: () => readonly OpCase[];

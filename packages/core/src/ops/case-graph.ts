@@ -1,0 +1,29 @@
+/**
+ * The graph of one case of one op: what conformance tests compile on every device.
+ */
+
+import type { Graph, Value } from "../graph/graph.ts";
+import { GraphBuilder } from "../graph/builder.ts";
+import type { Tensor } from "../runtime/tensor.ts";
+import type { Op, OpCase } from "./op.ts";
+
+export interface CaseRun {
+  readonly graph: Graph;
+  /** Tensors of the inputs that are not constants, by name. */
+  readonly inputs: Readonly<Record<string, Tensor>>;
+}
+
+/** A graph with inputs `x0`, `x1`, … (constants built in) and outputs `y0`, `y1`, …. `tensors` come from `caseInputs`. */
+export function caseGraph(op: Op, opCase: OpCase, tensors: readonly (Tensor | undefined)[]): CaseRun {
+  const builder = new GraphBuilder();
+  const inputs: Record<string, Tensor> = {};
+  const args = opCase.inputs.map((input, i): Value | undefined => {
+    const tensor = tensors[i];
+    if (input === undefined || tensor === undefined) return undefined;
+    if (input.constant === true) return builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() });
+    inputs[`x${i}`] = tensor;
+    return builder.input(`x${i}`, tensor.dtype, tensor.shape);
+  });
+  builder.apply(op.name, args, opCase.attrs).forEach((value, i) => builder.output(`y${i}`, value));
+  return { graph: builder.build(`${op.name}: ${opCase.name}`), inputs };
+}
