@@ -108,6 +108,7 @@ export class KernelBuilder {
   }
 
   #newName(name: string): void {
+    if (!/^[A-Za-z_$][\w.$]*$/.test(name)) throw new UserError(`kernel ${this.name}: "${name}" is not an identifier`);
     const taken = [...this.#buffers, ...this.#scalars, ...this.#scratch].some((other) => other.name === name);
     if (taken || this.#symbols.includes(name)) throw new UserError(`kernel ${this.name}: two parameters are named "${name}"`);
   }
@@ -465,6 +466,7 @@ export class KernelBuilder {
   /** A mutable variable; assigned here when `init` is given. */
   local(name: string, type: KType | KDType, init?: Arg): Local {
     const full = typeof type === "string" ? scalarType(type) : type;
+    if (!/^[A-Za-z_$][\w.$]*$/.test(name)) throw new UserError(`kernel ${this.name}: local "${name}" is not an identifier`);
     const local: Local = { id: this.#locals.length, name, type: full };
     this.#locals.push(local);
     if (init !== undefined) this.assign(local, init);

@@ -7,3 +7,5 @@ export { constantOf } from "./simplify.ts";
 export * from "./print.ts";
 export * from "./interpret.ts";
 export * as kernelMath from "./math.ts";
+export { parseKernel } from "./parse.ts";
+export { verifyKernel } from "./verify.ts";

@@ -83,7 +83,8 @@ class Interpreter {
     if (value.def.kind !== "const" && value.def.kind !== "param") return;
     const element = value.def.kind === "const" ? value.def.value : this.#parameter(value.def.name);
     const scalar = toElement(value.type.dtype, element);
-    this.#values[value.id] = value.type.lanes === 1 ? scalar : new Array(value.type.lanes).fill(scalar);
+    const size = value.type.lanes * value.type.rows;
+    this.#values[value.id] = size === 1 ? scalar : new Array(size).fill(scalar);
   }
 
   #parameter(name: string): Scalar {
