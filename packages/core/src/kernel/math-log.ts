@@ -153,7 +153,9 @@ export function acosh(k: KernelBuilder, x: KValue): KValue {
     const t = k.sub(value, 1);
     const large = k.gt(value, 2 ** 30);
     const argument = k.add(t, k.sqrt(k.fma(t, t, k.add(t, t))));
-    const logarithm = log1p(k, k.select(large, value, argument));
+    // Far below the domain the square root cancels t to -1.
+    const inside = k.select(k.lt(t, 0), k.const(value.type, NaN), argument);
+    const logarithm = log1p(k, k.select(large, value, inside));
     return k.add(logarithm, k.select(large, k.const(value.type, LN_2_F32), k.const(value.type, 0)));
   });
 }
