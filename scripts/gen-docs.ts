@@ -25,7 +25,9 @@ function nature(op: Op): string {
 }
 
 function opsPage(): string {
-  const rows = allOps().map((op) => [
+  // By name: the order of exports in a namespace is not the same under every module loader.
+  const ops = allOps().toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const rows = ops.map((op) => [
     `\`${op.name}\``,
     op.inputs.map((input) => `\`${input}\``).join(", "),
     nature(op),
