@@ -33,6 +33,12 @@ export function evaluateConstantNode(node: Node, constants: readonly (ConstantDa
   return scope.run(node, constants.map((data) => data && refFromConstant(data))).map(constantFromRef);
 }
 
+/** Runs one node on tensors, for devices that have no kernel for it. `bindings` has the values of its symbols. */
+export function runNodeOnHost(node: Node, inputs: readonly (Tensor | undefined)[], bindings: DimBindings): Tensor[] {
+  const scope = new Scope(bindings);
+  return scope.run(node, inputs.map((tensor) => tensor && refFromTensor(tensor))).map(tensorFromRef);
+}
+
 /** Runs one node after another; pauses after each, so that a caller may do other work in between. */
 function* interpret(graph: Graph, inputs: readonly RefTensor[], outer: DimBindings): Generator<Node, RefTensor[]> {
   const scope = new Scope(outer);

@@ -45,7 +45,7 @@ const FEATURE_ROWS = [
   ["amx-tile", 7, 0, "edx", 24, "amx"],
   ["amx-int8", 7, 0, "edx", 25, "amx"],
   ["amx-fp16", 7, 1, "eax", 21, "amx"],
-] as const satisfies readonly FeatureRow[];
+] as const;
 
 export type CpuFeature = (typeof FEATURE_ROWS)[number][0];
 

@@ -13,7 +13,7 @@ import type { Mem, Reg } from "../asm/index.ts";
 import type { NativeAbi } from "./native-host.ts";
 
 /** Async calls run on small native stacks; a kernel keeps larger scratch in memory that its slots point to. */
-export const KERNEL_STACK_BYTES = 64 << 10;
+export const KERNEL_STACK_BYTES: number = 64 << 10;
 
 /** Most threads one program may run on, the caller included. */
 export const MAX_THREADS = 128;

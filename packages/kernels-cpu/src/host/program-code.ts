@@ -50,7 +50,7 @@ export const POOL = {
   epoch: 416,
   /** ceil(2^64 / threads) for every count of threads; see {@link emitShare}. */
   reciprocals: 512,
-  lines: 512 + 8 * (MAX_THREADS + 1) + 120,
+  lines: (512 + 8 * (MAX_THREADS + 1) + 120) as number,
   lineBytes: 128,
 } as const;
 

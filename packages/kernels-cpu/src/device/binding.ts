@@ -1,0 +1,182 @@
+/**
+ * A program bound to sizes: the memory plan and the step table for one set of symbol values.
+ *
+ * Evaluating a binding takes microseconds and compiles nothing. An `Instance` is the native memory in which one run of
+ * a binding happens; concurrent runs use instances of their own.
+ */
+
+import { type DimBindings, type KValue, InternalError, debug, evaluateDim } from "@quern/core";
+import { type NativeHost, type NativeMemory, ProgramTable, type Step as NativeRecord, slotF32 } from "../host/index.ts";
+import { type MemoryPlan, planMemory } from "./plan.ts";
+import type { NativeStep, Program } from "./program.ts";
+import { type Storage, storageBytes } from "./storage.ts";
+
+const SCRATCH_ALIGNMENT = 4096;
+const HUGE_PAGE_BYTES = 2 << 20;
+
+export interface Binding {
+  readonly symbols: DimBindings;
+  readonly plan: MemoryPlan;
+  /** Byte offset in the arena, for planned storages. */
+  readonly offsetOf: ReadonlyMap<Storage, number>;
+  readonly elementsOf: ReadonlyMap<Storage, number>;
+  readonly taskCounts: readonly number[];
+}
+
+export function bindProgram(program: Program, symbols: DimBindings): Binding {
+  const elementsOf = new Map<Storage, number>();
+  for (const storage of program.storages.storages) elementsOf.set(storage, evaluateDim(storage.size, symbols));
+  const planned = program.storages.storages.filter((storage) => storage.kind === "planned" && storage.lastEpoch >= 0);
+  const plan = planMemory(planned.map((storage) => ({
+    sizeBytes: storageBytes(storage, elementsOf.get(storage) as number),
+    firstEpoch: storage.firstEpoch,
+    lastEpoch: storage.lastEpoch,
+  })));
+  const offsetOf = new Map(planned.map((storage, i) => [storage, plan.offsets[i] as number]));
+  const taskCounts = program.steps.map((step) =>
+    step.kind === "host" ? 0 : step.counts.reduce((n, count) => n * evaluateIndex(count, symbols), 1),
+  );
+  debug(3, () => `memory plan: ${planned.length} buffers in ${plan.peakBytes} bytes`);
+  return { symbols, plan, offsetOf, elementsOf, taskCounts };
+}
+
+/** Evaluates an index expression over dimension symbols, as the machine code does. */
+export function evaluateIndex(value: KValue, symbols: DimBindings): number {
+  const { def } = value;
+  if (def.kind === "const") return Number(def.value);
+  if (def.kind === "param") return symbolValue(def.name, symbols);
+  if (def.kind !== "prim") throw new InternalError(`a task count depends on a ${def.kind}`);
+  const [a = 0, b = 0] = def.args.map((arg) => evaluateIndex(arg, symbols));
+  switch (def.prim) {
+    case "add": return a + b;
+    case "sub": return a - b;
+    case "mul": return a * b;
+    case "div": return Math.trunc(a / b);
+    case "rem": return a % b;
+    case "min": return Math.min(a, b);
+    case "max": return Math.max(a, b);
+    case "shl": return a * 2 ** b;
+    case "shr": return Math.floor(a / 2 ** b);
+    default: throw new InternalError(`a task count uses ${def.prim}`);
+  }
+}
+
+function symbolValue(name: string, symbols: DimBindings): number {
+  const value = symbols[name];
+  if (value === undefined) throw new InternalError(`no value for symbol ${name}`);
+  return value;
+}
+
+/** A place in the slot table that holds the address of an input or output, written before each run. */
+interface Patch {
+  readonly storage: Storage;
+  readonly slot: number;
+}
+
+/** A stretch of steps that is one native call, or one host step. */
+export interface Segment {
+  readonly first: number;
+  readonly end: number;
+  /** Absent for a host step. */
+  readonly table: ProgramTable | undefined;
+}
+
+/** Native memory for one run at a time: arena, scratch, step records and slots. */
+export class Instance {
+  readonly binding: Binding;
+  readonly segments: readonly Segment[];
+  readonly #arena: NativeMemory;
+  readonly #slots: NativeMemory;
+  readonly #words: BigUint64Array;
+  readonly #patches: Patch[] = [];
+
+  constructor(program: Program, binding: Binding, constants: ReadonlyMap<Storage, bigint>, host: NativeHost, threads: number) {
+    this.binding = binding;
+    const natives = program.steps.filter((step) => step.kind === "native");
+    const slotWords = natives.reduce((sum, step) => sum + slotCount(step), 0);
+    const scratchStride = Math.ceil(program.scratchBytes(binding.symbols) / SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT;
+    const scratchAt = Math.ceil(binding.plan.peakBytes / SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT;
+    const arenaBytes = scratchAt + scratchStride * threads + SCRATCH_ALIGNMENT;
+    this.#arena = host.allocate(arenaBytes, { hugePages: arenaBytes > HUGE_PAGE_BYTES });
+    this.#slots = host.allocate((slotWords + threads) * 8);
+    this.#words = new BigUint64Array(this.#slots.buffer, 0, slotWords + threads);
+    for (let thread = 0; thread < threads; thread++) {
+      this.#words[slotWords + thread] = this.#arena.address + BigInt(scratchAt + thread * scratchStride);
+    }
+    const scratchTable = this.#slots.address + BigInt(slotWords * 8);
+    this.segments = this.#fill(program, constants, host, scratchTable);
+  }
+
+  /** Address of a storage in this instance's arena. */
+  addressOf(storage: Storage): bigint {
+    const offset = this.binding.offsetOf.get(storage);
+    if (offset === undefined) throw new InternalError(`storage ${storage.id} (${storage.kind}) is not planned`);
+    return this.#arena.address + BigInt(offset);
+  }
+
+  /** The bytes of a planned storage. */
+  bytesOf(storage: Storage): Uint8Array {
+    const elements = this.binding.elementsOf.get(storage) as number;
+    const offset = this.binding.offsetOf.get(storage);
+    if (offset === undefined) throw new InternalError(`storage ${storage.id} (${storage.kind}) is not planned`);
+    return new Uint8Array(this.#arena.buffer, offset, storageBytes(storage, elements));
+  }
+
+  /** Points every slot of inputs and outputs at this run's tensors. */
+  patch(addressOf: (storage: Storage) => bigint): void {
+    for (const { storage, slot } of this.#patches) this.#words[slot] = addressOf(storage);
+  }
+
+  free(): void {
+    for (const { table } of this.segments) table?.free();
+    this.#arena.free();
+    this.#slots.free();
+  }
+
+  #fill(program: Program, constants: ReadonlyMap<Storage, bigint>, host: NativeHost, scratchTable: bigint): Segment[] {
+    const segments: Segment[] = [];
+    let slot = 0;
+    let records: NativeRecord[] = [];
+    let first = 0;
+    const close = (end: number): void => {
+      if (records.length > 0) segments.push({ first, end, table: new ProgramTable(host, records) });
+      records = [];
+    };
+    program.steps.forEach((step, i) => {
+      if (step.kind === "host") {
+        close(i);
+        segments.push({ first: i, end: i + 1, table: undefined });
+        return;
+      }
+      if (records.length === 0) first = i;
+      const slots = this.#slots.address + BigInt(slot * 8);
+      records.push({ kernel: step.address, slots, taskCount: this.binding.taskCounts[i] as number, barrier: step.barrier });
+      slot = this.#writeSlots(slot, step, constants, scratchTable);
+    });
+    close(program.steps.length);
+    return segments;
+  }
+
+  #writeSlots(first: number, step: NativeStep, constants: ReadonlyMap<Storage, bigint>, scratchTable: bigint): number {
+    let slot = first;
+    for (const storage of step.storages) {
+      if (storage.kind === "planned") this.#words[slot] = this.addressOf(storage);
+      else if (storage.kind === "constant") this.#words[slot] = constants.get(storage) as bigint;
+      else this.#patches.push({ storage, slot });
+      slot += 1;
+    }
+    for (const scalar of step.kernel.scalars) {
+      const value = step.launch.scalars?.[scalar.name];
+      if (value === undefined) throw new InternalError(`${step.kernel.name}: no value for scalar ${scalar.name}`);
+      this.#words[slot++] = scalar.dtype === "f32" ? slotF32(value) : BigInt.asUintN(64, BigInt(value));
+    }
+    for (const symbol of step.kernel.symbols) this.#words[slot++] = BigInt(symbolValue(symbol, this.binding.symbols));
+    if (step.kernel.scratch.length > 0) this.#words[slot++] = scratchTable;
+    return slot;
+  }
+}
+
+function slotCount(step: NativeStep): number {
+  const { kernel } = step;
+  return kernel.buffers.length + kernel.scalars.length + kernel.symbols.length + (kernel.scratch.length > 0 ? 1 : 0);
+}

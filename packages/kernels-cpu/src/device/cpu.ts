@@ -1,0 +1,117 @@
+/**
+ * `cpu()`: the CPU device. Chooses a target by CPUID, owns the thread pool, code and weights.
+ */
+
+import { availableParallelism } from "node:os";
+import {
+  type CompileOptions, type DType, type Device, type Executable, type Graph, type MatmulPrecision, type Node, type PassTarget, type Tensor,
+  UserError, debug, optimise, readEnv,
+} from "@quern/core";
+import { CodeArena, type CpuTarget, MemoryArena, type NativeHost, Runner, cpuInfo, nativeHost, resolveTarget } from "../host/index.ts";
+import { CPU_KERNELS } from "../kernels/index.ts";
+import type { KernelEnvironment } from "../kernels/kernel.ts";
+import { CpuExecutable } from "./executable.ts";
+import { TensorMemory } from "./outputs.ts";
+import { compileProgram } from "./program.ts";
+import type { Storage } from "./storage.ts";
+
+export interface CpuOptions {
+  /** Threads that work on a run, the calling one included. Default: the number of processors. */
+  readonly threads?: number;
+  /** Masks CPU features: "avx2", "avx512", "avx512+vnni", "+amx", "-name". */
+  readonly features?: string;
+  readonly matmulPrecision?: MatmulPrecision;
+}
+
+/** Ops that the generic lowering or a kernel computes whole; everything else is decomposed where its record can. */
+const KEPT = new Set(["softmax", "logSoftmax", "layerNorm", "rmsNorm", "gelu", "conv", "matmul", "maxPool", "averagePool", "resize", "lstm", "gru"]);
+
+/** Opens the CPU device. Throws an `UnsupportedError` on processors without AVX2. */
+export function cpu(options: CpuOptions = {}): CpuDevice {
+  return new CpuDevice(options);
+}
+
+export class CpuDevice implements Device {
+  readonly name: string;
+  readonly target: CpuTarget;
+  readonly threads: number;
+  readonly #host: NativeHost;
+  readonly #runner: Runner;
+  readonly #memory: TensorMemory;
+  readonly #precision: MatmulPrecision;
+  #disposed = false;
+
+  constructor(options: CpuOptions) {
+    this.#host = nativeHost();
+    const info = cpuInfo(this.#host);
+    const features = options.features ?? readEnv("QUERN_FEATURES");
+    this.target = resolveTarget(info.features, features === undefined ? {} : { features });
+    this.threads = options.threads ?? availableParallelism();
+    this.#runner = new Runner(this.#host, this.target, { threads: this.threads });
+    this.#memory = new TensorMemory(this.#host);
+    this.#precision = options.matmulPrecision ?? "highest";
+    this.name = `cpu:${this.target.name}`;
+    debug(1, () => `device ${this.name}, ${this.threads} threads: ${info.brand}`);
+  }
+
+  compile(graph: Graph, options: CompileOptions = {}): Executable {
+    if (this.#disposed) throw new UserError("device: used after dispose");
+    const start = performance.now();
+    const environment: KernelEnvironment = {
+      target: this.target, threads: this.threads, precision: options.matmulPrecision ?? this.#precision,
+    };
+    const optimised = optimise(graph, { target: passTarget(), bindings: options.bindings ?? {} });
+    const code = new CodeArena(this.#host);
+    const weights = new MemoryArena(this.#host);
+    const program = compileProgram(optimised.graph, environment, code);
+    const constants = placeConstants(program.storages.constants, weights);
+    const compileMs = performance.now() - start;
+    debug(1, () => `compiled "${graph.name}" in ${compileMs.toFixed(1)} ms: ${program.steps.length} steps, ${program.codeBytes} bytes of code`);
+    return new CpuExecutable({
+      host: this.#host, runner: this.#runner, memory: this.#memory, program, constants, weightBytes: weights.usedBytes,
+      bindings: options.bindings ?? {}, unfused: optimised.unfused, passes: optimised.passes, compileMs,
+      compileNested: (nested) => this.compile(nested, { matmulPrecision: environment.precision }),
+      release: () => {
+        code.free();
+        weights.free();
+      },
+    });
+  }
+
+  /** Uninitialised tensor; large ones are in native memory with huge pages. */
+  empty(dtype: DType, shape: readonly number[]): Tensor {
+    return this.#memory.empty(dtype, shape);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#runner.dispose();
+    this.#memory.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function passTarget(): PassTarget {
+  const anchors = new Set(CPU_KERNELS.flatMap((kernel) => kernel.ops));
+  return {
+    keeps: (op) => KEPT.has(op) || anchors.has(op),
+    convLayout: "nhwc",
+    takesEpilogue: (node: Node) => anchors.has(node.op) && node.outputs.length === 1,
+  };
+}
+
+/** Copies constants into the weight arena. */
+function placeConstants(constants: ReadonlyMap<Storage, Uint8Array>, arena: MemoryArena): Map<Storage, bigint> {
+  const addresses = new Map<Storage, bigint>();
+  for (const [storage, bytes] of constants) {
+    if (storage.lastEpoch < 0) continue;
+    const block = arena.allocate(bytes.byteLength + 64);
+    new Uint8Array(block.buffer, block.byteOffset, bytes.byteLength).set(bytes);
+    addresses.set(storage, block.address);
+  }
+  return addresses;
+}

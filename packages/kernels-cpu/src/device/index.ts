@@ -1,0 +1,3 @@
+/** The CPU device. */
+export { CpuDevice, cpu } from "./cpu.ts";
+export type { CpuOptions } from "./cpu.ts";

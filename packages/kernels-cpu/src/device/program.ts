@@ -1,0 +1,178 @@
+/**
+ * The program compiler: from the fused graph to machine code and a list of steps.
+ *
+ * In: the optimised graph. Out: segments of native steps (one native call each) and host steps between them, with
+ * storages, lifetimes and barriers. Nothing here depends on the sizes of a run; `binding.ts` evaluates those.
+ */
+
+import {
+  type DimBindings, type Graph, type Kernel, type KValue, type Launch, type LaunchReport, type Node, type Value, InternalError, UnsupportedError,
+  legaliseForSimd, printKernel, siteOf,
+} from "@quern/core";
+import type { CodeArena } from "../host/index.ts";
+import type { KernelEnvironment } from "../kernels/kernel.ts";
+import { type CompiledKernel, compileKernel } from "../select/index.ts";
+import { choose, printCandidates } from "./choose.ts";
+import { type Accesses, type Storage, StorageMap, placeBarriers } from "./storage.ts";
+
+export interface NativeStep {
+  readonly kind: "native";
+  readonly launch: Launch;
+  readonly kernel: Kernel;
+  readonly code: CompiledKernel;
+  readonly address: bigint;
+  /** In the order of the kernel's buffers. */
+  readonly storages: readonly Storage[];
+  /** Counts of the nested parallel axes; their product is the number of tasks. */
+  readonly counts: readonly KValue[];
+  barrier: boolean;
+}
+
+/** An op that the reference implementation, or a sub-program, computes between native segments. */
+export interface HostStep {
+  readonly kind: "host";
+  readonly node: Node;
+  readonly reads: readonly (Storage | undefined)[];
+  readonly writes: readonly Storage[];
+  readonly reason: string;
+}
+
+export type Step = NativeStep | HostStep;
+
+export interface Program {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  readonly storages: StorageMap;
+  /** Values of `dimTensor` nodes: written before a run from the bindings. */
+  readonly dimTensors: readonly { readonly node: Node; readonly storage: Storage }[];
+  readonly launches: readonly LaunchReport[];
+  readonly codeBytes: number;
+  /** Scratch memory per thread, the most that any kernel needs for these sizes. */
+  scratchBytes(symbols: DimBindings): number;
+}
+
+interface Compiled {
+  readonly kernel: Kernel;
+  readonly code: CompiledKernel;
+  address: bigint;
+}
+
+export function compileProgram(graph: Graph, environment: KernelEnvironment, arena: CodeArena): Program {
+  const storages = new StorageMap(graph);
+  const compiled = new Map<string, Compiled>();
+  const drafts: ({ launch: Launch; compiled: Compiled } | { node: Node; reason: string })[] = [];
+  const reports: LaunchReport[] = [];
+  const dimTensors: { node: Node; storage: Storage }[] = [];
+  for (const node of graph.nodes) {
+    if (node.op === "input" || node.op === "constant" || isAlias(node)) continue;
+    if (node.op === "dimTensor") {
+      dimTensors.push({ node, storage: storages.of(node.outputs[0] as Value) });
+      continue;
+    }
+    const choice = choose(siteOf(node), environment);
+    const rivals = printCandidates(choice.candidates);
+    if (choice.kind === "host") {
+      rejectUnknownSizes(node);
+      drafts.push({ node, reason: choice.reason });
+      reports.push({ kernel: `host:${node.op}`, nodes: [node.name ?? node.op], decision: choice.reason });
+      continue;
+    }
+    for (const launch of choice.launches) {
+      drafts.push({ launch, compiled: compileOnce(launch.kernel, environment, compiled) });
+      reports.push(reportOf(launch, rivals));
+    }
+  }
+  const unique = [...compiled.values()];
+  arena.publish(unique.map((one) => one.code.bytes)).forEach((address, i) => ((unique[i] as Compiled).address = address));
+  const steps = drafts.map((draft): Step => ("launch" in draft ? nativeStep(draft.launch, draft.compiled, storages) : hostStep(draft.node, draft.reason, storages)));
+  setBarriers(steps);
+  for (const { storage } of dimTensors) storage.firstEpoch = 0;
+  return {
+    graph, steps, storages, dimTensors, launches: reports,
+    codeBytes: unique.reduce((sum, one) => sum + one.code.bytes.length, 0),
+    scratchBytes: (symbols) => Math.max(0, ...unique.map((one) => one.code.scratchBytes(symbols))),
+  };
+}
+
+/** A reshape shares the memory of its source and computes nothing. */
+function isAlias(node: Node): boolean {
+  return node.op === "reshape";
+}
+
+function rejectUnknownSizes(node: Node): void {
+  for (const { type } of node.outputs) {
+    if (type.shape.some((dim) => String(dim).includes("$"))) {
+      throw new UnsupportedError({ op: node.op, target: "cpu", where: node.name, reason: "the size of its result is known only at run time" });
+    }
+  }
+}
+
+/** Equal kernels (same text) are compiled once per program. */
+function compileOnce(kernel: Kernel, environment: KernelEnvironment, known: Map<string, Compiled>): Compiled {
+  const text = printKernel({ ...kernel, name: "" });
+  let one = known.get(text);
+  if (one === undefined) {
+    const legal = legaliseForSimd(kernel, { vectorBytes: environment.target.vectorBytes, masks: environment.target.maskRegisters > 0 });
+    one = { kernel: legal, code: compileKernel(legal, environment.target), address: 0n };
+    known.set(text, one);
+  }
+  return one;
+}
+
+function nativeStep(launch: Launch, { kernel, code, address }: Compiled, storages: StorageMap): NativeStep {
+  if (kernel.buffers.length !== launch.operands.length) {
+    throw new InternalError(`${kernel.name}: ${kernel.buffers.length} buffers, ${launch.operands.length} operands`);
+  }
+  return {
+    kind: "native", launch, kernel, code, address, barrier: false,
+    storages: launch.operands.map((operand) => storages.operand(operand)),
+    counts: parallelCounts(kernel),
+  };
+}
+
+function parallelCounts(kernel: Kernel): KValue[] {
+  const counts: KValue[] = [];
+  let block = kernel.body;
+  for (;;) {
+    const parallel = block.find((statement) => statement.kind === "parallel");
+    if (parallel === undefined) return counts;
+    counts.push(parallel.count);
+    block = parallel.body;
+  }
+}
+
+function hostStep(node: Node, reason: string, storages: StorageMap): HostStep {
+  return {
+    kind: "host", node, reason,
+    reads: node.inputs.map((input) => input && storages.of(input)),
+    writes: node.outputs.map((output) => storages.of(output)),
+  };
+}
+
+function setBarriers(steps: readonly Step[]): void {
+  const accesses = steps.map(accessesOf);
+  const barriers = placeBarriers(accesses);
+  steps.forEach((step, i) => {
+    if (step.kind === "native") step.barrier = barriers[i] === true && steps[i + 1]?.kind === "native";
+  });
+}
+
+function accessesOf(step: Step): Accesses {
+  if (step.kind === "host") return { reads: step.reads.filter((storage) => storage !== undefined), writes: step.writes };
+  const { buffers } = step.kernel;
+  return {
+    reads: step.storages.filter((_, i) => buffers[i]?.access !== "write"),
+    writes: step.storages.filter((_, i) => buffers[i]?.access !== "read"),
+  };
+}
+
+function reportOf(launch: Launch, rivals: string): LaunchReport {
+  return {
+    kernel: launch.kernel.name,
+    nodes: launch.nodes.map((node) => node.name ?? node.op),
+    decision: rivals === "" ? launch.decision : `${launch.decision} [${rivals}]`,
+    ...(typeof launch.flops === "number" ? { flops: launch.flops } : {}),
+    ...(typeof launch.bytes === "number" ? { bytes: launch.bytes } : {}),
+  };
+}
+

@@ -1,0 +1,132 @@
+/**
+ * Where values live while a program runs: which memory, how large, from when to when.
+ *
+ * In: steps with the values they read and write. Out: storages with lifetimes in epochs, and the barriers that the
+ * dependencies between steps need. Reshapes are aliases: they share the storage of their source.
+ */
+
+import { DTYPE_INFO, type DType, type Dim, type Graph, type Operand, type Temporary, type Value, shapeSize } from "@quern/core";
+
+export type StorageKind = "planned" | "constant" | "input" | "output";
+
+export interface Storage {
+  readonly id: number;
+  readonly kind: StorageKind;
+  readonly dtype: DType;
+  /** Elements. */
+  readonly size: Dim;
+  /** Position among the graph's inputs or outputs. */
+  readonly position: number;
+  firstEpoch: number;
+  lastEpoch: number;
+}
+
+export function storageBytes(storage: Storage, elements: number): number {
+  return elements * DTYPE_INFO[storage.dtype].bytes;
+}
+
+/** Assigns a storage to every value and temporary. */
+export class StorageMap {
+  readonly storages: Storage[] = [];
+  readonly #byValue = new Map<Value, Storage>();
+  readonly #byTemporary = new Map<Temporary, Storage>();
+  readonly #byData = new Map<Uint8Array, Storage>();
+  readonly #constants = new Map<Storage, Uint8Array>();
+
+  constructor(graph: Graph) {
+    graph.inputs.forEach(({ value }, position) => this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position)));
+    // A graph output that is computed here is written in place; outputs that are inputs, constants or repeated are copied.
+    graph.outputs.forEach(({ value }, position) => {
+      const source = aliasSource(value);
+      if (this.#byValue.has(source) || source.node.op === "constant") return;
+      this.#byValue.set(source, this.#create("output", value.type.dtype, shapeSize(value.type.shape), position));
+    });
+  }
+
+  of(value: Value): Storage {
+    const source = aliasSource(value);
+    let storage = this.#byValue.get(source);
+    if (storage !== undefined) return storage;
+    const data = source.node.op === "constant" ? (source.node.attrs["value"] as { bytes: Uint8Array }) : undefined;
+    storage = data === undefined
+      ? this.#create("planned", source.type.dtype, shapeSize(source.type.shape), -1)
+      : this.#constant(data.bytes, source.type.dtype);
+    this.#byValue.set(source, storage);
+    return storage;
+  }
+
+  operand(operand: Operand): Storage {
+    switch (operand.kind) {
+      case "value":
+        return this.of(operand.value);
+      case "constant":
+        return this.#constant(operand.data.bytes, operand.data.dtype);
+      case "temporary": {
+        const { temporary } = operand;
+        let storage = this.#byTemporary.get(temporary);
+        if (storage === undefined) this.#byTemporary.set(temporary, (storage = this.#create("planned", temporary.dtype, temporary.size, -1)));
+        return storage;
+      }
+    }
+  }
+
+  /** Bytes of each constant storage. */
+  get constants(): ReadonlyMap<Storage, Uint8Array> {
+    return this.#constants;
+  }
+
+  #constant(bytes: Uint8Array, dtype: DType): Storage {
+    let storage = this.#byData.get(bytes);
+    if (storage === undefined) {
+      storage = this.#create("constant", dtype, bytes.byteLength / DTYPE_INFO[dtype].bytes, -1);
+      this.#byData.set(bytes, storage);
+      this.#constants.set(storage, bytes);
+    }
+    return storage;
+  }
+
+  #create(kind: StorageKind, dtype: DType, size: Dim, position: number): Storage {
+    const storage: Storage = { id: this.storages.length, kind, dtype, size, position, firstEpoch: Infinity, lastEpoch: -1 };
+    this.storages.push(storage);
+    return storage;
+  }
+}
+
+/** The value whose memory `value` shares: through reshapes. */
+export function aliasSource(value: Value): Value {
+  let source = value;
+  while (source.node.op === "reshape") source = source.node.inputs[0] as Value;
+  return source;
+}
+
+export interface Accesses {
+  readonly reads: readonly Storage[];
+  readonly writes: readonly Storage[];
+}
+
+/**
+ * Whether a barrier stands behind each step: a step that reads what an earlier one of the same epoch wrote, or writes
+ * what one read or wrote, begins a new epoch. Also sets the lifetimes of the storages.
+ */
+export function placeBarriers(steps: readonly Accesses[]): boolean[] {
+  const barriers = steps.map(() => false);
+  const read = new Set<Storage>();
+  const written = new Set<Storage>();
+  let epoch = 0;
+  steps.forEach((step, i) => {
+    const conflict = step.reads.some((s) => written.has(s)) || step.writes.some((s) => read.has(s) || written.has(s));
+    if (conflict) {
+      barriers[i - 1] = true;
+      epoch += 1;
+      read.clear();
+      written.clear();
+    }
+    for (const storage of step.reads) read.add(storage);
+    for (const storage of step.writes) written.add(storage);
+    for (const storage of [...step.reads, ...step.writes]) {
+      storage.firstEpoch = Math.min(storage.firstEpoch, epoch);
+      storage.lastEpoch = Math.max(storage.lastEpoch, epoch);
+    }
+  });
+  return barriers;
+}

@@ -1,0 +1,9 @@
+/** The CPU kernel set: every kernel record, in no particular order (cost decides). */
+
+import { convDepthwise } from "./conv/depthwise.ts";
+import { convTiles } from "./conv/conv-tiles.ts";
+import { averagePoolF32, maxPoolF32 } from "./conv/pooling.ts";
+import { matmulF32 } from "./gemm/matmul.ts";
+import type { CpuKernel } from "./kernel.ts";
+
+export const CPU_KERNELS: readonly CpuKernel[] = [matmulF32, convTiles, convDepthwise, maxPoolF32, averagePoolF32];
