@@ -2,7 +2,7 @@
  * Writing results: a file appears whole or not at all, and "-" is standard output.
  */
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { UserError } from "@quern/core";
 
@@ -11,7 +11,7 @@ export function requireWritable(path: string, option: string): void {
   if (path === "-") return;
   const probe = `${resolve(path)}.${process.pid}.part`;
   try {
-    mkdirSync(dirname(probe), { recursive: true });
+    makeFolder(dirname(probe));
     writeFileSync(probe, "");
     rmSync(probe);
   } catch (cause) {
@@ -22,6 +22,13 @@ export function requireWritable(path: string, option: string): void {
   }
 }
 
+/** Makes a folder and those above it. (Node's own recursive mkdir never returns for some paths below /proc.) */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
+}
+
 export function writeWhole(path: string, content: string | Uint8Array): void {
   if (path === "-") {
     process.stdout.write(content);
@@ -30,7 +37,7 @@ export function writeWhole(path: string, content: string | Uint8Array): void {
   const target = resolve(path);
   const part = `${target}.${process.pid}.part`;
   try {
-    mkdirSync(dirname(target), { recursive: true });
+    makeFolder(dirname(target));
     writeFileSync(part, content);
     renameSync(part, target);
   } catch (cause) {

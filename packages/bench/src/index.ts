@@ -7,7 +7,7 @@ export * from "./harness/statistics.ts";
 export { Random } from "./harness/random.ts";
 export { parseShapes, type GemmCase } from "./cases/gemm.ts";
 export { opCases } from "./cases/ops.ts";
-export { caseFolders, modelName, tensorFiles } from "./cases/model.ts";
+export { caseFolders, modelName, requireModelFile, tensorFiles } from "./cases/model.ts";
 export { bundledModels } from "./cases/suite.ts";
 export { makeInput, makeInputs, randomRecipe, type TensorSet } from "./cases/inputs.ts";
 export { encodeNpy, parseNpy, readNpy } from "./cases/npy.ts";

@@ -15,9 +15,16 @@ import {
   type MatmulPrecision,
   type TensorSpec,
 } from "@quern/core";
-import { formatBytes, formatMs, formatTable, importModel, openDevice, type DeviceKind } from "@quern/bench";
+import {
+  formatBytes,
+  formatMs,
+  formatTable,
+  importModel,
+  openDevice,
+  requireModelFile,
+  type DeviceKind,
+} from "@quern/bench";
 import { numberOption, parseDevice, parsePrecision } from "../options.ts";
-import { requireModel } from "../model-file.ts";
 import { writeWhole } from "../write-file.ts";
 
 interface InspectOptions {
@@ -66,7 +73,7 @@ export function addInspect(program: Command): void {
 }
 
 async function inspect(file: string, options: InspectOptions): Promise<void> {
-  requireModel(file);
+  requireModelFile(file);
   const started = performance.now();
   const graph = await importModel(file);
   const importMs = performance.now() - started;

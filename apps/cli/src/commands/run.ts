@@ -25,6 +25,7 @@ import {
   importModel,
   makeInput,
   openDevice,
+  requireModelFile,
   randomRecipe,
   readNpy,
   tensorFiles,
@@ -34,7 +35,6 @@ import {
   type Verification,
 } from "@quern/bench";
 import { collectPairs, numberOption, parseDevice, parseDims, parsePrecision, parseSeed } from "../options.ts";
-import { requireModel } from "../model-file.ts";
 import { writeWhole } from "../write-file.ts";
 
 interface RunOptions {
@@ -83,7 +83,7 @@ export function addRun(program: Command): void {
 }
 
 async function run(file: string, options: RunOptions): Promise<void> {
-  requireModel(file);
+  requireModelFile(file);
   const started = performance.now();
   const graph = await importModel(file);
   const imported = performance.now();

@@ -56,12 +56,17 @@ export function modelName(file: string): string {
   return /(^|-)models?$/.test(above) ? basename(folder) : `${above}/${basename(folder)}`;
 }
 
-/** The workload of a model file; throws a `UserError` where the file is missing. */
+/** Throws a `UserError` unless `path` is a file. */
+export function requireModelFile(path: string): void {
+  const hint = "Give the path of an .onnx file.";
+  if (!existsSync(path)) throw new UserError("the model file does not exist", { where: path, hint });
+  if (!statSync(path).isFile()) throw new UserError("this is a folder, not a model file", { where: path, hint });
+}
+
+/** The workload of a model file. */
 export async function modelWorkload(path: string, options: ModelOptions): Promise<Workload> {
   const file = resolve(path);
-  if (!existsSync(file) || !statSync(file).isFile()) {
-    throw new UserError("the model file does not exist", { where: path, hint: "Give the path of an .onnx file." });
-  }
+  requireModelFile(path);
   const folders = caseFolders(file);
   const first = folders[0];
   const inputs = first === undefined ? await randomInputs(file, options) : recipesOfFolders(folders);

@@ -16,7 +16,7 @@ import { poolSize, type Workload } from "./workload.ts";
 const ROWS = 2048;
 const COLUMNS = 1024;
 
-interface OpCase {
+export interface OpCase {
   readonly name: string;
   readonly opset: number;
   /** Inputs [rows, columns] by name. */
@@ -206,7 +206,8 @@ export function erf(value: number): number {
   return Math.sign(value) * ((erfTable[index] as number) + slope * d * taylor);
 }
 
-function opCase(name: string): OpCase {
+/** The op case of that name; throws a `UserError` with the names there are. */
+export function opCase(name: string): OpCase {
   const found = opCases.find((record) => record.name === name);
   if (found !== undefined) return found;
   const names = opCases.map((record) => record.name).join(", ");

@@ -5,7 +5,7 @@
  * time to load is part of the phase "load".
  */
 
-import { UserError, type Device, type Graph } from "@quern/core";
+import { UserError, referenceDevice, type Device, type Graph } from "@quern/core";
 import type { EngineOptions } from "./engine.ts";
 
 export const DEVICE_KINDS = ["cpu", "gpu", "reference"] as const;
@@ -35,10 +35,7 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions): Prom
       if (gpu === undefined) throw new UserError("this build has no GPU device yet");
       return gpu();
     }
-    case "reference": {
-      const { referenceDevice } = (await import("@quern/core")) as unknown as { referenceDevice?: () => Device };
-      if (referenceDevice === undefined) throw new UserError("this build has no reference device yet");
+    case "reference":
       return referenceDevice();
-    }
   }
 }

@@ -10,15 +10,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError, type MatmulPrecision } from "@quern/core";
 import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
-import { modelWorkload, type ModelValue } from "../cases/model.ts";
-import { opWorkload } from "../cases/ops.ts";
+import { modelWorkload, requireModelFile, type ModelValue } from "../cases/model.ts";
+import { opCase, opWorkload } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { EngineOptions } from "../engines/engine.ts";
 import type { EngineRecord, Result, Results, Comparison, Skipped, RooflinePoint } from "../results/schema.ts";
 import { IDLE, withProcess } from "./engine-process.ts";
-import { measureGroup, type Arm, type GroupSettings, type Progress } from "./interleave.ts";
+import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
 import { describeMachine } from "./machine.ts";
+import { higherPeaks } from "./roofline.ts";
 import { compareArms, rowsOfArm } from "./rows.ts";
 
 export type CaseRequest =
@@ -40,7 +41,7 @@ export interface BenchPlan {
 export interface BenchSettings extends GroupSettings {
   /** The command line, for the record. */
   readonly command?: string | undefined;
-  /** Peaks by thread count, measured before anything else; undefined where no generated kernel runs. */
+  /** Peaks by thread count, measured before and after everything else; undefined: no roofline. */
   readonly measureRoofline?: ((threads: readonly number[]) => Promise<RooflinePoint[]>) | undefined;
 }
 
@@ -58,15 +59,14 @@ const BASELINE = "onnxruntime";
 export async function runBench(plan: BenchPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
   if (plan.cases.length === 0) throw new UserError("bench: nothing to measure");
   if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
+  for (const request of plan.cases) requireCase(request);
   const engines = await describeEngines(plan);
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
   try {
     progress("measuring the machine's peaks", 0);
-    const roofline = (await settings.measureRoofline?.(plan.threads)) ?? [];
-    const machine = describeMachine(roofline);
-    const results: Result[] = [];
-    const comparisons: Comparison[] = [];
+    const peaksBefore = (await settings.measureRoofline?.(plan.threads)) ?? [];
     const skipped: Skipped[] = [];
+    const measured: { readonly workload: Workload; readonly threads: number; readonly outcomes: ArmOutcome[] }[] = [];
     const groups = plan.cases.length * plan.threads.length;
     for (const [index, request] of plan.cases.entries()) {
       const workload = await makeWorkload(request, plan, settings, directory);
@@ -76,22 +76,28 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
         const report: Progress = (text, share) =>
           progress(`${workload.id}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
         const arms = armsOf(plan, workload, threads, skipped);
-        const outcomes = await measureGroup(workload, arms, settings, report);
-        const peaks = roofline.find((point) => point.threads === threads);
-        for (const outcome of outcomes) {
-          results.push(...rowsOfArm(workload, outcome, peaks));
-          if (outcome.failure !== undefined) {
-            const { reason, unsupported } = outcome.failure;
-            skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
-          }
-        }
-        comparisons.push(...compareArms(workload, outcomes, BASELINE));
+        measured.push({ workload, threads, outcomes: await measureGroup(workload, arms, settings, report) });
       }
+    }
+    progress("measuring the machine's peaks again", 1);
+    const roofline =
+      peaksBefore.length === 0 ? [] : higherPeaks(peaksBefore, (await settings.measureRoofline?.(plan.threads)) ?? []);
+    const results: Result[] = [];
+    const comparisons: Comparison[] = [];
+    for (const { workload, threads, outcomes } of measured) {
+      const peaks = roofline.find((point) => point.threads === threads);
+      for (const outcome of outcomes) {
+        results.push(...rowsOfArm(workload, outcome, peaks));
+        if (outcome.failure === undefined) continue;
+        const { reason, unsupported } = outcome.failure;
+        skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
+      }
+      comparisons.push(...compareArms(workload, outcomes, BASELINE));
     }
     return {
       schema: "quern.results/1",
       createdAt: new Date().toISOString(),
-      machine,
+      machine: describeMachine(roofline),
       engines,
       settings: {
         seed: settings.seed,
@@ -108,6 +114,12 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Finds what is misspelt or missing before anything is measured. */
+function requireCase(request: CaseRequest): void {
+  if (request.kind === "op") opCase(request.name);
+  if (request.kind === "model") requireModelFile(request.file);
 }
 
 function engineOptions(plan: BenchPlan, threads: number, precision: MatmulPrecision): EngineOptions {

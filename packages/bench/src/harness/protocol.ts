@@ -6,6 +6,7 @@
 import type { ModelValue } from "../cases/model.ts";
 import type { Workload } from "../cases/workload.ts";
 import type { CompiledFacts, EngineOptions } from "../engines/engine.ts";
+import type { RooflinePoint } from "../results/schema.ts";
 import type { Verification } from "./verify.ts";
 import type { SliceTimes } from "./slices.ts";
 
@@ -24,6 +25,8 @@ export type Request =
   | { readonly kind: "finish" }
   /** Inputs of a model file. */
   | { readonly kind: "inspect"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
+  /** What the machine can do at these thread counts. */
+  | { readonly kind: "peaks"; readonly threads: readonly number[] }
   /** Outputs of every input set, written as files that `Check` of kind "files" reads. */
   | { readonly kind: "expect"; readonly job: Job };
 
@@ -50,6 +53,7 @@ export type Response =
   | { readonly kind: "finish"; readonly finished: Finished }
   | { readonly kind: "inspect"; readonly inputs: readonly ModelValue[] }
   | { readonly kind: "expect" }
+  | { readonly kind: "peaks"; readonly points: readonly RooflinePoint[] }
   | { readonly kind: "failed"; readonly message: string; readonly unsupported: boolean; readonly stack: string };
 
 export type ResponseOf<Kind extends Request["kind"]> = Extract<Response, { kind: Kind }>;

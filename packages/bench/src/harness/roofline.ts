@@ -5,8 +5,9 @@
  * runs on this machine there is no roofline, and shares are null. Reference: Williams, Waterman, Patterson 2009.
  */
 
-import type { MatmulPrecision } from "@quern/core";
+import { UserError, debug, type MatmulPrecision } from "@quern/core";
 import type { RooflinePoint } from "../results/schema.ts";
+import { withProcess } from "./engine-process.ts";
 
 /** Faster than this share of a measured peak cannot be true: the measurement is wrong. */
 export const IMPOSSIBLE_SHARE = 1.02;
@@ -34,7 +35,35 @@ export function attainableGflops(
   return Math.min(peak, (flops / bytes) * point.readGBps);
 }
 
-/** Measures the peaks at each thread count; no points where no generated kernel runs on this machine. */
-export async function measureRoofline(_threads: readonly number[]): Promise<RooflinePoint[]> {
-  return [];
+const TIMEOUT_MS = 60_000;
+
+/**
+ * Measures the peaks at each thread count, in a process of its own. No points where no generated kernel runs on this
+ * machine, or where the measurement failed: a benchmark without a roofline is still one.
+ */
+export async function measureRoofline(threads: readonly number[]): Promise<RooflinePoint[]> {
+  try {
+    return await withProcess("the calibration", async (process) => [
+      ...(await process.ask({ kind: "peaks", threads }, TIMEOUT_MS)).points,
+    ]);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    debug(1, () => `no roofline: ${error.message}`);
+    return [];
+  }
+}
+
+/** The higher of two measurements of each peak: what disturbs one only lowers it. */
+export function higherPeaks(first: readonly RooflinePoint[], second: readonly RooflinePoint[]): RooflinePoint[] {
+  const higher = (a: number | null, b: number | null | undefined): number | null =>
+    a === null || b == null ? (a ?? b ?? null) : Math.max(a, b);
+  return first.map((point) => {
+    const other = second.find(({ threads }) => threads === point.threads);
+    return {
+      threads: point.threads,
+      fmaGflops: higher(point.fmaGflops, other?.fmaGflops),
+      matrixGflops: higher(point.matrixGflops, other?.matrixGflops),
+      readGBps: higher(point.readGBps, other?.readGBps),
+    };
+  });
 }

@@ -114,6 +114,10 @@ async function answer(request: Request): Promise<Response> {
       await engine.close();
       return { kind: "inspect", inputs };
     }
+    case "peaks": {
+      const { measurePeaks } = await import("./peaks.ts");
+      return { kind: "peaks", points: measurePeaks(request.threads) };
+    }
     case "expect": {
       await expect(request.job);
       return { kind: "expect" };

@@ -1,0 +1,207 @@
+/** The command as users meet it: spawned, with its exit code, streams and files. */
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { bundledModels } from "@quern/bench";
+import { afterAll, describe, expect, it } from "vitest";
+import { packageVersion } from "./version.ts";
+
+const main = fileURLToPath(new URL("./main.ts", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "quern-cli-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function quern(...args: string[]): Outcome {
+  const nodeArgs = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main, ...args];
+  const env = { ...process.env, QUERN_DEBUG: "", npm_lifecycle_event: "" };
+  const { status, stdout, stderr } = spawnSync(process.execPath, nodeArgs, {
+    cwd: folder,
+    encoding: "utf8",
+    env,
+    timeout: 100_000,
+  });
+  return { code: status, stdout, stderr };
+}
+
+const mnist = bundledModels().find((file) => file.includes("mnist")) ?? "";
+
+describe("help and version", () => {
+  it.each([[["--help"]], [["bench", "--help"]], [["run", "--help"]], [["inspect", "--help"]], [["doctor", "--help"]]])(
+    "%j",
+    (args) => {
+      const { code, stdout, stderr } = quern(...args);
+      expect(code).toBe(0);
+      expect(stderr).toBe("");
+      expect(stdout).toContain("Usage: quern");
+      if (args.length > 1) expect(stdout).toContain("Examples:");
+    },
+  );
+
+  it("--version", () => {
+    expect(quern("--version")).toEqual({ code: 0, stdout: `${packageVersion()}\n`, stderr: "" });
+  });
+});
+
+describe("wrong use is one message and exit code 2", () => {
+  it.each([
+    [["grind"], "unknown command 'grind'"],
+    [["run"], "missing required argument 'file'"],
+    [["bench", "--no-such-option"], "unknown option '--no-such-option'"],
+    [["bench", "fft"], '"fft" cannot be measured'],
+    [["bench", "mnist.onnx"], "quern bench model mnist.onnx"],
+    [["bench", "model"], "no model file is given"],
+    [["bench", "gemm", "extra"], '"extra" is not expected here'],
+    [["bench", "gemm", "--shapes", "12x12"], '"12x12" is not a GEMM shape'],
+    [["bench", "gemm", "--weights", "none"], "neither constant nor input"],
+    [["bench", "ops", "--ops", "sofmax"], 'there is no op case "sofmax"'],
+    [["bench", "gemm", "--engines", "tensorflow"], 'there is no engine "tensorflow"'],
+    [["bench", "gemm", "--engines", ""], "no engine to measure"],
+    [["bench", "gemm", "--threads", "0"], "no list of thread counts"],
+    [["bench", "gemm", "--precision", "best"], 'there is no precision "best"'],
+    [["bench", "gemm", "--time", "soon"], "not a number from"],
+    [["bench", "gemm", "--seed", "-1"], "not a whole number from"],
+    [["bench", "--dim", "batch"], "not of the form name=value"],
+    [["bench", "model", "missing.onnx"], "the model file does not exist"],
+    [["bench", "gemm", "--json", "/proc/nowhere/r.json"], "cannot be written"],
+    [["run", "missing.onnx"], "the model file does not exist"],
+    [["run", "."], "a folder, not a model file"],
+    [["run", "x.onnx", "--device", "tpu"], 'there is no device "tpu"'],
+    [["inspect", "x.onnx", "--stage", "soup"], 'there is no stage "soup"'],
+  ])("%j", (args, message) => {
+    const { code, stdout, stderr } = quern(...args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/^\s+at .*\.ts:\d+/m);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
+
+  it("QUERN_DEBUG adds the stack", () => {
+    const { status, stderr } = spawnSync(process.execPath, ["--conditions=quern-src", main, "run", "missing.onnx"], {
+      cwd: folder,
+      encoding: "utf8",
+      env: { ...process.env, QUERN_DEBUG: "1" },
+    });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/at .*\.ts:\d+/);
+  });
+});
+
+describe("doctor", () => {
+  it("always answers", () => {
+    const { code, stdout } = quern("doctor");
+    expect(code).toBe(0);
+    for (const heading of ["machine", "devices", "engines", "environment"]) expect(stdout).toContain(`\n${heading}\n`);
+    expect(stdout).toMatch(/✓ reference/);
+  });
+
+  it("--json - prints JSON and nothing else", () => {
+    const { code, stdout } = quern("doctor", "--json", "-");
+    expect(code).toBe(0);
+    const found = JSON.parse(stdout) as { machine: { cpu: object }; engines: { name: string }[] };
+    expect(found.engines.map((engine) => engine.name)).toContain("onnxruntime");
+    expect(found.machine.cpu).toHaveProperty("features");
+  });
+});
+
+describe("bench", () => {
+  it("measures, writes whole files and prints a table", () => {
+    const { code, stdout, stderr } = quern(
+      "bench",
+      "gemm",
+      "--shapes",
+      "16x24x32",
+      "--engines",
+      "onnxruntime",
+      "--time",
+      "0.02",
+      "--processes",
+      "1",
+      "--json",
+      "out/results.json",
+      "--html",
+      "out/report.html",
+    );
+    expect(stderr).toBe(""); // no progress where nobody watches
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/gemm\/16x24x32 +1 +onnxruntime +highest .*✓/);
+    const results = JSON.parse(readFileSync(join(folder, "out/results.json"), "utf8")) as {
+      schema: string;
+      settings: { command: string };
+    };
+    expect(results.schema).toBe("quern.results/1");
+    expect(results.settings.command).toContain("quern bench gemm --shapes 16x24x32");
+    expect(readFileSync(join(folder, "out/report.html"), "utf8")).toContain("</html>");
+    expect(readdirSync(join(folder, "out")).filter((name) => name.endsWith(".part"))).toEqual([]);
+  });
+
+  it("a model that no engine can read is a failure, and no success is claimed", () => {
+    writeFileSync(join(folder, "spoiled.onnx"), "this is not protobuf");
+    const { code, stdout, stderr } = quern("bench", "model", "spoiled.onnx", "--engines", "onnxruntime", "--json", "-");
+    expect(code).not.toBe(0);
+    expect(stdout).toBe("");
+    expect(stderr).toContain("quern: ");
+    expect(existsSync(join(folder, "-"))).toBe(false);
+  });
+});
+
+describe("run and inspect", () => {
+  it("run compares with the outputs beside the model", () => {
+    const { code, stdout, stderr } = quern(
+      "run",
+      mnist,
+      "--device",
+      "reference",
+      "--case",
+      join(mnist, "../case-0"),
+      "--output",
+      "outputs",
+    );
+    expect(stderr).toBe("");
+    expect(stdout).toContain("✓ equal to");
+    expect(code).toBe(0);
+    expect(readdirSync(join(folder, "outputs")).every((name) => /^out-.*\.npy$/.test(name))).toBe(true);
+  });
+
+  it("run says 1 where outputs differ", () => {
+    const { code, stdout } = quern(
+      "run",
+      mnist,
+      "--device",
+      "reference",
+      "--case",
+      join(mnist, "../case-0"),
+      "--input",
+      "Input3=random",
+    );
+    expect(stdout).toContain("✗ differs from");
+    expect(code).toBe(1);
+  });
+
+  it.each([
+    [["--input", "nonsense=random"], 'the model has no input "nonsense"'],
+    [["--input", "Input3=missing.npy"], "missing.npy"],
+    [["--case", "nowhere"], "the case folder does not exist"],
+  ])("run %j is refused", (args, message) => {
+    const { code, stdout, stderr } = quern("run", mnist, "--device", "reference", ...args);
+    expect(stderr).toContain(message);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+  });
+
+  it("inspect counts ops and prints stages", () => {
+    const summary = quern("inspect", mnist, "--device", "reference");
+    expect(summary.code).toBe(0);
+    expect(summary.stdout).toContain("Input3: f32");
+    const graph = quern("inspect", mnist, "--device", "reference", "--stage", "graph");
+    expect(graph.code).toBe(0);
+    expect(graph.stdout).toMatch(/^graph @/);
+  });
+});
