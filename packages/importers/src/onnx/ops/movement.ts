@@ -1,0 +1,411 @@
+/**
+ * Ops that move elements: reshapes, slices, pads, concatenation, splitting.
+ *
+ * Arguments that shape arithmetic knows, symbolic or not, become static attributes; the others take the form with
+ * run-time arguments.
+ */
+
+import {
+  type Dim, type Value, dimAdd, dimCeilDiv, dimEqual, dimFloorDiv, dimMax, dimMin, dimMul, dimSub, shapeSize,
+} from "@quern/core";
+import { apply, cast, concat, constant, dimTensor, expand, flatten, reshape, slice, sliceAxis, squeeze, transpose, unsqueeze } from "../build.ts";
+import type { OnnxNode, OpFunction } from "../node.ts";
+
+export const Reshape: OpFunction = (n) => {
+  const x = n.input(0);
+  const wanted = n.opset < 5 ? n.ints("shape") : n.dims(1);
+  if (wanted === undefined) return apply(n.b, "reshapeDynamic", [x, n.input(1)], { allowZero: n.flag("allowzero", false) });
+  const shape = wanted.map((dim, i) => (dim === 0 && !n.flag("allowzero", false) ? (x.type.shape[i] ?? n.fail(`axis ${i} of the shape copies an axis that is not there`)) : dim));
+  const unknown = shape.filter((dim) => dim === -1).length;
+  if (unknown > 1) return n.fail(`shape [${wanted.join(", ")}] has more than one -1`);
+  if (shape.some((dim) => typeof dim === "number" && dim < -1)) return n.fail(`shape [${wanted.join(", ")}] has a negative size`);
+  return reshape(n.b, x, unknown === 0 ? shape : completeShape(n, x.type.shape, shape));
+};
+
+/** The shape with its -1 replaced by what the number of elements leaves. */
+function completeShape(n: OnnxNode, from: readonly Dim[], shape: readonly Dim[]): Dim[] {
+  const rest = [...from];
+  const others: Dim[] = [];
+  // Axes that occur on both sides cancel before sizes are multiplied, which keeps symbolic quotients exact.
+  for (const dim of shape) {
+    if (dim === -1) continue;
+    const same = rest.findIndex((other) => dimEqual(other, dim) === true && dim !== 0);
+    if (same >= 0) rest.splice(same, 1);
+    else others.push(dim);
+  }
+  const known = shapeSize(others);
+  const total = shapeSize(rest);
+  if (known === 0) return n.fail(`the -1 of shape [${shape.join(", ")}] has no single value`);
+  if (typeof known === "number" && typeof total === "number" && total % known !== 0) {
+    return n.fail(`[${from.join(", ")}] does not reshape to [${shape.join(", ")}]`);
+  }
+  return shape.map((dim) => (dim === -1 ? dimFloorDiv(total, known) : dim));
+}
+
+export const Flatten: OpFunction = (n) => {
+  const x = n.input(0);
+  const rank = x.type.shape.length;
+  const axis = n.int("axis", 1);
+  const normal = axis < 0 ? axis + rank : axis;
+  if (normal < 0 || normal > rank) return n.fail(`axis ${axis} is not in 0..${rank}`);
+  return flatten(n.b, x, normal);
+};
+
+/** `axes` of Squeeze and Unsqueeze: an attribute before opset 13, an input since. */
+function axesOf(n: OnnxNode): readonly number[] | undefined {
+  if (n.opset < 13) return n.ints("axes");
+  return n.optional(1) === undefined ? undefined : n.constantNumbers(1, "axes");
+}
+
+export const Squeeze: OpFunction = (n) => {
+  const x = n.input(0);
+  const { shape } = x.type;
+  const given = axesOf(n);
+  if (given === undefined) {
+    if (shape.some((dim) => typeof dim !== "number")) return n.unsupported("without axes, all sizes must be fixed");
+    return squeeze(n.b, x, shape.flatMap((dim, axis) => (dim === 1 ? [axis] : [])));
+  }
+  const axes = n.axes(given, shape.length);
+  const wrong = axes.find((axis) => dimEqual(shape[axis] as Dim, 1) === false);
+  if (wrong !== undefined) return n.fail(`axis ${wrong} has size ${String(shape[wrong])}, only axes of size 1 can be removed`);
+  return squeeze(n.b, x, axes);
+};
+
+export const Unsqueeze: OpFunction = (n) => {
+  const x = n.input(0);
+  const axes = axesOf(n) ?? n.fail("axes are missing");
+  return unsqueeze(n.b, x, n.axes(axes, x.type.shape.length + axes.length));
+};
+
+export const Transpose: OpFunction = (n) => {
+  const x = n.input(0);
+  const rank = x.type.shape.length;
+  const perm = n.ints("perm") ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
+  if (perm.length !== rank) return n.fail(`perm [${perm.join(", ")}] is for another number of axes than ${rank}`);
+  return transpose(n.b, x, n.axes(perm, rank));
+};
+
+export const Expand: OpFunction = (n) => {
+  const x = n.input(0);
+  const target = n.dims(1);
+  if (target === undefined) return apply(n.b, "expandDynamic", [x, n.input(1)]);
+  return expand(n.b, x, broadcastWith(n, x.type.shape, target));
+};
+
+/** Shape of a tensor of `shape` after broadcasting with one of shape `target`. */
+function broadcastWith(n: OnnxNode, shape: readonly Dim[], target: readonly Dim[]): Dim[] {
+  const rank = Math.max(shape.length, target.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const a = shape[i - rank + shape.length] ?? 1;
+    const t = target[i - rank + target.length] ?? 1;
+    if (t === 1) return a;
+    if (a === 1 || dimEqual(a, t) === true) return t;
+    if (typeof a === "number" && typeof t === "number") return n.fail(`[${shape.join(", ")}] does not broadcast with [${target.join(", ")}]`);
+    return typeof a === "number" ? a : typeof t === "number" ? t : dimMax(a, t);
+  });
+}
+
+export const Tile: OpFunction = (n) => {
+  const x = n.input(0);
+  if (n.opset < 6) return tileAxis(n, x);
+  const repeats = n.dims(1);
+  if (repeats === undefined) return apply(n.b, "tileDynamic", [x, n.input(1)]);
+  if (repeats.some((count) => typeof count === "number" && count < 0)) return n.fail(`repeats [${repeats.join(", ")}] are negative`);
+  return repeats.every((count) => count === 1) ? x : apply(n.b, "tile", [x], { repeats });
+};
+
+/** Tile of opset 1: one axis, repeated a number of times. */
+function tileAxis(n: OnnxNode, x: Value): Value {
+  const count = n.constantNumbers(1, "tiles")[0] ?? 1;
+  const axis = n.axis(n.constantNumbers(2, "axis")[0] ?? 0, x.type.shape.length);
+  return apply(n.b, "tile", [x], { repeats: x.type.shape.map((_, i) => (i === axis ? count : 1)) });
+}
+
+export const Slice: OpFunction = (n) => {
+  const x = n.input(0);
+  const { shape } = x.type;
+  const rank = shape.length;
+  const starts = n.opset < 10 ? n.ints("starts") : n.dims(1);
+  const ends = n.opset < 10 ? n.ints("ends") : n.dims(2);
+  const count = starts?.length ?? ends?.length;
+  const axes = n.opset < 10 ? n.ints("axes") : n.optional(3) === undefined ? undefined : n.numbers(3);
+  const steps = n.opset < 10 ? undefined : n.optional(4) === undefined ? undefined : n.numbers(4);
+  const axesKnown = n.opset < 10 || n.optional(3) === undefined || axes !== undefined;
+  const stepsKnown = n.opset < 10 || n.optional(4) === undefined || steps !== undefined;
+  if (starts === undefined || ends === undefined || !axesKnown || !stepsKnown) {
+    if (n.opset < 10) return n.fail('attributes "starts" and "ends" are needed');
+    return apply(n.b, "sliceDynamic", [x, n.input(1), n.input(2), n.optional(3), n.optional(4)]);
+  }
+  if (starts.length !== ends.length) return n.fail(`${starts.length} starts and ${ends.length} ends`);
+  const chosen = n.axes(axes ?? Array.from({ length: count ?? 0 }, (_, i) => i), rank);
+  if (chosen.length !== starts.length || (steps !== undefined && steps.length !== starts.length)) return n.fail("starts, ends, axes and steps differ in length");
+  const from: Dim[] = shape.map(() => 0);
+  const sizes: Dim[] = [...shape];
+  const by: number[] = shape.map(() => 1);
+  chosen.forEach((axis, i) => {
+    const step = steps?.[i] ?? 1;
+    if (step === 0) return n.fail(`the step of axis ${axis} is 0`);
+    // A step beyond every size picks one element, as does any other of that kind.
+    by[axis] = Math.max(Math.min(step, 2 ** 31 - 1), -(2 ** 31 - 1));
+    const range = sliceRange(shape[axis] as Dim, starts[i] as Dim, ends[i] as Dim, by[axis] as number);
+    from[axis] = range.start;
+    sizes[axis] = range.size;
+    return undefined;
+  });
+  return slice(n.b, x, from, sizes, by);
+};
+
+/** First element and number of elements, negative and out-of-range bounds resolved as NumPy does. */
+function sliceRange(size: Dim, start: Dim, end: Dim, step: number): { start: Dim; size: Dim } {
+  const low = step > 0 ? 0 : -1;
+  const high = step > 0 ? size : dimSub(size, 1);
+  const first = boundedAbove(boundedBelow(fromEnd(start, size), 0), high);
+  const last = boundedAbove(boundedBelow(fromEnd(end, size), low), high);
+  const distance = step > 0 ? dimSub(last, first) : dimSub(first, last);
+  const count = dimCeilDiv(distance, Math.abs(step));
+  return { start: typeof count === "number" && count <= 0 ? 0 : first, size: boundedBelow(count, 0) };
+}
+
+/** Negative bounds count from the end. A symbolic bound is negative where all its terms are. */
+function fromEnd(bound: Dim, size: Dim): Dim {
+  const negative = typeof bound === "number" ? bound < 0 : bound.terms.every(({ coefficient }) => coefficient < 0);
+  return negative ? dimAdd(bound, size) : bound;
+}
+
+/** max(value, low); sizes of symbolic axes are taken to be at least 1. */
+function boundedBelow(value: Dim, low: number): Dim {
+  if (typeof value === "number") return Math.max(value, low);
+  return leastValue(value) >= low ? value : dimMax(value, low);
+}
+
+function boundedAbove(value: Dim, high: Dim): Dim {
+  const slack = dimSub(high, value);
+  if (typeof slack === "number") return slack >= 0 ? value : high;
+  if (leastValue(slack) >= 0) return value;
+  return leastValue(dimSub(value, high)) >= 0 ? high : dimMin(value, high);
+}
+
+/** Smallest value with every symbol at least 1 (an axis of size 0 is legal but then any slice of it is refused at run time). */
+function leastValue(dim: Dim): number {
+  if (typeof dim === "number") return dim;
+  let least = 0;
+  for (const { coefficient, atoms } of dim.terms) {
+    if (atoms.length === 0) least += coefficient;
+    else if (coefficient < 0 || atoms.some((atom) => atom.kind !== "symbol")) return -Infinity;
+    else least += coefficient;
+  }
+  return least;
+}
+
+export const Concat: OpFunction = (n) => {
+  const inputs = n.rest();
+  const [first] = inputs;
+  if (first === undefined) return n.fail("needs an input");
+  const axis = n.axis(n.int("axis", n.opset < 4 ? 1 : undefined), first.type.shape.length);
+  return concat(n.b, inputs, axis);
+};
+
+export const Split: OpFunction = (n) => {
+  const x = n.input(0);
+  const axis = n.axis(n.int("axis", 0), x.type.shape.length);
+  const size = x.type.shape[axis] as Dim;
+  const given = n.opset < 13 ? (n.opset === 1 && n.optional(1) !== undefined ? n.dims(1) : n.ints("split")) : n.dims(1);
+  if (n.opset >= 13 && n.optional(1) !== undefined && given === undefined) return n.unsupported("sizes that are computed at run time");
+  const sizes = given ?? evenSizes(n, size, n.int("num_outputs", n.outputs.length));
+  if (sizes.length < n.outputs.length) return n.fail(`${sizes.length} sizes for ${n.outputs.length} outputs`);
+  if (sizes.some((part) => typeof part === "number" && part < 0)) return n.fail(`sizes [${sizes.join(", ")}] are negative`);
+  const total = sizes.reduce<Dim>((sum, part) => dimAdd(sum, part), 0);
+  if (dimEqual(total, size) === false) return n.fail(`sizes [${sizes.join(", ")}] do not add up to ${String(size)}`);
+  let start: Dim = 0;
+  return sizes.slice(0, n.outputs.length).map((part) => {
+    const piece = sliceAxis(n.b, x, axis, start, part);
+    start = dimAdd(start, part);
+    return piece;
+  });
+};
+
+/** Equal parts; since opset 18 the last one may be smaller. */
+function evenSizes(n: OnnxNode, size: Dim, parts: number): Dim[] {
+  if (parts < 1 || parts > 2 ** 20) return n.fail(`cannot split into ${parts} parts`);
+  if (typeof size !== "number") return Array.from({ length: parts }, () => dimFloorDiv(size, parts));
+  const part = Math.ceil(size / parts);
+  const last = size - part * (parts - 1);
+  if (last < 0 || (n.opset < 18 && last !== part)) return n.fail(`an axis of size ${size} does not split into ${parts} equal parts`);
+  return Array.from({ length: parts }, (_, i) => (i === parts - 1 ? last : part));
+}
+
+const PAD_MODES = ["constant", "reflect", "edge", "wrap"] as const;
+
+export const Pad: OpFunction = (n) => {
+  const x = n.input(0);
+  const { shape } = x.type;
+  const rank = shape.length;
+  const mode = n.choice("mode", PAD_MODES, "constant");
+  const pads = n.opset < 11 ? (n.ints("pads") ?? n.ints("paddings")) : n.dims(1);
+  const axes = n.opset < 18 || n.optional(3) === undefined ? shape.map((_, i) => i) : n.numbers(3);
+  const value = n.opset < 11 ? n.float("value", 0) : n.optional(2) === undefined ? 0 : n.number(2);
+  if (pads === undefined || axes === undefined || value === undefined) {
+    if (n.opset < 11) return n.fail('attribute "pads" is missing');
+    return apply(n.b, "padDynamic", [x, n.input(1), n.optional(2), n.optional(3)], { mode });
+  }
+  const chosen = n.axes(axes, rank);
+  if (pads.length !== 2 * chosen.length) return n.fail(`${pads.length} pads for ${chosen.length} axes`);
+  const before: Dim[] = shape.map(() => 0);
+  const after: Dim[] = shape.map(() => 0);
+  chosen.forEach((axis, i) => {
+    before[axis] = pads[i] as Dim;
+    after[axis] = pads[chosen.length + i] as Dim;
+  });
+  return padBy(n, x, before, after, mode, value);
+};
+
+/** Pads; negative amounts remove elements first. */
+function padBy(n: OnnxNode, x: Value, before: readonly Dim[], after: readonly Dim[], mode: (typeof PAD_MODES)[number], value: number): Value {
+  const cut = (amount: Dim): number => (typeof amount === "number" && amount < 0 ? -amount : 0);
+  const grow = (amount: Dim): Dim => (typeof amount === "number" && amount < 0 ? 0 : amount);
+  const sizes = x.type.shape.map((dim, i) => dimSub(dim, cut(before[i] as Dim) + cut(after[i] as Dim)));
+  if (sizes.some((dim) => typeof dim === "number" && dim < 0)) return n.fail("negative pads remove more than there is");
+  const kept = slice(n.b, x, before.map(cut), sizes, before.map(() => 1));
+  if ([...before, ...after].every((amount) => grow(amount) === 0)) return kept;
+  return apply(n.b, "pad", [kept], { before: before.map(grow), after: after.map(grow), mode, value });
+}
+
+export const DepthToSpace: OpFunction = (n) => {
+  const x = n.input(0);
+  if (x.type.shape.length !== 4) return n.fail("needs an input of 4 axes");
+  const [batch, channels, height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
+  const block = blockSize(n);
+  const rest = dimFloorDiv(channels, block * block);
+  const mode = n.choice("mode", ["DCR", "CRD"], "DCR");
+  // DCR: the block's position is the outer part of the channels; CRD: the inner part.
+  const parts = mode === "DCR" ? [batch, block, block, rest, height, width] : [batch, rest, block, block, height, width];
+  const perm = mode === "DCR" ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3];
+  const split = transpose(n.b, reshape(n.b, x, parts), perm);
+  return reshape(n.b, split, [batch, rest, dimMul(height, block), dimMul(width, block)]);
+};
+
+export const SpaceToDepth: OpFunction = (n) => {
+  const x = n.input(0);
+  if (x.type.shape.length !== 4) return n.fail("needs an input of 4 axes");
+  const [batch, channels, height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
+  const block = blockSize(n);
+  const [rows, columns] = [dimFloorDiv(height, block), dimFloorDiv(width, block)];
+  const split = transpose(n.b, reshape(n.b, x, [batch, channels, rows, block, columns, block]), [0, 3, 5, 1, 2, 4]);
+  return reshape(n.b, split, [batch, dimMul(channels, block * block), rows, columns]);
+};
+
+function blockSize(n: OnnxNode): number {
+  const block = n.int("blocksize");
+  return block >= 1 && block <= 2 ** 20 ? block : n.fail(`block size ${block}`);
+}
+
+/** Crops or pads every given axis to a size, about its centre. */
+export const CenterCropPad: OpFunction = (n) => {
+  const x = n.input(0);
+  const { shape } = x.type;
+  const axes = n.axes(n.ints("axes") ?? shape.map((_, i) => i), shape.length);
+  const target = n.constantNumbers(1, "shape");
+  if (target.length !== axes.length) return n.fail(`${target.length} sizes for ${axes.length} axes`);
+  const before: number[] = shape.map(() => 0);
+  const after: number[] = shape.map(() => 0);
+  axes.forEach((axis, i) => {
+    const size = shape[axis];
+    if (typeof size !== "number") return n.unsupported("axes must have fixed sizes");
+    const change = (target[i] as number) - size;
+    // An odd element is cut or added at the end.
+    const first = Math.trunc(change / 2);
+    before[axis] = change < 0 ? -Math.floor(-change / 2) : first;
+    after[axis] = change - (before[axis] as number);
+    return undefined;
+  });
+  return padBy(n, x, before, after, "constant", 0);
+};
+
+export const Shape: OpFunction = (n) => {
+  const { shape } = n.input(0).type;
+  const rank = shape.length;
+  const bound = (index: number): number => Math.max(0, Math.min(rank, index < 0 ? index + rank : index));
+  const start = bound(n.int("start", 0));
+  const end = n.has("end") ? bound(n.int("end")) : rank;
+  return dimTensor(n.b, shape.slice(start, Math.max(start, end)));
+};
+
+export const Size: OpFunction = (n) => dimTensor(n.b, [shapeSize(n.input(0).type.shape)], []);
+
+export const ConstantOfShape: OpFunction = (n) => {
+  const value = n.tensor("value") ?? { dtype: "f32" as const, shape: [1], bytes: new Uint8Array(4) };
+  const element = n.b.constant({ ...value, shape: [] });
+  const shape = n.dims(0);
+  if (shape === undefined) return apply(n.b, "expandDynamic", [element, n.input(0)]);
+  if (shape.some((dim) => typeof dim === "number" && dim < 0)) return n.fail(`shape [${shape.join(", ")}] has a negative size`);
+  return expand(n.b, element, shape);
+};
+
+export const ReverseSequence: OpFunction = (n) => {
+  const timeAxis = n.axis(n.int("time_axis", 0), n.input(0).type.shape.length);
+  const batchAxis = n.axis(n.int("batch_axis", 1), n.input(0).type.shape.length);
+  return apply(n.b, "reverseSequence", [n.input(0), n.input(1)], { timeAxis, batchAxis });
+};
+
+export const Trilu: OpFunction = (n) => {
+  const k = n.optional(1);
+  const diagonal = k === undefined ? undefined : reshape(n.b, cast(n.b, k, "i64"), []);
+  return apply(n.b, "trilu", [n.input(0), diagonal], { upper: n.flag("upper", true) });
+};
+
+export const Range: OpFunction = (n) => apply(n.b, "range", [n.input(0), n.input(1), n.input(2)]);
+
+/** Crop of opset 1: `border` is left, top, right, bottom. */
+export const Crop: OpFunction = (n) => {
+  const x = n.input(0);
+  const [left = 0, top = 0, right = 0, bottom = 0] = n.ints("border") ?? [];
+  const scale = n.ints("scale");
+  const [height, width] = [x.type.shape[2] ?? n.fail("needs 4 axes"), x.type.shape[3] ?? n.fail("needs 4 axes")];
+  const rows = sliceAxis(n.b, x, 2, top, scale?.[0] ?? dimSub(height, top + bottom));
+  return sliceAxis(n.b, rows, 3, left, scale?.[1] ?? dimSub(width, left + right));
+};
+
+/** Overlapping blocks of columns summed into an image: the inverse of unfolding. */
+export const Col2Im: OpFunction = (n) => {
+  const x = n.input(0);
+  const image = n.constantNumbers(1, "image shape");
+  const block = n.constantNumbers(2, "block shape");
+  const rank = image.length;
+  const [batch, columns, blocks] = x.type.shape;
+  const area = block.reduce((size, dim) => size * dim, 1);
+  if (typeof columns !== "number" || typeof blocks !== "number" || typeof batch !== "number") return n.unsupported("sizes must be fixed");
+  const channels = columns / area;
+  const strides = n.ints("strides") ?? image.map(() => 1);
+  const dilations = n.ints("dilations") ?? image.map(() => 1);
+  const pads = n.ints("pads") ?? [...image, ...image].map(() => 0);
+  if (!Number.isInteger(channels)) return n.fail(`${columns} rows are no multiple of the block's ${area}`);
+  const padded = image.map((size, i) => size + (pads[i] ?? 0) + (pads[rank + i] ?? 0));
+  const counts = padded.map((size, i) => Math.floor((size - (dilations[i] as number) * ((block[i] as number) - 1) - 1) / (strides[i] as number)) + 1);
+  if (counts.reduce((size, dim) => size * dim, 1) !== blocks) return n.fail(`expected ${counts.join("×")} blocks, got ${blocks}`);
+  const total = area * blocks;
+  const space = padded.reduce((size, dim) => size * dim, 1);
+  if (total > 2 ** 22 || space * batch * channels > 2 ** 26) return n.unsupported("images of this size");
+  // Where each (block position, block) pair lands in the padded image.
+  const target = new Array<number>(total);
+  for (let at = 0; at < total; at++) {
+    let [inBlock, place] = [Math.floor(at / blocks), at % blocks];
+    let offset = 0;
+    let stride = 1;
+    for (let i = rank - 1; i >= 0; i--) {
+      const inner = inBlock % (block[i] as number);
+      const outer = place % (counts[i] as number);
+      inBlock = Math.floor(inBlock / (block[i] as number));
+      place = Math.floor(place / (counts[i] as number));
+      offset += stride * (outer * (strides[i] as number) + inner * (dilations[i] as number));
+      stride *= padded[i] as number;
+    }
+    target[at] = offset;
+  }
+  const { b } = n;
+  const rows = reshape(b, x, [batch * channels, total]);
+  const zeros = apply(b, "expand", [constant(b, x.type.dtype, [0], [])], { shape: [batch * channels, space] });
+  const indices = expand(b, constant(b, "i64", target, [1, total]), [batch * channels, total]);
+  const summed = apply(b, "scatterElements", [zeros, indices, rows], { axis: 1, reduction: "add" });
+  const full = reshape(b, summed, [batch, channels, ...padded]);
+  return slice(b, full, [0, 0, ...image.map((_, i) => pads[i] ?? 0)], [batch, channels, ...image], [1, 1, ...image.map(() => 1)]);
+};

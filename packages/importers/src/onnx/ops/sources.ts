@@ -1,0 +1,96 @@
+/** Ops without tensor inputs: constants, windows of signal processing, and random numbers. */
+
+import { isFloat } from "@quern/core";
+import { add, apply, cast, constant, full, reshape, scalar, scaled, sub } from "../build.ts";
+import type { OpFunction } from "../node.ts";
+
+export const Constant: OpFunction = (n) => {
+  const { b } = n;
+  const value = n.tensor("value");
+  if (value !== undefined) return b.constant(value);
+  if (n.has("value_float")) return scalar(b, "f32", n.float("value_float"));
+  if (n.has("value_int")) return scalar(b, "i64", n.int("value_int"));
+  if (n.has("value_floats")) return constant(b, "f32", n.floats("value_floats") ?? []);
+  if (n.has("value_ints")) return constant(b, "i64", n.ints("value_ints") ?? []);
+  if (n.has("value_string") || n.has("value_strings")) return n.unsupported("strings are no tensors");
+  if (n.has("sparse_value")) return n.unsupported("sparse tensors");
+  return n.fail("no value is given");
+};
+
+/** a0 - a1 cos(2πk/N) + a2 cos(4πk/N), N one less for symmetric windows. */
+function cosineWindow(terms: readonly number[]): OpFunction {
+  return (n) => {
+    const { b } = n;
+    const to = n.dtype("output_datatype") ?? "f32";
+    if (!isFloat(to)) return n.unsupported("windows of integers");
+    const size = n.number(0);
+    const length = size === undefined ? cast(b, reshape(b, n.input(0), []), "i64") : scalar(b, "i64", size);
+    if (size !== undefined && !(size >= 0 && size < 2 ** 31)) return n.fail(`a window of ${size} elements`);
+    const k = cast(b, apply(b, "range", [scalar(b, "i64", 0), length, scalar(b, "i64", 1)]), "f32");
+    const period = n.flag("periodic", true) ? length : sub(b, length, scalar(b, "i64", 1));
+    const angle = apply(b, "div", [scaled(b, k, 2 * Math.PI), cast(b, period, "f32")]);
+    const sum = terms.map((factor, i) => {
+      const cosine = i === 0 ? undefined : scaled(b, apply(b, "cos", [scaled(b, angle, i)]), factor);
+      return cosine ?? full(b, "f32", factor, k.type.shape);
+    });
+    return cast(b, sum.reduce((total, term) => add(b, total, term)), to);
+  };
+}
+
+export const HannWindow: OpFunction = cosineWindow([0.5, -0.5]);
+export const HammingWindow: OpFunction = cosineWindow([25 / 46, -21 / 46]);
+export const BlackmanWindow: OpFunction = cosineWindow([0.42, -0.5, 0.08]);
+
+const RANDOM = "random numbers are not drawn inside graphs";
+export const RandomNormal: OpFunction = (n) => n.unsupported(RANDOM);
+export const RandomNormalLike: OpFunction = (n) => n.unsupported(RANDOM);
+export const RandomUniform: OpFunction = (n) => n.unsupported(RANDOM);
+export const RandomUniformLike: OpFunction = (n) => n.unsupported(RANDOM);
+export const Multinomial: OpFunction = (n) => n.unsupported(RANDOM);
+export const Bernoulli: OpFunction = (n) => n.unsupported(RANDOM);
+
+/** Weights that turn a linear spectrum into mel bands: triangles between equally spaced mels. */
+export const MelWeightMatrix: OpFunction = (n) => {
+  const [bands, length, rate, low, high] = ["bands", "DFT length", "sample rate", "lower edge", "upper edge"].map((what, i) => n.constantNumbers(i, what)[0] ?? n.fail(`${what} is empty`)) as [number, number, number, number, number];
+  const bins = Math.floor(length / 2) + 1;
+  if (!(bands >= 1 && bins >= 1 && bands * bins <= 2 ** 22)) return n.fail(`a matrix of ${bins} × ${bands}`);
+  const mel = (hertz: number): number => 2595 * Math.log10(1 + hertz / 700);
+  const step = (mel(high) - mel(low)) / (bands + 2);
+  const edges = Array.from({ length: bands + 2 }, (_, i) => Math.floor(((length + 1) * (700 * (10 ** ((i * step + mel(low)) / 2595) - 1))) / rate));
+  const weights = new Float64Array(bins * bands);
+  for (let band = 0; band < bands; band++) {
+    const [start, centre, end] = edges.slice(band, band + 3) as [number, number, number];
+    if (centre === start) weights[centre * bands + band] = 1;
+    else for (let i = start; i <= centre; i++) weights[i * bands + band] = (i - start) / (centre - start);
+    if (end !== centre) for (let i = centre; i < end; i++) weights[i * bands + band] = (end - i) / (end - centre);
+  }
+  return constant(n.b, n.dtype("output_datatype") ?? "f32", Array.from(weights.subarray(0, bins * bands)), [bins, bands]);
+};
+
+/** Sampling grid of an affine map: homogeneous coordinates times theta. */
+export const AffineGrid: OpFunction = (n) => {
+  const { b } = n;
+  const theta = n.input(0);
+  const size = n.constantNumbers(1, "size");
+  const spatial = size.slice(2);
+  const rank = spatial.length;
+  const points = spatial.reduce((product, dim) => product * dim, 1);
+  if (rank < 2 || rank > 3 || !(points >= 0 && points <= 2 ** 24)) return n.fail(`size [${size.join(", ")}]`);
+  const alignCorners = n.flag("align_corners", false);
+  const coordinate = (at: number, count: number): number => (alignCorners ? (count === 1 ? 0 : -1 + (2 * at) / (count - 1)) : -1 + (2 * at + 1) / count);
+  // Rows of homogeneous points, the last spatial axis first. [points, rank + 1]
+  const grid: number[] = [];
+  for (let p = 0; p < points; p++) {
+    const row: number[] = [1];
+    for (let i = 0, rest = p; i < rank; i++) {
+      const axis = rank - 1 - i;
+      const count = spatial[axis] as number;
+      row.splice(i, 0, coordinate(rest % count, count));
+      rest = Math.floor(rest / count);
+    }
+    grid.push(...row);
+  }
+  const base = constant(b, theta.type.dtype, grid, [points, rank + 1]);
+  const moved = apply(b, "matmul", [base, apply(b, "transpose", [theta], { perm: [0, 2, 1] })]);
+  return reshape(b, moved, [theta.type.shape[0] ?? n.fail("theta needs 3 axes"), ...spatial, rank]);
+};
