@@ -3,7 +3,7 @@
  * views, which cost nothing once fused.
  */
 
-import { type Dim, dimAdd, dimEqual, dimMul, printShape, sameDim, shapeSize } from "../dim.ts";
+import { type Dim, dimAdd, dimEqual, dimMul, printDim, printShape, sameDim, shapeSize } from "../dim.ts";
 import type { Attrs, TensorType } from "../graph/graph.ts";
 import { printTensorType } from "../graph/print.ts";
 import type { KValue } from "../kernel/ir.ts";
@@ -13,10 +13,14 @@ import { broadcastShapes, checkSameDType, given, reject } from "./check.ts";
 import { dimLess } from "./dim-facts.ts";
 import type { Op, RefContext, RefTensor } from "./op.ts";
 import { broadcastTo, gatherAt, input, newRef, pick, positions, refOf, stridesOf } from "./ref-tensor.ts";
+import { PAD_MODES, padReference, tileReference } from "./movement-reference.ts";
 import { broadcastIndex, reshapeIndex } from "./view-index.ts";
 
 function sizesFor(context: RefContext, dims: readonly Dim[]): number[] {
-  return dims.map((dim) => context.dim(dim));
+  return dims.map((dim) => {
+    const size = context.dim(dim);
+    return size >= 0 ? size : reject("shape", `${printDim(dim)} is ${size} for these inputs, a size cannot be negative`);
+  });
 }
 
 export const reshape: Op = {
@@ -142,7 +146,7 @@ export const slice: Op = {
   },
   reference: (inputs, attrs, _outputs, context) => {
     const x = input(inputs, 0);
-    const starts = sizesFor(context, dimsAttr("slice", attrs, "starts"));
+    const starts = dimsAttr("slice", attrs, "starts").map((dim) => context.dim(dim));
     const sizes = sizesFor(context, dimsAttr("slice", attrs, "sizes"));
     const steps = numbersAttr("slice", attrs, "steps");
     const concrete: TensorType = { dtype: x.dtype, shape: x.shape };
@@ -189,9 +193,6 @@ function checkSliceAxis(x: TensorType, axis: number, start: Dim, size: Dim, step
     if (below || beyond) reject("slice", `axis ${axis} of ${printTensorType(x)} has no element ${at}`);
   }
 }
-
-const PAD_MODES = ["constant", "reflect", "edge", "wrap"] as const;
-type PadMode = (typeof PAD_MODES)[number];
 
 export const pad: Op = {
   name: "pad",
@@ -263,45 +264,6 @@ function padAttrs(rank: number, attrs: Attrs): { before: readonly Dim[]; after: 
   if (before.length !== rank || after.length !== rank) reject("pad", `needs ${rank} widths before and after, got ${before.length} and ${after.length}`);
   for (const width of [...before, ...after]) if (dimLess(width, 0) === true) reject("pad", `width ${width} is negative`, "slice instead");
   return { before, after };
-}
-
-/** Padding by `before` and `after` elements per axis. */
-function padReference(x: RefTensor, before: readonly number[], after: readonly number[], mode: PadMode, value: number): RefTensor {
-  const shape = x.shape.map((size, axis) => size + (before[axis] as number) + (after[axis] as number));
-  const strides = stridesOf(x.shape);
-  // Offset of the source of each output index along each axis, or -1 for the fill value.
-  const sources = shape.map((size, axis) =>
-    Array.from({ length: size }, (_, i) => {
-      const at = padSource(i - (before[axis] as number), x.shape[axis] as number, mode);
-      return at < 0 ? -1 : at * (strides[axis] as number);
-    }),
-  );
-  let offsets = Float64Array.of(0);
-  for (const axisSources of sources) {
-    const next = new Float64Array(offsets.length * axisSources.length);
-    let at = 0;
-    for (const base of offsets) for (const offset of axisSources) next[at++] = base < 0 || offset < 0 ? -1 : base + offset;
-    offsets = next;
-  }
-  const result = newRef(x.dtype, shape);
-  for (let i = 0; i < offsets.length; i++) {
-    const from = offsets[i] as number;
-    result.data[i] = from < 0 ? value : (x.data[from] as number);
-  }
-  return result;
-}
-
-/** Input index along an axis of `size` elements that padding shows at `at`; -1 for the fill value. */
-function padSource(at: number, size: number, mode: PadMode): number {
-  if (at >= 0 && at < size) return at;
-  if (mode === "constant") return -1;
-  if (size === 0) return reject("pad", `mode "${mode}" cannot fill from an axis without elements`);
-  if (mode === "edge") return at < 0 ? 0 : size - 1;
-  if (mode === "wrap") return ((at % size) + size) % size;
-  // The edges are mirrors: the pattern repeats after 2·(size - 1).
-  const period = Math.max(2 * (size - 1), 1);
-  const rest = Math.abs(at) % period;
-  return size === 1 ? 0 : Math.min(rest, period - rest);
 }
 
 export const concat: Op = {
@@ -382,11 +344,3 @@ export const tile: Op = {
     opCase("scalar", [of("f32")], { repeats: [] }),
   ],
 };
-
-function tileReference(x: RefTensor, repeats: readonly number[]): RefTensor {
-  // Each axis as a pair (repeat, size), of which the repeat does not move.
-  const strides = stridesOf(x.shape);
-  const pairs = x.shape.flatMap((size, axis) => [repeats[axis] as number, size]);
-  const where = positions(pairs, strides.flatMap((stride) => [0, stride]));
-  return gatherAt(x, x.shape.map((size, axis) => size * (repeats[axis] as number)), where);
-}

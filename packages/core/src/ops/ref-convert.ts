@@ -19,7 +19,7 @@ export function refFromTensor(tensor: Tensor): RefTensor {
 export function refFromConstant(constant: ConstantData): RefTensor {
   const Array = ARRAY_OF[constant.dtype];
   const { bytes } = constant;
-  const aligned = bytes.byteOffset % Array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % Array.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   const data = new Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / Array.BYTES_PER_ELEMENT);
   return refOf(constant.dtype, constant.shape, decode(constant.dtype, data));
 }

@@ -9,13 +9,18 @@ import * as activations from "./activations.ts";
 import * as arithmetic from "./arithmetic.ts";
 import * as compare from "./compare.ts";
 import * as conv from "./conv.ts";
+import * as cumulative from "./cumulative.ts";
+import * as gather from "./gather.ts";
 import * as group from "./group.ts";
 import * as matmul from "./matmul.ts";
+import * as movementDynamic from "./movement-dynamic.ts";
 import * as movement from "./movement.ts";
 import * as norm from "./norm.ts";
 import type { Op } from "./op.ts";
+import * as pick from "./pick.ts";
 import * as pool from "./pool.ts";
 import * as reduce from "./reduce.ts";
+import * as scatter from "./scatter.ts";
 import * as sources from "./sources.ts";
 import * as transcendental from "./transcendental.ts";
 
@@ -23,7 +28,10 @@ type Family = Readonly<Record<string, Op>>;
 
 /** The families in the order of the documentation. */
 function families(): readonly Family[] {
-  return [sources, arithmetic, compare, transcendental, activations, movement, reduce, matmul, conv, pool, norm, group];
+  return [
+    sources, arithmetic, compare, transcendental, activations, movement, movementDynamic, gather, scatter, pick, cumulative,
+    reduce, matmul, conv, pool, norm, group,
+  ];
 }
 
 let table: ReadonlyMap<string, Op> | undefined;
