@@ -86,12 +86,12 @@ export class GroupKernel {
     this.#emitter = new BodyEmitter(this.k, (input) => this.input(input));
   }
 
-  /** The buffer of a body input, declared when first asked for. */
-  input(value: Value): Buffer {
+  /** The buffer of a body input, declared when first asked for; `as` another dtype of the same size, for kernels that only move elements. */
+  input(value: Value, as: DType = value.type.dtype): Buffer {
     let buffer = this.#inputs.get(value);
     if (buffer === undefined) {
       const operand = operandOf(this.site, value);
-      buffer = this.#declare(`x${this.#inputs.size}`, value.type.dtype, shapeSize(value.type.shape), "read", valueOperand(operand));
+      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", valueOperand(operand));
       this.#inputs.set(value, buffer);
     }
     return buffer;
@@ -112,13 +112,13 @@ export class GroupKernel {
     return buffer;
   }
 
-  /** The buffer of result `at` of the site. */
-  output(at = 0, access: Access = "write"): Buffer {
+  /** The buffer of result `at` of the site, declared when first asked for; `as` another dtype of the same size. */
+  output(at = 0, access: Access = "write", as?: DType): Buffer {
     let buffer = this.#outputs.get(at);
     if (buffer === undefined) {
       const value = this.site.node.outputs[at];
       invariant(value !== undefined, () => `${this.k.name}: the site has no result ${at}`);
-      buffer = this.#declare(`y${at}`, value.type.dtype, shapeSize(value.type.shape), access, valueOperand(value));
+      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, valueOperand(value));
       this.#outputs.set(at, buffer);
     }
     return buffer;

@@ -97,10 +97,11 @@ export class CpuDevice implements Device {
 
 function passTarget(): PassTarget {
   const anchors = new Set(CPU_KERNELS.flatMap((kernel) => kernel.ops));
+  const bare = new Set(CPU_KERNELS.filter((kernel) => kernel.epilogue === false).flatMap((kernel) => kernel.ops));
   return {
     keeps: (op) => KEPT.has(op) || anchors.has(op),
     convLayout: "nhwc",
-    takesEpilogue: (node: Node) => anchors.has(node.op) && node.outputs.length === 1,
+    takesEpilogue: (node: Node) => anchors.has(node.op) && !bare.has(node.op) && node.outputs.length === 1,
   };
 }
 

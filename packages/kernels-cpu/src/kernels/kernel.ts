@@ -20,6 +20,8 @@ export interface CpuKernel {
   readonly name: string;
   /** Ops of anchors that it computes. */
   readonly ops: readonly string[];
+  /** False for kernels that compute nothing behind their anchor. */
+  readonly epilogue?: false;
   /** `true`, or the reason why it does not apply. */
   when(site: KernelSite, environment: KernelEnvironment): true | string;
   /** Estimated nanoseconds on all threads; symbolic dimensions count as 64. */

@@ -42,9 +42,9 @@ export function windowOf(site: KernelSite, kernel: readonly number[]): Window | 
   const [inHeight, width] = lastTwo(x.type.shape.slice(1, -1) as number[]);
   const [outHeight, outWidth] = lastTwo(y.type.shape.slice(1, -1) as number[]);
   const [kernelHeight, kernelWidth] = lastTwo(kernel);
-  const [strideY, strideX] = lastTwo(numbers(anchor, "strides"));
-  const [dilationY, dilationX] = lastTwo(numbers(anchor, "dilations"));
-  const pads = numbers(anchor, "padsBefore");
+  const [strideY, strideX] = lastTwo(numbers(anchor, "strides", spatial, 1));
+  const [dilationY, dilationX] = lastTwo(numbers(anchor, "dilations", spatial, 1));
+  const pads = numbers(anchor, "padsBefore", spatial, 0);
   const padTop = spatial === 2 ? (pads[0] as number) : 0;
   const padLeft = pads.at(-1) as number;
   const reachX = (outWidth - 1) * strideX + (kernelWidth - 1) * dilationX + 1;
@@ -61,15 +61,16 @@ export function convGeometry(site: KernelSite): ConvGeometry | string {
   if (shape.some((dim) => typeof dim !== "number")) return "the weights have a symbolic size";
   const window = windowOf(site, shape.slice(2) as number[]);
   if (typeof window === "string") return window;
-  return { ...window, outChannels: shape[0] as number, groups: site.anchor.attrs["groups"] as number };
+  return { ...window, outChannels: shape[0] as number, groups: (site.anchor.attrs["groups"] as number | undefined) ?? 1 };
 }
 
 function lastTwo(sizes: readonly number[]): readonly [number, number] {
   return sizes.length === 1 ? [1, sizes[0] as number] : [sizes[0] as number, sizes[1] as number];
 }
 
-function numbers(node: Node, key: string): readonly number[] {
-  return node.attrs[key] as readonly number[];
+/** One number per spatial axis; `otherwise` where the attribute is absent. */
+function numbers(node: Node, key: string, spatial: number, otherwise: number): readonly number[] {
+  return (node.attrs[key] as readonly number[] | undefined) ?? Array.from({ length: spatial }, () => otherwise);
 }
 
 /** Multiply-adds of the convolution for one image. */
