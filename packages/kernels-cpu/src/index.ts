@@ -2,3 +2,4 @@
  * The CPU backend: native host, processor features, and the runner of compiled programs.
  */
 export * from "./host/index.ts";
+export * from "./device/index.ts";

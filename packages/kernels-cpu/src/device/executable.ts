@@ -204,7 +204,7 @@ export class CpuExecutable implements Executable {
     const { dtype } = value.type;
     const constant = this.#parts.program.storages.constants.get(storage);
     const bytes = constant ?? run.instance.bytesOf(storage);
-    const aligned = bytes.byteOffset % DTYPE_INFO[dtype].bytes === 0 ? bytes : bytes.slice();
+    const aligned = bytes.byteOffset % DTYPE_INFO[dtype].bytes === 0 ? bytes : new Uint8Array(bytes);
     return new ARRAY_OF[dtype](aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / DTYPE_INFO[dtype].bytes);
   }
 

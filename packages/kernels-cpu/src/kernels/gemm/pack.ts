@@ -27,6 +27,6 @@ export function packPanels(data: ConstantData, k: number, n: number, strideK: nu
 /** The elements of an f32 constant; copies only what is not aligned. */
 export function floatsOf(data: ConstantData): Float32Array {
   const { bytes } = data;
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Float32Array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / 4);
 }
