@@ -5,7 +5,7 @@
  * defaults cannot be overridden). Nothing in a file is executed, and every length is bounded by the file's size.
  */
 
-import { type Graph, type Shape, UnsupportedError, UserError } from "@quern/core";
+import { type ConstantData, type Graph, type Shape, UnsupportedError, UserError } from "@quern/core";
 import { ImportSession, Scope, opsetsOf } from "./importer.ts";
 import { decodeMessage } from "./proto/decode.ts";
 import { modelSpec } from "./proto/schema.ts";
@@ -18,6 +18,11 @@ export interface ImportOptions {
   readonly external?: ResolveExternal;
   /** Shapes of graph inputs, instead of those in the file: for files that leave them out. */
   readonly shapes?: Readonly<Record<string, Shape>>;
+  /**
+   * Values of graph inputs that are known when the model is imported, such as axes and sizes. They are no inputs of the
+   * graph any more; defaults in the file give way to them.
+   */
+  readonly constants?: Readonly<Record<string, ConstantData>>;
 }
 
 export interface ImportResult {
@@ -36,7 +41,7 @@ export interface ImportResult {
  * with every node that is not supported.
  */
 export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): ImportResult {
-  const { name: file = "model", external, shapes = {} } = options;
+  const { name: file = "model", external, shapes = {}, constants = {} } = options;
   const model = inFile(file, () => decodeMessage(modelSpec, bytes));
   const { graph, irVersion } = model;
   if (graph === undefined) {
@@ -47,7 +52,7 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Impo
     if (irVersion >= 3) throw new UserError("the model imports no operator set", { where: file, hint: "opset_import is required since IR version 3" });
     opsets.set("", 1);
   }
-  const session = new ImportSession(file, model, external, shapes);
+  const session = new ImportSession(file, model, { external, shapes, constants });
   const result = Scope.importModel(session, graph, opsets);
   if (session.unsupported.length > 0) throw new UnsupportedError(session.unsupported);
   return {

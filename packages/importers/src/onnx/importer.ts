@@ -38,14 +38,16 @@ export class ImportSession {
   readonly file: string;
   readonly external: ResolveExternal | undefined;
   readonly shapes: Readonly<Record<string, Shape>>;
+  readonly constants: Readonly<Record<string, ConstantData>>;
   readonly functions: Map<string, FunctionProto> = new Map();
   readonly #unsupported = new Map<string, Unsupported>();
   #nodes = 0;
 
-  constructor(file: string, model: ModelProto, external: ResolveExternal | undefined, shapes: Readonly<Record<string, Shape>>) {
+  constructor(file: string, model: ModelProto, given: Pick<ImportSession, "external" | "shapes" | "constants">) {
     this.file = file;
-    this.external = external;
-    this.shapes = shapes;
+    this.external = given.external;
+    this.shapes = given.shapes;
+    this.constants = given.constants;
     for (const body of model.functions) {
       const key = functionKey(body.domain, body.name, body.overload);
       if (this.functions.has(key)) throw new UserError(`function ${key} is defined twice`, { where: file });
@@ -118,6 +120,11 @@ export class Scope {
       const where = `input "${info.name}", ${session.file}`;
       if (seen.has(info.name)) throw new UserError(`two graph inputs are named "${info.name}"`, { where });
       seen.add(info.name);
+      const known = Object.hasOwn(session.constants, info.name) ? session.constants[info.name] : undefined;
+      if (known !== undefined) {
+        scope.#entries.set(info.name, builder.constant(known));
+        continue;
+      }
       // Before IR version 4 every initializer is listed as an input; as a constant it can be folded.
       if (scope.#initializers.has(info.name)) continue;
       try {

@@ -48,11 +48,21 @@ export const Attention: OpFunction = (n) => {
   const capped = cap(raw);
   const biased = mask === undefined ? capped : add(b, capped, mask);
   const precise = n.dtype("softmax_precision") ?? raw.type.dtype;
-  const weights = cast(b, apply(b, "softmax", [cast(b, biased, precise)], { axis: 3 }), raw.type.dtype);
+  const soft = cast(b, apply(b, "softmax", [cast(b, biased, precise)], { axis: 3 }), raw.type.dtype);
+  const weights = mask === undefined ? soft : withoutHiddenRows(n, soft, mask);
   const result = apply(b, "matmul", [cast(b, weights, value.type.dtype), repeatHeads(n, value, heads)]);
   const shown = [raw, capped, biased, weights][n.int("qk_matmul_output_mode", 0)] ?? n.fail("qk_matmul_output_mode is not in 0..3");
   return [flat ? joinHeads(n, result) : result, key, value, shown];
 };
+
+/** Zeros for queries that see no key at all, whose softmax has no value. */
+function withoutHiddenRows(n: OnnxNode, weights: Value, mask: Value): Value {
+  const { b } = n;
+  const axis = mask.type.shape.length - 1;
+  const best = apply(b, "reduceMax", [mask], { axes: [axis], keepDims: true });
+  const none = apply(b, "equal", [best, scalar(b, mask.type.dtype, -Infinity)]);
+  return apply(b, "where", [none, scalar(b, weights.type.dtype, 0), weights]);
+}
 
 function combine(n: OnnxNode, a: Value | undefined, c: Value): Value {
   return a === undefined ? c : add(n.b, a, c);

@@ -151,7 +151,8 @@ export const Gelu: OpFunction = (n) => apply(n.b, "gelu", [n.input(0)], { approx
 
 export const SwiGLU: OpFunction = (n) => {
   const [x, gate] = [n.input(0), n.input(1)];
-  return mul(n.b, apply(n.b, "silu", [x]), gate);
+  const alpha = n.float("alpha", 1);
+  return mul(n.b, alpha === 1 ? apply(n.b, "silu", [x]) : apply(n.b, "swish", [x], { alpha }), gate);
 };
 
 export const Clip: OpFunction = (n) => {

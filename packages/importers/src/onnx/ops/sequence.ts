@@ -31,7 +31,9 @@ export const SequenceAt: OpFunction = (n) => {
 
 export const SequenceInsert: OpFunction = (n) => {
   const elements = n.sequence(0);
-  const at = n.optional(2) === undefined ? elements.length : position(n, 2, elements.length + 1);
+  const at = n.optional(2) === undefined ? elements.length : (n.number(2) ?? n.unsupported("positions must be constant"));
+  if (Math.abs(at) > elements.length) return n.fail(`position ${at} is not in a sequence of ${elements.length}`);
+  // Negative positions count from the end, and -1 is before the last element, as for splicing.
   return sequenceOf(elements.toSpliced(at, 0, n.input(1)));
 };
 
