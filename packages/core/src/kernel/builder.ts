@@ -100,6 +100,22 @@ export class KernelBuilder {
     return this.#leaf(scalarType(dtype), { kind: "param", name }, `param ${name}`);
   }
 
+  /** Takes over the parameters and scratch of a kernel that is being rebuilt; buffers stay the same objects. */
+  adopt(kernel: Kernel): void {
+    this.#buffers.push(...kernel.buffers);
+    this.#scalars.push(...kernel.scalars);
+    this.#symbols.push(...kernel.symbols);
+    this.#scratch.push(...kernel.scratch);
+    this.#nextBuffer = this.#buffers.length + this.#scratch.length;
+  }
+
+  /** A scalar parameter or dimension symbol that is declared already. */
+  param(name: string): KValue {
+    const scalar = this.#scalars.find((other) => other.name === name);
+    if (scalar === undefined && !this.#symbols.includes(name)) throw new UserError(`kernel ${this.name}: there is no parameter "${name}"`);
+    return scalar === undefined ? this.symbol(name) : this.scalar(name, scalar.dtype);
+  }
+
   /** A dimension symbol as a value. */
   symbol(name: string): KValue {
     symbol(name);

@@ -9,3 +9,5 @@ export * from "./interpret.ts";
 export * as kernelMath from "./math.ts";
 export { parseKernel } from "./parse.ts";
 export { verifyKernel } from "./verify.ts";
+export { type VectoriseOptions, vectorise } from "./vectorise.ts";
+export { Rebuilder } from "./rebuild.ts";
