@@ -6,14 +6,20 @@
  */
 
 import { UserError, referenceDevice, type Device, type Graph } from "@quern/core";
+import type * as OnnxImporter from "@quern/importers/onnx";
 import type { EngineOptions } from "./engine.ts";
 
 export const DEVICE_KINDS = ["cpu", "gpu", "reference"] as const;
 export type DeviceKind = (typeof DEVICE_KINDS)[number];
 
+/** Loads the importer's code, so that it counts as loading and not as the import of the first model. */
+export function loadImporter(): Promise<typeof OnnxImporter> {
+  return import("@quern/importers/onnx");
+}
+
 /** Reads a model file into a graph. */
 export async function importModel(path: string): Promise<Graph> {
-  const { readOnnxFile } = await import("@quern/importers/onnx");
+  const { readOnnxFile } = await loadImporter();
   return readOnnxFile(path).graph;
 }
 
@@ -23,8 +29,7 @@ export type DeviceOptions = Pick<EngineOptions, "threads" | "features">;
 export async function openDevice(kind: DeviceKind, options: DeviceOptions): Promise<Device> {
   switch (kind) {
     case "cpu": {
-      const { cpu } = (await import("@quern/kernels-cpu")) as unknown as { cpu?: (options: object) => Device };
-      if (cpu === undefined) throw new UserError("this build has no CPU device yet");
+      const { cpu } = await import("@quern/kernels-cpu");
       return cpu({
         threads: options.threads,
         ...(options.features === undefined ? {} : { features: options.features }),

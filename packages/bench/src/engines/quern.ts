@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { UserError, printDim, type Device, type Executable, type MatmulPrecision, type Tensor } from "@quern/core";
 import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
-import { openDevice, importModel, type DeviceKind } from "./quern-device.ts";
+import { importModel, loadImporter, openDevice, type DeviceKind } from "./quern-device.ts";
 import type { CompiledFacts, CompiledModel, Engine, OpenEngine } from "./engine.ts";
 
 function packageVersion(): string {
@@ -31,6 +31,7 @@ function quernEngine(name: string, about: string, kind: DeviceKind, precisions: 
     supports: () => undefined, // compiling says it, with the op and the reason
     async open(options): Promise<OpenEngine> {
       const device = await openDevice(kind, options);
+      await loadImporter();
       return {
         compile: async (modelPath) => {
           const graph = await importModel(modelPath);

@@ -64,7 +64,8 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
   try {
     progress("measuring the machine's peaks", 0);
-    const peaksBefore = (await settings.measureRoofline?.(plan.threads)) ?? [];
+    const peakThreads = [...new Set([1, ...plan.threads])];
+    const peaksBefore = (await settings.measureRoofline?.(peakThreads)) ?? [];
     const skipped: Skipped[] = [];
     const measured: { readonly workload: Workload; readonly threads: number; readonly outcomes: ArmOutcome[] }[] = [];
     const groups = plan.cases.length * plan.threads.length;
@@ -81,11 +82,14 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
     }
     progress("measuring the machine's peaks again", 1);
     const roofline =
-      peaksBefore.length === 0 ? [] : higherPeaks(peaksBefore, (await settings.measureRoofline?.(plan.threads)) ?? []);
+      peaksBefore.length === 0 ? [] : higherPeaks(peaksBefore, (await settings.measureRoofline?.(peakThreads)) ?? []);
+    const machine = describeMachine(roofline);
     const results: Result[] = [];
     const comparisons: Comparison[] = [];
     for (const { workload, threads, outcomes } of measured) {
-      const peaks = roofline.find((point) => point.threads === threads);
+      const single = roofline.find((candidate) => candidate.threads === 1);
+      const point = roofline.find((candidate) => candidate.threads === threads);
+      const peaks = point === undefined ? undefined : { point, single, caches: machine.cpu.caches };
       for (const outcome of outcomes) {
         results.push(...rowsOfArm(workload, outcome, peaks));
         if (outcome.failure === undefined) continue;
@@ -97,7 +101,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
     return {
       schema: "quern.results/1",
       createdAt: new Date().toISOString(),
-      machine: describeMachine(roofline),
+      machine,
       engines,
       settings: {
         seed: settings.seed,

@@ -39,10 +39,9 @@ describe("measureGroup", () => {
   it("more GFLOP/s than the measured peak is an error", async () => {
     const [outcome] = await measureGroup(workload, [arm], { ...settings, processes: 1 }, () => {});
     const [steady] = rowsOfArm(workload, outcome as NonNullable<typeof outcome>, {
-      threads: 1,
-      fmaGflops: 1e-6,
-      matrixGflops: null,
-      readGBps: null,
+      point: { threads: 1, fmaGflops: 1e-6, matrixGflops: null, readGBps: null },
+      single: undefined,
+      caches: [],
     });
     expect(steady?.verified).toBe(false);
     expect(steady?.note).toContain("impossible");

@@ -2,7 +2,7 @@ import { UnsupportedError } from "@quern/core";
 import { cpuInfo, nativeHost, resolveTarget } from "@quern/kernels-cpu";
 import { describe, expect, it } from "vitest";
 import { measurePeaks } from "./peaks.ts";
-import { arithmeticPeak, attainableGflops, higherPeaks } from "./roofline.ts";
+import { arithmeticPeak, attainableGflops, bandwidthFor, higherPeaks } from "./roofline.ts";
 
 /** Whether machine code of ours runs here. */
 function runsHere(): boolean {
@@ -23,18 +23,32 @@ describe.skipIf(!runsHere())("measured peaks", () => {
     expect(point?.fmaGflops).toBeLessThan(1280);
     expect(point?.readGBps).toBeGreaterThan(0.5);
     expect(point?.readGBps).toBeLessThan(500);
+    expect(point?.l2ReadGBps ?? Infinity).toBeGreaterThan(point?.readGBps as number);
     const tiles = cpuInfo(nativeHost()).features.has("amx-bf16");
     expect(point?.matrixGflops === null).toBe(!tiles);
   });
 });
 
 describe("roofline", () => {
-  const point = { threads: 1, fmaGflops: 100, matrixGflops: 900, readGBps: 10 };
+  const point = { threads: 1, fmaGflops: 100, matrixGflops: 900, readGBps: 10, l2ReadGBps: 80, l3ReadGBps: 40 };
+  const caches = [
+    { level: 1, type: "data", bytes: 1000 },
+    { level: 2, type: "unified", bytes: 10_000 },
+    { level: 3, type: "unified", bytes: 100_000 },
+  ];
 
   it("is the lower of arithmetic and memory", () => {
-    expect(attainableGflops(point, "highest", 1000, 1000)).toBe(10);
-    expect(attainableGflops(point, "highest", 1e6, 1000)).toBe(100);
-    expect(attainableGflops(point, "highest", 1000, null)).toBe(100);
+    expect(attainableGflops(100, 10, 1000, 1000)).toBe(10);
+    expect(attainableGflops(100, 10, 1e6, 1000)).toBe(100);
+    expect(attainableGflops(100, null, 1000, null)).toBe(100);
+    expect(attainableGflops(null, 10, 1000, 1000)).toBeNull();
+  });
+
+  it("takes the bandwidth of the level that holds the data", () => {
+    expect([5000, 50_000, 500_000].map((bytes) => bandwidthFor(point, caches, bytes))).toEqual([80, 40, 10]);
+    expect(bandwidthFor({ ...point, threads: 2 }, caches, 15_000)).toBe(80);
+    expect(bandwidthFor({ ...point, l3ReadGBps: null }, caches, 50_000)).toBe(10);
+    expect(bandwidthFor(point, [], 5000)).toBe(10);
   });
 
   it("knows what each precision runs on", () => {
@@ -45,8 +59,8 @@ describe("roofline", () => {
   });
 
   it("takes the higher of two measurements", () => {
-    const again = { threads: 1, fmaGflops: 110, matrixGflops: null, readGBps: 9 };
-    expect(higherPeaks([point], [again])).toEqual([{ threads: 1, fmaGflops: 110, matrixGflops: 900, readGBps: 10 }]);
+    const again = { ...point, fmaGflops: 110, matrixGflops: null, readGBps: 9 };
+    expect(higherPeaks([point], [again])).toEqual([{ ...point, fmaGflops: 110 }]);
     expect(higherPeaks([point], [])).toEqual([point]);
   });
 });

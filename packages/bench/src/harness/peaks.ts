@@ -27,10 +27,13 @@ interface PeakKernel {
 
 const FMA_ROUNDS = 100_000;
 const TILE_ROUNDS = 20_000;
-const TASK_BYTES = 1 << 20;
+const TASK_BYTES = 1 << 16;
 const MIN_READ_BYTES = 256 << 20;
 const MAX_READ_BYTES = 1 << 30;
-const REPEATS = 12;
+/** Reads of a cached region are repeated up to this much per run. */
+const CACHED_PASS_BYTES = 256 << 20;
+/** Each peak is the best of the runs in this time: long enough to find a moment without neighbours. */
+const PATIENCE_NS = 250_000_000n;
 
 /** Loops over the tasks rsi to rdx around `body`, which must keep them. */
 function taskLoop(a: Assembler, body: () => void): Uint8Array {
@@ -90,7 +93,7 @@ function tileKernel(target: CpuTarget): PeakKernel | undefined {
   return { code, workPerTask: 4 * 2 * 16 * 16 * 32 * TILE_ROUNDS };
 }
 
-/** Reads task t's megabyte of the buffer in slot 0. */
+/** Reads task t's part of the buffer in slot 0, at the offset t · TASK_BYTES under the mask in slot 1. */
 function readKernel(target: CpuTarget): PeakKernel {
   const wide = target.vectorBytes === 64;
   const vector = wide ? zmm : ymm;
@@ -99,9 +102,8 @@ function readKernel(target: CpuTarget): PeakKernel {
   const a = new Assembler();
   const code = taskLoop(a, () => {
     const base: Reg = r9;
-    a.emit("mov", base, rsi)
-      .emit("shl", base, Math.log2(TASK_BYTES))
-      .emit("add", base, mem({ base: rdi, size: 8 }));
+    a.emit("mov", base, rsi).emit("shl", base, Math.log2(TASK_BYTES));
+    a.emit("and", base, mem({ base: rdi, disp: 8, size: 8 })).emit("add", base, mem({ base: rdi, size: 8 }));
     countedLoop(a, TASK_BYTES / step, () => {
       for (let i = 0; i < loads; i++) {
         a.emit("vmovups", vector(i), mem({ base, disp: i * target.vectorBytes, size: target.vectorBytes }));
@@ -110,6 +112,10 @@ function readKernel(target: CpuTarget): PeakKernel {
     });
   });
   return { code, workPerTask: TASK_BYTES };
+}
+
+function powerBelow(size: number): number {
+  return 2 ** Math.floor(Math.log2(size));
 }
 
 /** Work per nanosecond (10^9 per second) of the best of several runs. */
@@ -123,8 +129,8 @@ function bestRate(
 ): number {
   using table = new ProgramTable(host, [{ kernel, slots, taskCount: tasks, barrier: true }]);
   let best = Infinity;
-  for (let repeat = 0; repeat < REPEATS; repeat++) {
-    const start = process.hrtime.bigint();
+  const end = process.hrtime.bigint() + PATIENCE_NS;
+  for (let start = process.hrtime.bigint(); start < end; start = process.hrtime.bigint()) {
     runner.runSync(table);
     best = Math.min(best, Number(process.hrtime.bigint() - start));
   }
@@ -140,20 +146,31 @@ export function measurePeaks(threadCounts: readonly number[]): RooflinePoint[] {
   const [fma, read, tile] = kernels;
   using arena = new CodeArena(host);
   const [fmaCode, readCode, tileCode] = arena.publish(kernels.flatMap((kernel) => kernel?.code ?? []));
-  const bytes = Math.min(MAX_READ_BYTES, Math.max(MIN_READ_BYTES, 4 * info.caches.l3));
+  const { l2, l3 } = info.caches;
+  const bytes = powerBelow(Math.min(MAX_READ_BYTES, Math.max(MIN_READ_BYTES, 4 * l3)));
   using buffer = host.allocate(bytes, { hugePages: true, populate: true });
   new Float64Array(buffer.buffer).fill(1); // pages of their own, not one shared page of zeros
-  using slots = host.allocate(8);
-  new BigUint64Array(slots.buffer)[0] = buffer.address;
+  using slots = host.allocate(16);
+  const words = new BigUint64Array(slots.buffer);
+  words[0] = buffer.address;
   return threadCounts.map((threads) => {
     using runner = new Runner(host, target, { threads });
     const rate = (code: bigint | undefined, tasks: number, work: number): number =>
       bestRate(host, runner, code ?? 0n, slots.address, tasks, work);
+    const readRate = (region: number, passBytes: number): number => {
+      words[1] = BigInt(region - 1);
+      return rate(readCode, Math.floor(passBytes / TASK_BYTES), read.workPerTask);
+    };
+    // Half a cache holds the region beside everything else; a level that is hardly larger than the one below is none.
+    const cachedRate = (size: number, below: number): number | null =>
+      size < 4 * TASK_BYTES || size < 4 * below ? null : readRate(powerBelow(size / 2), CACHED_PASS_BYTES);
     return {
       threads,
       fmaGflops: rate(fmaCode, 2 * threads, fma.workPerTask),
       matrixGflops: tile === undefined ? null : rate(tileCode, 2 * threads, tile.workPerTask),
-      readGBps: rate(readCode, Math.floor(bytes / TASK_BYTES), read.workPerTask),
+      readGBps: readRate(bytes, bytes),
+      l2ReadGBps: cachedRate(l2, 0),
+      l3ReadGBps: cachedRate(l3, l2),
     };
   });
 }

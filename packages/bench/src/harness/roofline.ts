@@ -6,7 +6,7 @@
  */
 
 import { UserError, debug, type MatmulPrecision } from "@quern/core";
-import type { RooflinePoint } from "../results/schema.ts";
+import type { Machine, RooflinePoint } from "../results/schema.ts";
 import { withProcess } from "./engine-process.ts";
 
 /** Faster than this share of a measured peak cannot be true: the measurement is wrong. */
@@ -19,20 +19,28 @@ export function arithmeticPeak(point: RooflinePoint, precision: MatmulPrecision)
   return Math.max(point.matrixGflops / products, point.fmaGflops ?? 0);
 }
 
-/**
- * Attainable GFLOP/s of a workload, and for a workload of pure data movement attainable GB/s: the lower of the two
- * ceilings. Null without peaks.
- */
-export function attainableGflops(
+/** Read bandwidth for data of `workingSet` bytes that is used over and over: that of the level which holds it. */
+export function bandwidthFor(
   point: RooflinePoint,
-  precision: MatmulPrecision,
+  caches: Machine["cpu"]["caches"],
+  workingSet: number,
+): number | null {
+  const sizeOf = (level: number): number =>
+    caches.find((cache) => cache.level === level && cache.type !== "instruction")?.bytes ?? 0;
+  if (workingSet <= point.threads * sizeOf(2) && point.l2ReadGBps != null) return point.l2ReadGBps;
+  if (workingSet <= sizeOf(3) && point.l3ReadGBps != null) return point.l3ReadGBps;
+  return point.readGBps;
+}
+
+/** Attainable GFLOP/s: the lower of the ceilings of arithmetic and of memory. Null without peaks. */
+export function attainableGflops(
+  peak: number | null,
+  bandwidth: number | null,
   flops: number,
   bytes: number | null,
 ): number | null {
-  const peak = arithmeticPeak(point, precision);
   if (peak === null) return null;
-  if (bytes === null || point.readGBps === null) return peak;
-  return Math.min(peak, (flops / bytes) * point.readGBps);
+  return bytes === null || bandwidth === null ? peak : Math.min(peak, (flops / bytes) * bandwidth);
 }
 
 const TIMEOUT_MS = 60_000;
@@ -64,6 +72,8 @@ export function higherPeaks(first: readonly RooflinePoint[], second: readonly Ro
       fmaGflops: higher(point.fmaGflops, other?.fmaGflops),
       matrixGflops: higher(point.matrixGflops, other?.matrixGflops),
       readGBps: higher(point.readGBps, other?.readGBps),
+      l2ReadGBps: higher(point.l2ReadGBps ?? null, other?.l2ReadGBps),
+      l3ReadGBps: higher(point.l3ReadGBps ?? null, other?.l3ReadGBps),
     };
   });
 }

@@ -2,13 +2,21 @@
  * Turns what a group measured into the rows of the result file: one per engine and phase, one comparison per phase.
  */
 
-import type { MatmulPrecision } from "@quern/core";
+import { DTYPE_INFO, elementCount, type MatmulPrecision } from "@quern/core";
 import type { Workload } from "../cases/workload.ts";
-import type { Comparison, Phase, Result, RooflinePoint } from "../results/schema.ts";
+import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import type { Arm, ArmOutcome, ArmRun } from "./interleave.ts";
-import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops } from "./roofline.ts";
+import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops, bandwidthFor } from "./roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate } from "./statistics.ts";
 import type { Verification } from "./verify.ts";
+
+/** What rows are measured against. */
+export interface Peaks {
+  readonly point: RooflinePoint;
+  /** One thread's peaks: n threads reach at most n times as much. */
+  readonly single: RooflinePoint | undefined;
+  readonly caches: Machine["cpu"]["caches"];
+}
 
 type ColdPhase = Exclude<Phase, "steady" | "memory">;
 
@@ -21,7 +29,7 @@ const COLD: Readonly<Record<ColdPhase, (run: ArmRun) => number>> = {
 const COLD_PHASES = Object.keys(COLD) as ColdPhase[];
 
 /** All rows of one arm. An arm whose outputs are wrong has a steady row that says so, without times. */
-export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: RooflinePoint | undefined): Result[] {
+export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks | undefined): Result[] {
   const { arm, runs } = outcome;
   if (runs.length === 0) return [];
   const verified = verifiedFacts(runs);
@@ -78,7 +86,7 @@ function verifiedFacts(runs: readonly ArmRun[]): Pick<Result, "verified" | "maxE
 
 type Base = Omit<Result, "phase" | "unit" | "samples" | "median" | "low" | "high">;
 
-function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: RooflinePoint | undefined): Result {
+function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: Peaks | undefined): Result {
   const { arm, runs } = outcome;
   const facts = runs[0]?.prepared.facts;
   const samples = runs.flatMap((run) => run.slicesMs);
@@ -88,10 +96,12 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: R
   const perSecond = (work: number | null): number | null =>
     work === null || times.median === null ? null : work / times.median / 1e6; // ms to 1e9 per s
   const gflops = perSecond(flops);
-  const attainable =
-    peaks === undefined || flops === null ? null : attainableGflops(peaks, arm.precision, flops, bytes);
-  const peak = peaks === undefined ? null : arithmeticPeak(peaks, arm.precision);
-  const impossible = gflops !== null && peak !== null && gflops > IMPOSSIBLE_SHARE * peak;
+  const peak = peaks === undefined ? null : arithmeticPeak(peaks.point, arm.precision);
+  const bandwidth =
+    peaks === undefined || bytes === null ? null : bandwidthFor(peaks.point, peaks.caches, workingSet(workload, bytes));
+  const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
+  const ceiling = peaks === undefined ? null : highestPossible(peaks, arm.precision);
+  const impossible = gflops !== null && ceiling !== null && gflops > ceiling;
   return {
     ...base,
     phase: "steady",
@@ -104,16 +114,38 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: R
     bytes,
     gflops,
     gbps: perSecond(bytes),
-    peakShare: gflops === null || attainable === null ? null : gflops / attainable,
+    peakShare: shareOfRoofline(gflops, attainable) ?? shareOfRoofline(perSecond(bytes), bandwidth),
     device: facts?.device ?? null,
     plannedPeakBytes: facts?.plannedPeakBytes ?? null,
     ...(impossible
       ? {
           verified: false,
-          note: `impossible: ${gflops.toFixed(0)} GFLOP/s is above the measured peak of ${peak.toFixed(0)}`,
+          note: `impossible: ${gflops.toFixed(0)} GFLOP/s is above the ${ceiling.toFixed(0)} that the measured peak allows`,
         }
       : {}),
   };
+}
+
+/** GFLOP/s that no right measurement exceeds. A peak measured beside a busy neighbour is no bound; n single ones are. */
+function highestPossible({ point, single }: Peaks, precision: MatmulPrecision): number | null {
+  const peak = arithmeticPeak(point, precision);
+  if (peak === null) return null;
+  const alone = single === undefined ? null : arithmeticPeak(single, precision);
+  return IMPOSSIBLE_SHARE * Math.max(peak, point.threads * (alone ?? 0));
+}
+
+/** Bytes that come round again and again: what one call touches, and the other sets of inputs. */
+function workingSet(workload: Workload, bytes: number): number {
+  const inputBytes = workload.inputs.reduce(
+    (sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_INFO[dtype].bytes,
+    0,
+  );
+  return bytes + (workload.sets - 1) * inputBytes;
+}
+
+/** For data movement alone (no arithmetic known) the roof is the bandwidth. */
+function shareOfRoofline(rate: number | null, roof: number | null): number | null {
+  return rate === null || roof === null ? null : rate / roof;
 }
 
 /** Every other arm against the baseline: the engine of that name, or else the first arm. */

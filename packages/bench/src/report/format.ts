@@ -23,14 +23,17 @@ export function formatBytes(bytes: number | null): string {
   return `${digits(bytes / 1024 ** power)} ${units[power - 1]}`;
 }
 
+/** Two decimals near one, three digits elsewhere. */
+function ratioDigits(ratio: number): string {
+  return ratio >= 0.1 && ratio < 10 ? ratio.toFixed(2) : digits(ratio);
+}
+
 export function formatRatio(ratio: number): string {
-  return `${ratio < 10 ? ratio.toFixed(2) : digits(ratio)}×`;
+  return `${ratioDigits(ratio)}×`;
 }
 
 export function formatInterval(low: number | null, high: number | null): string {
-  return low === null || high === null
-    ? ""
-    : `[${low < 10 ? low.toFixed(2) : digits(low)}, ${high < 10 ? high.toFixed(2) : digits(high)}]`;
+  return low === null || high === null ? "" : `[${ratioDigits(low)}, ${ratioDigits(high)}]`;
 }
 
 export function formatShare(share: number | null | undefined): string {

@@ -57,6 +57,11 @@ export const resultsSchema = {
               fmaGflops: { type: ["number", "null"], description: "f32 multiply-add peak" },
               matrixGflops: { type: ["number", "null"], description: "bf16 matrix unit peak; null without one" },
               readGBps: { type: ["number", "null"], description: "memory read bandwidth" },
+              l2ReadGBps: {
+                type: ["number", "null"],
+                description: "read bandwidth of data in the second-level caches",
+              },
+              l3ReadGBps: { type: ["number", "null"], description: "read bandwidth of data in the third-level cache" },
             },
           },
         },
