@@ -11,3 +11,5 @@ export { parseKernel } from "./parse.ts";
 export { verifyKernel } from "./verify.ts";
 export { type VectoriseOptions, vectorise } from "./vectorise.ts";
 export { Rebuilder } from "./rebuild.ts";
+export { KERNEL_PASSES, type KernelPass, type KernelPipelineOptions, compileKernel } from "./pipeline.ts";
+export { type RandomKernel, randomKernel } from "./random-kernel.ts";

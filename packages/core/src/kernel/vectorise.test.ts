@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { dimMul, symbol } from "../dim.ts";
 import { KernelBuilder, interpretKernel, parseKernel, printKernel, verifyKernel } from "./index.ts";
-import { randomKernel } from "./random-kernel.test-support.ts";
+import { randomKernel } from "./random-kernel.ts";
 import { vectorise } from "./vectorise.ts";
 
 const OPTIONS = [

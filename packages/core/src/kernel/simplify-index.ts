@@ -1,0 +1,112 @@
+/**
+ * Removes divisions, remainders, minima and comparisons of indices that the extents of the axes decide.
+ *
+ * In: a kernel of either level. Out: an equal kernel. Divisions come from views (reshape, transpose) fused into
+ * loops: (r * 64 + c) / 64 is r where c < 64. Also with symbolic sizes: (r * cols + c) / cols.
+ */
+
+import {
+  IndexRanges, type Polynomial, addPolynomials, constantPolynomial, divideTerms,
+} from "./index-ranges.ts";
+import type { KValue, Kernel, Prim, Stmt } from "./ir.ts";
+import { Rebuilder } from "./rebuild.ts";
+
+export function simplifyIndex(kernel: Kernel): Kernel {
+  return new IndexSimplifier(kernel).run();
+}
+
+class IndexSimplifier extends Rebuilder {
+  readonly #ranges = new IndexRanges();
+  readonly #pending = new Map<KValue, { readonly last: Polynomial; readonly first: Polynomial }>();
+
+  override statement(statement: Stmt): void {
+    switch (statement.kind) {
+      case "parallel": case "each": case "reduce": {
+        const count = this.#ranges.polynomial(this.value(statement.count));
+        this.#pending.set(statement.axis, { last: addPolynomials(count, constantPolynomial(-1)), first: [] });
+        break;
+      }
+      case "for": {
+        const end = this.#ranges.polynomial(this.value(statement.end));
+        const first = this.#ranges.polynomial(this.value(statement.start));
+        this.#pending.set(statement.axis, { last: addPolynomials(end, constantPolynomial(-1)), first });
+        break;
+      }
+      default:
+    }
+    super.statement(statement);
+  }
+
+  override block(block: readonly Stmt[]): void {
+    // The new axis is known once the body is being recorded.
+    for (const [old, { last, first }] of this.#pending) {
+      const axis = this.values.get(old);
+      if (axis === undefined) continue;
+      this.#ranges.limit(axis, last, first);
+      this.#pending.delete(old);
+    }
+    super.block(block);
+  }
+
+  override define(value: KValue): KValue {
+    const { def, type } = value;
+    if (def.kind === "prim" && type.lanes === 1 && def.args.every((arg) => arg.type.dtype === "index" && arg.type.lanes === 1) && def.args.length === 2) {
+      const [a, b] = def.args.map((arg) => this.value(arg)) as [KValue, KValue];
+      const simpler = this.#simplify(def.prim, a, b);
+      if (simpler !== undefined) return simpler;
+    }
+    return super.define(value);
+  }
+
+  #simplify(prim: Prim, a: KValue, b: KValue): KValue | undefined {
+    const { k } = this;
+    const bool = { dtype: "bool", lanes: 1, rows: 1 } as const;
+    switch (prim) {
+      case "div": case "rem": return this.#division(prim, a, b);
+      case "min": return this.#atMost(a, b) ? a : this.#atMost(b, a) ? b : undefined;
+      case "max": return this.#atMost(a, b) ? b : this.#atMost(b, a) ? a : undefined;
+      case "lt": return this.#less(a, b) ? k.const(bool, true) : this.#atMost(b, a) ? k.const(bool, false) : undefined;
+      case "le": return this.#atMost(a, b) ? k.const(bool, true) : this.#less(b, a) ? k.const(bool, false) : undefined;
+      case "gt": return this.#simplify("lt", b, a);
+      case "ge": return this.#simplify("le", b, a);
+      default: return undefined;
+    }
+  }
+
+  /** a <= b for all values of the axes. */
+  #atMost(a: KValue, b: KValue): boolean {
+    return this.#ranges.isNotNegative(addPolynomials(this.#ranges.polynomial(b), this.#ranges.polynomial(a), -1));
+  }
+
+  #less(a: KValue, b: KValue): boolean {
+    const difference = addPolynomials(this.#ranges.polynomial(b), this.#ranges.polynomial(a), -1);
+    return this.#ranges.isNotNegative(addPolynomials(difference, constantPolynomial(-1)));
+  }
+
+  /** a = divisor * quotient + rest: the parts that the divisor divides leave the division. */
+  #division(prim: "div" | "rem", a: KValue, b: KValue): KValue | undefined {
+    const { k } = this;
+    const ranges = this.#ranges;
+    const divisor = ranges.polynomial(b);
+    const [term] = divisor;
+    if (divisor.length !== 1 || term === undefined || term.coefficient <= 0) return undefined;
+    const { quotient, rest } = divideTerms(ranges.polynomial(a), term);
+    if (!ranges.isNotNegative(quotient) || !ranges.isNotNegative(rest)) return undefined;
+    const below = ranges.isNotNegative(addPolynomials(addPolynomials(divisor, rest, -1), constantPolynomial(-1)));
+    if (below) return this.#value(prim === "div" ? quotient : rest);
+    if (quotient.length === 0) return undefined;
+    const inner = k.prim(prim, [this.#value(rest), b], b.type);
+    return prim === "div" ? k.add(this.#value(quotient), inner) : inner;
+  }
+
+  #value(polynomial: Polynomial): KValue {
+    const { k } = this;
+    let sum = k.index(0);
+    for (const { coefficient, factors } of polynomial) {
+      const [first, ...others] = factors;
+      const product = first === undefined ? k.index(coefficient) : k.mul(others.reduce((left, factor) => k.mul(left, factor), first), coefficient);
+      sum = k.add(sum, product);
+    }
+    return sum;
+  }
+}
