@@ -23,6 +23,8 @@ export interface Allocation {
   /** Physical general and vector registers that the code writes. */
   readonly usedGeneral: ReadonlySet<number>;
   readonly usedVector: ReadonlySet<number>;
+  /** The shape of every tile register in use (see `tiles.ts`). */
+  readonly tileShapes: ReadonlyMap<number, number>;
   /** Bytes of the stack frame below the saved registers. */
   readonly frameBytes: number;
 }
@@ -55,8 +57,8 @@ export function allocate(code: Code, items: Item[], vectorRegisters: number, abi
       current = alive.map((i) => all[i] as Item);
       known = alive.map((i) => before[i]);
     }
-    const { places, spilled } = scan(code, current, known, liveness, candidates);
-    if (spilled.size === 0) return finish(current, known, liveness, places, spiller);
+    const { places, spilled, tileShapes } = scan(code, current, known, liveness, candidates);
+    if (spilled.size === 0) return finish(current, known, liveness, places, tileShapes, spiller);
     ({ items: current, effects: known } = spiller.rewrite(current, known, liveness.dead, spilled));
   }
   throw new InternalError("register allocation does not end");
@@ -73,6 +75,7 @@ interface Scan {
   readonly places: Int16Array;
   /** Virtual register indices to spill. */
   readonly spilled: ReadonlySet<number>;
+  readonly tileShapes: ReadonlyMap<number, number>;
 }
 
 function isCopy(instr: Instr): boolean {
@@ -127,12 +130,14 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
   // Per physical register: the nodes placed there that have not ended.
   const placed: number[][] = Array.from({ length: PHYSICAL }, (_, p) => ((ranges[p] as number[]).length > 0 ? [p] : []));
   const spilled = new Set<number>();
+  const tileShapes = new Map<number, number>();
   for (const node of order) {
     const mine = ranges[node] as number[];
     const start = startOf(node);
     const virtual = code.virtuals[node - PHYSICAL] as Virtual;
     const registers = candidates[virtual.file] as number[];
     const isFree = (physical: number): boolean => {
+      if (virtual.file === TILE && (tileShapes.get(physical) ?? virtual.bytes) !== virtual.bytes) return false;
       const list = placed[physical] as number[];
       for (let i = 0; i < list.length; i++) {
         const other = list[i] as number;
@@ -161,7 +166,7 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
     if (place < 0) {
       let best = weights[node] as number;
       let victim = -1;
-      for (const physical of registers) {
+      for (const physical of virtual.file === TILE ? [] : registers) {
         let cost = 0;
         for (const other of placed[physical] as number[]) {
           if (overlaps(mine, ranges[other] as number[])) cost += other < PHYSICAL ? Infinity : (weights[other] as number);
@@ -187,9 +192,10 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
       place = victim;
     }
     places[node] = place;
+    if (virtual.file === TILE) tileShapes.set(place, virtual.bytes);
     (placed[place] as number[]).push(node);
   }
-  return { places, spilled };
+  return { places, spilled, tileShapes: new Map([...tileShapes].map(([node, shape]) => [node - fileStart[TILE], shape])) };
 }
 
 /** Do two lists of ranges (last first) have a position in common? */
@@ -204,7 +210,7 @@ function overlaps(a: readonly number[], b: readonly number[]): boolean {
   return false;
 }
 
-function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, places: Int16Array, spiller: Spiller): Allocation {
+function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, places: Int16Array, tileShapes: ReadonlyMap<number, number>, spiller: Spiller): Allocation {
   const out: Item[] = [];
   const usedGeneral = new Set<number>();
   const usedVector = new Set<number>();
@@ -240,7 +246,7 @@ function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, 
     if (isCopy(item) && (to as Reg).id === (from as Reg).id) continue;
     out.push(item.mask === undefined ? { op: item.op, operands } : { op: item.op, operands, mask: physical(item.mask), zeroing: item.zeroing });
   }
-  return { items: out, spills: spiller.count, usedGeneral, usedVector, frameBytes: spiller.frameBytes };
+  return { items: out, spills: spiller.count, usedGeneral, usedVector, tileShapes, frameBytes: spiller.frameBytes };
 }
 
 function replaceRegisters(operand: Operand, replace: (reg: Reg) => Reg): Operand {

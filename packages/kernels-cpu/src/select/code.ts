@@ -16,7 +16,7 @@ export const TILE = 3;
 
 export interface Virtual {
   readonly file: number;
-  /** Bytes of a spill slot. */
+  /** Bytes of a spill slot; of a tile the shape. */
   readonly bytes: number;
   /** The instruction that makes the value from nothing but constants, where there is one. */
   recreate: Instr | undefined;
@@ -122,8 +122,9 @@ export class Code {
     return k(this.virtual(MASK, 8));
   }
 
-  tile(): Reg {
-    return tmm(this.virtual(TILE, 1024));
+  /** A tile register; `shape` tells tiles apart that cannot share a register (see `tiles.ts`). */
+  tile(shape: number): Reg {
+    return tmm(this.virtual(TILE, shape));
   }
 
   /** A register like `reg` for the few instructions around a spilled use. */

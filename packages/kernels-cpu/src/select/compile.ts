@@ -45,11 +45,10 @@ export interface CompiledKernel {
 export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV): CompiledKernel {
   const s = new Selector(kernel, target, abi, materialise);
   selectTasks(s);
-  const config = tileConfiguration(s);
-  const body = [...config.entry, ...s.code.region.items];
   const exit = label("return");
-  const allocation = allocate(s.code, [...body, { label: exit }], hasOpmasks(target) ? 32 : 16, abi, s.frameBytes);
-  const items = [...prologue(allocation, abi), ...allocation.items, ...config.exit, ...epilogue(allocation, abi), ...s.code.constants];
+  const allocation = allocate(s.code, [...s.code.region.items, { label: exit }], hasOpmasks(target) ? 32 : 16, abi, s.frameBytes);
+  const config = tileConfiguration(allocation.tileShapes);
+  const items = [...prologue(allocation, abi), ...config.entry, ...allocation.items, ...config.exit, ...epilogue(allocation, abi), ...s.code.constants];
   const assembled: AssembledCode = assemble(items);
   return {
     name: kernel.name,

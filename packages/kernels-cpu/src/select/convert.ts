@@ -1,12 +1,275 @@
-/** Not selected yet. */
+/**
+ * cast and bitcast.
+ *
+ * Types narrower than 32 bits are widened first and narrowed last, so that the conversions proper are those among
+ * i32, u32, i64, u64, f32 and f64: for vectors in `convert-vector.ts`, for scalars in `convert-scalar.ts`.
+ */
+import type { KDType, KType, KValue } from "@quern/core/kernel";
+import { r32 } from "../asm/index.ts";
+import type { Reg } from "../asm/index.ts";
+import { GENERAL } from "./code.ts";
+import { literalBytes, splat } from "./constants.ts";
+import { compareParts } from "./compare.ts";
+import { convertScalar } from "./convert-scalar.ts";
+import { convertVector } from "./convert-vector.ts";
+import { lowLane } from "./lanes.ts";
+import { maskLanes, maskPart, maskToBytes, packMask } from "./masks.ts";
+import { loadFolded, moveOp } from "./memory.ts";
+import { rangeOf } from "./range.ts";
+import type { Range } from "./range.ts";
+import { narrowWith, truncateLanes, widenWith } from "./regroup.ts";
+import { extend } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
+import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
 
-export function emitBitcast(s: Selector, ..._rest: unknown[]): never {
-  return s.unsupported("emitBitcast", "f32", "not selected yet");
+
+export function emitCast(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+  const from = arg.type;
+  if (from.dtype === to.dtype || sameBits(from.dtype, to.dtype)) return copyTo(s, s.regs(arg), into);
+  if (to.dtype === "bool") return toBool(s, arg, to, into);
+  const folded = from.lanes > 1 ? loadFolded(s, arg, to, into) : undefined;
+  if (folded !== undefined) return folded;
+  return convert(s, s.regs(arg), from, to, into, rangeOf(arg));
 }
-export function emitCast(s: Selector, ..._rest: unknown[]): never {
-  return s.unsupported("emitCast", "f32", "not selected yet");
+
+/** Do the two types have the same representation in a register, so that the cast is no work? */
+function sameBits(a: KDType, b: KDType): boolean {
+  const wide = (dtype: KDType): boolean => dtype === "i64" || dtype === "u64" || dtype === "index";
+  return (wide(a) && wide(b)) || ((a === "i32" || a === "u32") && (b === "i32" || b === "u32"));
 }
-export function widenParts(s: Selector, ..._rest: unknown[]): never {
-  return s.unsupported("widenParts", "f32", "not selected yet");
+
+function copyTo(s: Selector, regs: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+  if (into === undefined) return regs;
+  s.moveAll(into, regs);
+  return into;
+}
+
+/** The registers of `regs: from` as `to`. */
+export function convert(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined, range: Range | undefined): readonly Reg[] {
+  if (from.dtype === to.dtype) return copyTo(s, regs, into);
+  if (from.dtype === "bool") return fromBool(s, regs, from, to, into);
+  if (to.lanes === 1) return convertScalar(s, regs, from, to, into);
+  if (isNarrow(from.dtype)) {
+    const middle: KType = { ...from, dtype: widened(from.dtype) };
+    if (middle.dtype === to.dtype || (middle.dtype === "i32" && to.dtype === "u32")) return widenParts(s, regs, from, into);
+    const isInt = middle.dtype === "i32";
+    if (isInt && !isFloating(to.dtype) && to.dtype !== "f16" && to.dtype !== "bf16" && laneBytesOf(to.dtype) === 1) return truncateLanes(s, regs, from, to, into);
+    return convert(s, widenParts(s, regs, from), middle, to, into, range);
+  }
+  if (isNarrow(to.dtype)) return narrow(s, regs, from, to, into, range);
+  return convertVector(s, regs, from, to, into, range);
+}
+
+function isNarrow(dtype: KDType): boolean {
+  return laneBytesOf(dtype) < 4;
+}
+
+function widened(dtype: KDType): "f32" | "i32" {
+  return dtype === "f16" || dtype === "bf16" ? "f32" : "i32";
+}
+
+/** 8- and 16-bit types as i32 or f32; the rest as it is. */
+export function widenParts(s: Selector, regs: readonly Reg[], type: KType, into?: readonly Reg[]): readonly Reg[] {
+  const { code } = s;
+  const { dtype } = type;
+  const to: KType = { ...type, dtype: widened(dtype) };
+  if (!isNarrow(dtype)) return copyTo(s, regs, into);
+  if (dtype === "f16") {
+    if (type.lanes > 1) return widenWith(s, "vcvtph2ps", regs, type, to, into);
+    const out = into ?? s.fresh(to);
+    code.emit("vcvtph2ps", s.resize(out[0] as Reg, 16), lowLane(s, { ...type, dtype: "u16" }, regs[0] as Reg));
+    return out;
+  }
+  if (dtype === "bf16") {
+    if (type.lanes === 1) {
+      const bits = code.general();
+      const out = into ?? s.fresh(to);
+      code.emit("mov", r32(bits.id), r32((regs[0] as Reg).id));
+      code.emit("shl", r32(bits.id), 16);
+      code.emit("vmovd", out[0] as Reg, r32(bits.id));
+      return out;
+    }
+    const lanes = widenWith(s, "vpmovzxwd", regs, type, to);
+    const out = into ?? s.fresh(to);
+    out.forEach((reg, i) => code.emit("vpslld", reg, lanes[i] as Reg, 16));
+    return out;
+  }
+  if (type.lanes === 1) return copyTo(s, regs, into);
+  return widenWith(s, `vpmov${isSigned(dtype) ? "s" : "z"}x${laneBytesOf(dtype) === 1 ? "b" : "w"}d`, regs, type, to, into);
+}
+
+/** A 32- or 64-bit type to 8 or 16 bits. */
+function narrow(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined, range: Range | undefined): readonly Reg[] {
+  if (to.dtype === "f16" || to.dtype === "bf16") {
+    const single: KType = { ...from, dtype: "f32" };
+    const floats = from.dtype === "f32" ? regs : convertVector(s, regs, from, single, undefined, undefined);
+    return to.dtype === "f16" ? narrowWith(s, "vcvtps2ph", floats, single, to, into, 0) : roundToBf16(s, floats, single, to, into);
+  }
+  if (!isFloating(from.dtype)) return truncateLanes(s, regs, from, to, into);
+  const ints: KType = { ...from, dtype: "i32" };
+  return truncateLanes(s, convertVector(s, clampTo(s, regs, from, to.dtype, range), from, ints, undefined, { low: -32768, high: 65535, mayBeNaN: false }), ints, to, into);
+}
+
+/** Floats limited to the range of an integer type; NaN becomes 0. */
+function clampTo(s: Selector, regs: readonly Reg[], from: KType, to: KDType, range: Range | undefined): readonly Reg[] {
+  const { code } = s;
+  const bits = laneBytesOf(to) * 8;
+  const low = isSigned(to) ? -(2 ** (bits - 1)) : 0;
+  const high = isSigned(to) ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
+  if (range !== undefined && !range.mayBeNaN && range.low >= low && range.high <= high) return regs;
+  const shape = s.shape(from);
+  const suffix = from.dtype === "f32" ? "ps" : "pd";
+  const [least, most] = [splat(s, literalBytes(from.dtype, low), shape.bytes), splat(s, literalBytes(from.dtype, high), shape.bytes)];
+  return zeroNaN(s, regs, from).map((reg) => {
+    const [above, inside] = [s.vector(shape.bytes), s.vector(shape.bytes)];
+    code.emit(`vmax${suffix}`, above, reg, least);
+    code.emit(`vmin${suffix}`, inside, above, most);
+    return inside;
+  });
+}
+
+export function zeroNaN(s: Selector, regs: readonly Reg[], type: KType): readonly Reg[] {
+  const { code } = s;
+  const { bytes } = s.shape(type);
+  const suffix = type.dtype === "f32" ? "ps" : "pd";
+  return regs.map((reg) => {
+    const out = s.vector(bytes);
+    if (s.wide) {
+      const ordered = code.mask();
+      code.emit(`vcmp${suffix}`, ordered, reg, reg, 7);
+      code.emitMasked(ordered, true, `vmova${suffix}`, out, reg);
+    } else {
+      const ordered = s.vector(bytes);
+      code.emit(`vcmp${suffix}`, ordered, reg, reg, 7);
+      code.emit("vandps", out, reg, ordered);
+    }
+    return out;
+  });
+}
+
+/**
+ * f32 to bf16, ties to even, by integer arithmetic: adding 0x7fff and the lowest kept bit carries into it exactly when
+ * the value is to be rounded up. NaN would carry into the exponent and is replaced. (vcvtneps2bf16 flushes denormals.)
+ */
+export function roundToBf16(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+  const { code } = s;
+  const bytes = Math.max(16, s.shape(from).bytes);
+  const half = splat(s, literalBytes("i32", 0x7fff), bytes);
+  const one = splat(s, literalBytes("i32", 1), bytes);
+  const quiet = splat(s, literalBytes("i32", 0x7fc0), bytes);
+  const bits = regs.map((original) => {
+    const reg = s.resize(original, bytes);
+    const [shifted, odd, bias, sum, rounded, out] = Array.from({ length: 6 }, () => s.vector(bytes)) as [Reg, Reg, Reg, Reg, Reg, Reg];
+    code.emit("vpsrld", shifted, reg, 16);
+    code.emit("vandps", odd, shifted, one);
+    code.emit("vpaddd", bias, odd, half);
+    code.emit("vpaddd", sum, reg, bias);
+    code.emit("vpsrld", rounded, sum, 16);
+    if (s.wide) {
+      const isNaN = code.mask();
+      code.emit("vcmpps", isNaN, reg, reg, 3);
+      code.emitMasked(isNaN, false, "vpblendmd", out, rounded, quiet);
+    } else {
+      const isNaN = s.vector(bytes);
+      code.emit("vcmpps", isNaN, reg, reg, 3);
+      code.emit("vblendvps", out, rounded, quiet, isNaN);
+    }
+    return out;
+  });
+  if (to.lanes === 1) {
+    const out = into?.[0] ?? code.general();
+    const low = code.general();
+    code.emit("vmovd", r32(low.id), bits[0] as Reg);
+    s.move(out, low);
+    return [out];
+  }
+  return truncateLanes(s, bits.map((reg) => s.resize(reg, s.shape(from).bytes)), { ...from, dtype: "i32" }, to, into);
+}
+
+function toBool(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+  const { code } = s;
+  const from = arg.type;
+  const regs = s.regs(arg);
+  if (to.lanes === 1) {
+    const out = into?.[0] ?? code.general();
+    if (s.shape(from).file === GENERAL && from.dtype !== "f16" && from.dtype !== "bf16") {
+      const reg = regs[0] as Reg;
+      const x = laneBytesOf(from.dtype) === 8 ? reg : r32(reg.id);
+      const result = code.general();
+      const one = code.general();
+      code.emit("mov", r32(result.id), 0);
+      code.emit("mov", r32(one.id), 1);
+      code.emit("test", x, x);
+      code.emit("cmovne", result, one);
+      s.move(out, result);
+      return [out];
+    }
+    const isDouble = from.dtype === "f64";
+    const x = isFloating(from.dtype) ? (regs[0] as Reg) : (widenParts(s, regs, from)[0] as Reg);
+    const zero = s.vector(16);
+    code.emit("vxorps", zero, zero, zero);
+    const bits = code.general();
+    if (s.wide) {
+      const mask = code.mask();
+      code.emit(isDouble ? "vcmpsd" : "vcmpss", mask, x, zero, 4);
+      code.emit("kmovd", r32(bits.id), mask);
+    } else {
+      const mask = s.vector(16);
+      code.emit(isDouble ? "vcmpsd" : "vcmpss", mask, x, zero, 4);
+      code.emit("vmovd", r32(bits.id), mask);
+      code.emit("and", r32(bits.id), 1);
+    }
+    s.move(out, bits);
+    return [out];
+  }
+  const isSmallFloat = from.dtype === "f16" || from.dtype === "bf16";
+  const type: KType = isSmallFloat ? { ...from, dtype: "f32" } : from;
+  const parts = isSmallFloat ? widenParts(s, regs, from) : regs;
+  const zero = splat(s, new Uint8Array(4), Math.max(16, s.shape(type).bytes));
+  return compareParts(s, "ne", type, parts, parts.map(() => s.resize(zero, s.shape(type).bytes)), to, into);
+}
+
+/** 0 and 1 of any type from a mask or boolean. */
+function fromBool(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+  const { code } = s;
+  if (to.lanes === 1) {
+    if (s.shape(to).file === GENERAL && to.dtype !== "f16" && to.dtype !== "bf16") return copyTo(s, regs, into);
+    return convertScalar(s, regs, { ...from, dtype: "i32" }, to, into);
+  }
+  if (laneBytesOf(to.dtype) === 1) return copyTo(s, maskToBytes(s, from, regs), into);
+  const shape = s.shape(to);
+  const width = Math.max(16, shape.bytes);
+  const one = splat(s, literalBytes(to.dtype, 1), width);
+  const out = into ?? s.fresh(to);
+  out.forEach((reg, i) => {
+    const wide = s.resize(reg, width);
+    if (s.wide) code.emitMasked(maskPart(s, regs[0] as Reg, shape, i), true, moveOp(shape.laneBytes), wide, one);
+    else {
+      const mask = shape.laneBytes >= 4 ? maskLanes(s, regs, s.shape(from), shape, i) : packMask(s, regs, s.shape(from), shape, i);
+      code.emit("vandps", wide, s.resize(mask, width), one);
+    }
+  });
+  return out;
+}
+
+export function emitBitcast(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+  const { code } = s;
+  const from = arg.type;
+  const regs = s.regs(arg);
+  if (from.dtype === "bool" || to.dtype === "bool") return convert(s, regs, from.dtype === "bool" ? from : { ...from, dtype: "u8" }, to, into, undefined);
+  const [a, b] = [s.shape(from), s.shape(to)];
+  if (a.file === b.file) {
+    if (a.file === GENERAL && laneBytesOf(to.dtype) < 4) {
+      const out = into?.[0] ?? code.general();
+      extend(s, out, regs[0] as Reg, to.dtype === "f16" || to.dtype === "bf16" ? { ...to, dtype: "u16" } : to);
+      return [out];
+    }
+    return copyTo(s, regs, into);
+  }
+  const out = into?.[0] ?? (s.fresh(to)[0] as Reg);
+  const wide = laneBytesOf(to.dtype) === 8;
+  const reg = regs[0] as Reg;
+  if (b.file === GENERAL) code.emit(wide ? "vmovq" : "vmovd", wide ? out : r32(out.id), reg);
+  else code.emit(wide ? "vmovq" : "vmovd", out, wide ? reg : r32(reg.id));
+  return [out];
 }

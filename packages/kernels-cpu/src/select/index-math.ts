@@ -317,6 +317,15 @@ export class IndexMath {
     return this.memory(sum, size);
   }
 
+  /** As {@link address}, without an index register. */
+  addressInBase(buffer: Buffer, at: KValue): Mem {
+    const place = this.address(buffer, at, 0, 0);
+    if (place.index === undefined) return place;
+    const reg = this.s.code.general();
+    this.s.code.emit("lea", reg, mem({ ...place, disp: 0 }));
+    return mem({ base: reg, disp: place.disp });
+  }
+
   private memory(sum: Affine, size: 0 | 1 | 2 | 4 | 8): Mem {
     if (!fits32(sum.constant)) return mem({ base: this.sum(sum), size: size || undefined });
     const terms: Affine = { constant: 0, terms: sum.terms };

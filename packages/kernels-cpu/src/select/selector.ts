@@ -18,6 +18,7 @@ import { constantRegs, vectorConstant } from "./constants.ts";
 import { IndexMath } from "./index-math.ts";
 import { hasOpmasks } from "./target.ts";
 import type { CpuTarget } from "./target.ts";
+import { tileShape } from "./tiles.ts";
 
 export interface Shape {
   readonly file: number;
@@ -139,7 +140,7 @@ export class Selector {
   fresh(type: KType): Reg[] {
     const { file, parts, bytes } = this.shape(type);
     const regs: Reg[] = [];
-    for (let i = 0; i < parts; i++) regs.push(this.freshPart(file, bytes));
+    for (let i = 0; i < parts; i++) regs.push(file === TILE ? this.code.tile(tileShape(type)) : this.freshPart(file, bytes));
     return regs;
   }
 
@@ -147,8 +148,7 @@ export class Selector {
     switch (file) {
       case GENERAL: return this.code.general();
       case VECTOR: return this.code.vector(bytes);
-      case MASK: return this.code.mask();
-      default: return this.code.tile();
+      default: return this.code.mask();
     }
   }
 

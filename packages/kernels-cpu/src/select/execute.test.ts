@@ -1,0 +1,206 @@
+/**
+ * Every primitive on every type and several vector lengths, compiled for each target that this machine runs and
+ * compared with the kernel interpreter bit for bit.
+ */
+import { describe, expect, test } from "vitest";
+import { DTYPE_INFO, DTYPES } from "@quern/core";
+import type { DType } from "@quern/core";
+import { KernelBuilder, isFloatType, isIntegerType, scalarType, vectorType } from "@quern/core/kernel";
+import type { Combiner, KType, KValue, Prim } from "@quern/core/kernel";
+import { Trials, randomElements, runnableTargets } from "./kernel-trial.ts";
+import type { CpuTarget } from "./target.ts";
+
+const seed = Number(process.env["QUERN_SEED"] ?? 20261123);
+const trials = new Trials();
+const targets = runnableTargets();
+
+function typeOf(dtype: DType, lanes: number): KType {
+  return lanes === 1 ? scalarType(dtype) : vectorType(dtype, lanes);
+}
+
+/** out[i] = op(a[i], b[i], c[i]) over a few vectors, each with its own random inputs. */
+function trial(name: string, target: CpuTarget, lanes: number, inputs: readonly DType[], output: DType, op: (k: KernelBuilder, args: KValue[]) => KValue, prepare: (name: string, data: Uint8Array) => Uint8Array = (_, data) => data): string | undefined {
+  const vectors = Math.max(2, Math.ceil(64 / lanes));
+  const count = vectors * lanes;
+  const k = new KernelBuilder(name);
+  const buffers = inputs.map((dtype, i) => k.buffer("abc"[i] as string, dtype, count));
+  const out = k.buffer("out", output, count, { access: "write" });
+  k.parallel(vectors, (i) => {
+    const at = k.mul(i, lanes);
+    k.store(out, at, op(k, buffers.map((buffer) => k.load(buffer, at, { lanes }))));
+  });
+  const data = Object.fromEntries(inputs.map((dtype, i) => ["abc"[i] as string, prepare("abc"[i] as string, randomElements(dtype, count, seed + i))]));
+  const difference = trials.compare(k.finish(), target, { buffers: data });
+  return difference && `${difference} (${lanes} lanes, seed ${seed})`;
+}
+
+/** Replaces zeros, which must not be divisors. */
+function nonZero(dtype: DType): (name: string, data: Uint8Array) => Uint8Array {
+  const { bytes } = DTYPE_INFO[dtype];
+  return (name, data) => {
+    if (name === "b") for (let i = 0; i < data.length; i += bytes) if (data.subarray(i, i + bytes).every((byte) => byte === 0)) data[i] = 3;
+    return data;
+  };
+}
+
+/** Shift counts: mostly inside the width. */
+function counts(dtype: DType): (name: string, data: Uint8Array) => Uint8Array {
+  const { bytes } = DTYPE_INFO[dtype];
+  return (name, data) => {
+    if (name === "b") for (let i = 0; i < data.length; i += bytes) data.fill(0, i, i + bytes).fill((i * 7) % (bytes * 8 + 3), i, i + 1);
+    return data;
+  };
+}
+
+const floatBinary: readonly Prim[] = ["add", "sub", "mul", "div", "min", "max"];
+const floatUnary: readonly Prim[] = ["neg", "abs", "sqrt", "floor", "ceil", "trunc", "round"];
+const integerBinary: readonly Prim[] = ["add", "sub", "mul", "min", "max", "and", "or", "xor"];
+const comparisons: readonly Prim[] = ["lt", "le", "gt", "ge", "eq", "ne"];
+const LANES = [1, 2, 4, 8, 16, 32];
+
+describe.each(targets.map((target) => [target.name, target] as const))("%s", (_, target) => {
+  test.each(DTYPES.filter((dtype) => dtype !== "bool"))("%s: arithmetic", (dtype) => {
+    const isFloat = isFloatType(dtype);
+    const failures: string[] = [];
+    const check = (result: string | undefined): void => void (result !== undefined && failures.push(result));
+    for (const lanes of LANES) {
+      const same = (prim: Prim): KType => ({ ...typeOf(dtype, lanes), dtype: comparisons.includes(prim) ? "bool" : dtype });
+      for (const prim of isFloat ? floatBinary : integerBinary) check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim))));
+      for (const prim of comparisons) check(trial(prim, target, lanes, [dtype, dtype], "bool", (k, [a, b]) => k.prim(prim, [a!, b!], same(prim))));
+      for (const prim of isFloat ? floatUnary : (["neg", "abs", "not"] as const)) check(trial(prim, target, lanes, [dtype], dtype, (k, [a]) => k.prim(prim, [a!], same(prim))));
+      if (isFloat && dtype !== "f64") check(trial("fma", target, lanes, [dtype, dtype, dtype], dtype, (k, [a, b, c]) => k.fma(a!, b!, c!)));
+      if (!isFloat) {
+        for (const prim of ["div", "rem"] as const) check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim)), nonZero(dtype)));
+        for (const prim of ["shl", "shr"] as const) check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim)), counts(dtype)));
+        for (const divisor of [1, 4, 7, 64]) for (const prim of ["div", "rem"] as const) check(trial(`${prim}${divisor}`, target, lanes, [dtype], dtype, (k, [a]) => k[prim](a!, divisor)));
+      }
+      check(trial("select", target, lanes, ["bool", dtype, dtype], dtype, (k, [c, a, b]) => k.select(c!, a!, b!)));
+      check(trial("selectLess", target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.select(k.lt(a!, b!), k.add(a!, b!), b!)));
+    }
+    expect(failures).toEqual([]);
+  });
+
+  test.each(DTYPES)("%s: casts", (from) => {
+    const failures: string[] = [];
+    for (const to of DTYPES) {
+      for (const lanes of LANES) {
+        const result = trial(`cast_${from}_${to}`, target, lanes, [from], to, (k, [a]) => k.cast(a!, to));
+        if (result !== undefined) failures.push(result);
+        if (from !== "bool" && to !== "bool" && from !== to && DTYPE_INFO[from].bytes === DTYPE_INFO[to].bytes) {
+          const bits = trial(`bitcast_${from}_${to}`, target, lanes, [from], to, (k, [a]) => k.bitcast(a!, to));
+          if (bits !== undefined) failures.push(bits);
+        }
+      }
+    }
+    expect(failures).toEqual([]);
+  });
+
+  test("scale2", () => {
+    const failures: string[] = [];
+    for (const dtype of ["f32", "f64"] as const) {
+      for (const lanes of LANES) {
+        const exponents = (name: string, data: Uint8Array): Uint8Array => {
+          if (name !== "b") return data;
+          const values = new (dtype === "f32" ? Float32Array : Float64Array)(data.buffer);
+          values.forEach((_, i) => (values[i] = [0, 1, -1, 100, -126, -127, -149, -160, 127, 128, 200, -300, 300, 2000, -2000, 1023, -1074][(i * 5) % 17] as number));
+          return data;
+        };
+        const result = trial("scale2", target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.scale2(a!, b!), exponents);
+        if (result !== undefined) failures.push(result);
+      }
+    }
+    expect(failures).toEqual([]);
+  });
+
+  test("bool", () => {
+    const failures: string[] = [];
+    for (const lanes of LANES) {
+      for (const prim of ["and", "or", "xor"] as const) failures.push(trial(prim, target, lanes, ["bool", "bool"], "bool", (k, [a, b]) => k[prim](a!, b!)) ?? "");
+      failures.push(trial("not", target, lanes, ["bool"], "bool", (k, [a]) => k.not(a!)) ?? "");
+      failures.push(trial("select", target, lanes, ["bool", "bool", "bool"], "bool", (k, [a, b, c]) => k.select(a!, b!, c!)) ?? "");
+    }
+    expect(failures.filter((text) => text !== "")).toEqual([]);
+  });
+
+  test.each(DTYPES)("%s: lanes", (dtype) => {
+    const failures: string[] = [];
+    const check = (result: string | undefined): void => void (result !== undefined && failures.push(result));
+    for (const lanes of LANES) {
+      if (lanes === 1) continue;
+      check(trial("broadcast", target, lanes, [dtype], dtype, (k, [a]) => k.broadcast(k.extract(a!, lanes - 1), lanes)));
+      for (let seedOf = 0; seedOf < 6; seedOf++) {
+        const patterns = [
+          Array.from({ length: lanes }, (_x, i) => lanes - 1 - i),
+          Array.from({ length: lanes }, (_x, i) => (i % 2) * lanes + (i >> 1)),
+          Array.from({ length: lanes }, (_x, i) => (i * 2 + 1) % (2 * lanes)),
+          Array.from({ length: lanes }, (_x, i) => (i * 7 + 3) % (2 * lanes)),
+          Array.from({ length: lanes }, () => lanes + 1),
+          Array.from({ length: lanes }, (_x, i) => i ^ 1),
+        ];
+        check(trial(`shuffle${seedOf}`, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.shuffle(a!, b!, patterns[seedOf]!)));
+      }
+      const combiners: readonly Combiner[] = dtype === "bool" ? ["and", "or"] : isIntegerType(dtype) ? ["sum", "prod", "max", "min", "and", "or"] : ["sum", "max", "min"];
+      // Sums of f16 and bf16 are rounded once instead of at each step.
+      for (const combiner of combiners) {
+        if ((dtype === "f16" || dtype === "bf16") && combiner === "sum") continue;
+        check(trial(`horizontal_${combiner}`, target, lanes, [dtype], dtype, (k, [a]) => k.broadcast(k.horizontal(combiner, a!), lanes)));
+      }
+      if (isIntegerType(dtype)) check(trial("iota", target, lanes, [dtype], dtype, (k, [a]) => k.add(k.iota(k.extract(a!, 0), lanes), a!)));
+    }
+    expect(failures).toEqual([]);
+  });
+
+  test.each(DTYPES)("%s: masked, gathered and scattered", (dtype) => {
+    const failures: string[] = [];
+    for (const lanes of LANES) {
+      for (const indexType of ["index", "i32"] as const) {
+        for (const masked of [false, true]) {
+          const count = 96;
+          const k = new KernelBuilder(`memory_${dtype}`);
+          const a = k.buffer("a", dtype, count);
+          const p = k.buffer("p", "i32", count);
+          const m = k.buffer("m", "bool", count);
+          const contiguous = k.buffer("contiguous", dtype, count, { access: "readwrite" });
+          const gathered = k.buffer("gathered", dtype, count, { access: "readwrite" });
+          const scattered = k.buffer("scattered", dtype, count, { access: "readwrite" });
+          k.parallel(count / lanes, (i) => {
+            const at = k.mul(i, lanes);
+            const mask = masked ? k.load(m, at, { lanes }) : undefined;
+            const other = dtype === "bool" ? false : 3;
+            const loaded = k.load(a, at, { lanes, mask, other });
+            k.store(contiguous, at, loaded, { mask });
+            const where = k.load(p, at, { lanes });
+            const index = indexType === "index" ? k.cast(where, "index") : lanes === 1 ? k.cast(where, "index") : where;
+            k.store(gathered, at, k.load(a, index, { mask, ...(dtype === "bool" ? {} : { other: 5 }) }));
+            k.store(scattered, index, loaded, { mask });
+          });
+          const permutation = Int32Array.from({ length: count }, (_x, i) => (i * 41 + 5) % count);
+          const difference = trials.compare(k.finish(), target, {
+            buffers: { a: randomElements(dtype, count, seed), m: randomElements("bool", count, seed + 1), p: permutation },
+          });
+          if (difference !== undefined) failures.push(`${difference} (${lanes} lanes, ${indexType}, masked ${masked}, seed ${seed})`);
+        }
+      }
+    }
+    expect(failures).toEqual([]);
+  });
+
+  test("prefix masks at every length", () => {
+    for (const dtype of ["f32", "f64", "u8", "f16"] as const) {
+      for (const lanes of [2, 8, 16]) {
+        const k = new KernelBuilder("tail");
+        const n = k.symbol("n");
+        const a = k.buffer("a", dtype, 40);
+        const out = k.buffer("out", dtype, 40, { access: "readwrite" });
+        k.for({ end: n, step: lanes }, (i) => {
+          const mask = k.lt(k.iota(i, lanes), k.broadcast(n, lanes));
+          k.store(out, i, k.load(a, i, { lanes, mask }), { mask });
+        });
+        const kernel = k.finish();
+        for (let length = 0; length <= 40; length += 3) {
+          expect(trials.compare(kernel, target, { buffers: { a: randomElements(dtype, 40, seed) }, symbols: { n: length } })).toBeUndefined();
+        }
+      }
+    }
+  });
+});
