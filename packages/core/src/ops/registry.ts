@@ -8,8 +8,10 @@ import { UserError, invariant } from "../errors.ts";
 import * as activations from "./activations.ts";
 import * as arithmetic from "./arithmetic.ts";
 import * as compare from "./compare.ts";
+import * as control from "./control.ts";
 import * as conv from "./conv.ts";
 import * as cumulative from "./cumulative.ts";
+import * as einsum from "./einsum.ts";
 import * as gather from "./gather.ts";
 import * as group from "./group.ts";
 import * as matmul from "./matmul.ts";
@@ -19,7 +21,10 @@ import * as norm from "./norm.ts";
 import type { Op } from "./op.ts";
 import * as pick from "./pick.ts";
 import * as pool from "./pool.ts";
+import * as quantise from "./quantise.ts";
+import * as recurrent from "./recurrent.ts";
 import * as reduce from "./reduce.ts";
+import * as resize from "./resize.ts";
 import * as scatter from "./scatter.ts";
 import * as sources from "./sources.ts";
 import * as transcendental from "./transcendental.ts";
@@ -30,7 +35,7 @@ type Family = Readonly<Record<string, Op>>;
 function families(): readonly Family[] {
   return [
     sources, arithmetic, compare, transcendental, activations, movement, movementDynamic, gather, scatter, pick, cumulative,
-    reduce, matmul, conv, pool, norm, group,
+    reduce, matmul, einsum, conv, pool, norm, resize, recurrent, quantise, control, group,
   ];
 }
 
