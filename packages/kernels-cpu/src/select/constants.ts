@@ -64,9 +64,10 @@ export function constantRegs(s: Selector, type: KType, value: Literal): readonly
   return Array.from({ length: shape.parts }, () => reg);
 }
 
-/** A vector register of `bytes` bytes (4 or 8: a scalar) with `element` repeated. */
-export function splat(s: Selector, element: Uint8Array, bytes: number): Reg {
+/** A vector register of at least `size` bytes with `element` repeated. */
+export function splat(s: Selector, element: Uint8Array, size: number): Reg {
   const { code } = s;
+  const bytes = Math.max(16, size);
   const key = `splat ${element.join()} ${bytes}`;
   const entry = code.regions[0]!;
   const known = entry.sums.get(key);
@@ -86,8 +87,7 @@ export function splatInstr(s: Selector, reg: Reg, element: Uint8Array, bytes: nu
     return makeInstr("vxorps", [low, low, low]);
   }
   const place = mem({ label: poolLabel(s, element) });
-  if (bytes < 16) return makeInstr(element.length === 8 ? "vmovsd" : "vmovss", [reg, place]);
-  if (element.length === 8 && bytes === 16) return makeInstr("vmovddup", [reg, place]);
+  if (element.length === 8 && bytes <= 16) return makeInstr("vmovddup", [reg, place]);
   return makeInstr(element.length === 8 ? "vbroadcastsd" : "vbroadcastss", [reg, place]);
 }
 

@@ -52,8 +52,9 @@ export function convert(s: Selector, regs: readonly Reg[], from: KType, to: KTyp
   if (isNarrow(from.dtype)) {
     const middle: KType = { ...from, dtype: widened(from.dtype) };
     if (middle.dtype === to.dtype || (middle.dtype === "i32" && to.dtype === "u32")) return widenParts(s, regs, from, into);
-    const isInt = middle.dtype === "i32";
-    if (isInt && !isFloating(to.dtype) && to.dtype !== "f16" && to.dtype !== "bf16" && laneBytesOf(to.dtype) === 1) return truncateLanes(s, regs, from, to, into);
+    const betweenIntegers = middle.dtype === "i32" && isNarrow(to.dtype) && to.dtype !== "f16" && to.dtype !== "bf16";
+    if (betweenIntegers && laneBytesOf(to.dtype) === laneBytesOf(from.dtype)) return copyTo(s, regs, into);
+    if (betweenIntegers && laneBytesOf(to.dtype) === 1) return truncateLanes(s, regs, from, to, into);
     return convert(s, widenParts(s, regs, from), middle, to, into, range);
   }
   if (isNarrow(to.dtype)) return narrow(s, regs, from, to, into, range);

@@ -24,6 +24,13 @@ interface Indices {
 function indices(s: Selector, value: KValue): Indices {
   const { type } = value;
   const { dtype } = type;
+  const { def } = value;
+  // Indices that were i32 before are used as such, which takes half the registers.
+  if (dtype === "index" && def.kind === "prim" && def.prim === "cast") {
+    const [narrow] = def.args as [KValue];
+    const regs = s.values[narrow.id];
+    if (narrow.type.dtype === "i32" && regs !== undefined && s.aliases[narrow.id] === 0) return { regs, type: narrow.type };
+  }
   if (dtype === "index" || dtype === "i64" || dtype === "u64" || dtype === "i32") return { regs: s.regs(value), type };
   const to: KType = { ...type, dtype: dtype === "u32" ? "i64" : "i32" };
   return { regs: convert(s, s.regs(value), type, to, undefined, undefined), type: to };

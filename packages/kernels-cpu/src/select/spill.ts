@@ -109,7 +109,7 @@ export class Spiller {
     if (recreate === undefined) place = this.slot(virtual, registerBytes[reg.cls]);
     else {
       const source = recreate.operands[1] as Mem;
-      const lanes = broadcastLanes(recreate.op, reg);
+      const lanes = /s[sd]$/.test(instr.op) ? 1 : broadcastLanes(recreate.op, reg);
       if (lanes === undefined) return undefined;
       place = lanes === 1 ? source : mem({ ...source, broadcast: lanes });
     }
