@@ -2,7 +2,7 @@
 
 import {
   type Attrs, type DType, type Dim, type GraphBuilder, type Shape, type Value,
-  Tensor, UnsupportedError, allOps, dimMul, isStatic, sameShape, shapeSize,
+  Tensor, UnsupportedError, UserError, allOps, dimMul, isFloat, isStatic, sameShape, shapeSize,
 } from "@quern/core";
 
 let known: ReadonlySet<string> | undefined;
@@ -23,7 +23,11 @@ const I64_MAX = 2n ** 63n - 1n;
 
 /** A constant of plain numbers. 64-bit integers beyond the range of the type saturate. */
 export function constant(b: GraphBuilder, dtype: DType, values: readonly number[], shape: readonly number[] = [values.length]): Value {
-  const exact = dtype === "i64" ? values.map((value) => (value >= 2 ** 63 ? I64_MAX : BigInt(Math.trunc(value)))) : values;
+  if (!isFloat(dtype)) {
+    const wrong = values.find((value) => !Number.isInteger(value) && Math.abs(value) !== Infinity);
+    if (wrong !== undefined) throw new UserError(`${wrong} is no value of ${dtype}`);
+  }
+  const exact = dtype === "i64" ? values.map((value) => (value >= 2 ** 63 ? I64_MAX : value < -(2 ** 63) ? -I64_MAX : BigInt(value))) : values;
   return b.constant({ dtype, shape, bytes: Tensor.from(dtype, exact as ArrayLike<number>, shape).bytes() });
 }
 

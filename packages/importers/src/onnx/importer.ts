@@ -188,7 +188,8 @@ export class Scope {
 
   #constant(tensor: TensorProto, what: string): ConstantData {
     const { session } = this.#parts;
-    return constantOf(tensor, `${what}, ${session.file}`, session.external);
+    const where = `${what}, ${session.file}`;
+    return placed(() => constantOf(tensor, where, session.external), where);
   }
 
   /** Runs `work`; what it finds unsupported is reported instead of thrown. */
@@ -240,7 +241,7 @@ export class Scope {
           build: (graph, types, captured) => this.#buildSubgraph(graph, types, captured, where),
           inline: (graph, items) => this.#inlineSubgraph(graph, items, where),
         },
-        constantOf: (tensor, what) => constantOf(tensor, what, session.external),
+        constantOf: (tensor, what) => placed(() => constantOf(tensor, what, session.external), what),
       });
       const results = resultList(runGuarded(() => run(onnx), where));
       const missing = node.output.findIndex((name, i) => name !== "" && results[i] === undefined);
@@ -300,7 +301,10 @@ export class Scope {
       throw new UserError(`sub-graph "${graph.name}" has ${graph.input.length} inputs, the operator passes ${items.length}`, { where });
     }
     graph.input.forEach(({ name }, i) => scope.#entries.set(name, items[i] as Item));
-    return scope.#importBody(graph.node, graph.output.map(({ name }) => name), where) as Item[];
+    const outputs = scope.#importBody(graph.node, graph.output.map(({ name }) => name), where);
+    // What is missing has been reported already.
+    if (outputs.includes(UNKNOWN)) throw new UnsupportedError([]);
+    return outputs as Item[];
   }
 
   #buildSubgraph(graph: GraphProto, types: readonly TensorType[], captured: readonly { readonly name: string; readonly value: Item }[], where: string): Graph {
@@ -341,13 +345,23 @@ function resultList(result: OpResult): readonly (Item | undefined)[] {
   return Array.isArray(result) ? (result as readonly (Item | undefined)[]) : [result as Item];
 }
 
-/** Adds the place to errors of the graph builder; anything else that escapes is a defect of ours. */
-function runGuarded<T>(work: () => T, where: string): T {
+/** Adds the place to errors that have none. */
+function placed<T>(work: () => T, where: string): T {
   try {
     return work();
   } catch (error) {
     if (error instanceof UnsupportedError) throw new UnsupportedError(error.items.map((item) => ({ ...item, where: item.where ?? where })));
-    if (error instanceof UserError) throw error.where === undefined ? new UserError(error.message, { where, cause: error }) : error;
+    if (error instanceof UserError && error.where === undefined) throw new UserError(error.message, { where, cause: error });
+    throw error;
+  }
+}
+
+/** Adds the place to errors of the graph builder; anything else that escapes is a defect of ours. */
+function runGuarded<T>(work: () => T, where: string): T {
+  try {
+    return placed(work, where);
+  } catch (error) {
+    if (error instanceof UserError || error instanceof InternalError) throw error;
     throw new InternalError(`importing ${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }

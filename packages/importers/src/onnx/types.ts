@@ -51,7 +51,8 @@ export class DimNames {
   }
 
   dim(proto: DimensionProto, hint: string, where: string): Dim {
-    if (proto.dimValue !== undefined) {
+    // Some exporters write -1 for "unknown".
+    if (proto.dimValue !== undefined && proto.dimValue !== -1) {
       checkedElementCount([proto.dimValue], where);
       return proto.dimValue;
     }

@@ -25,7 +25,7 @@ function binary(name: string): OpFunction {
 
 /** Folds any number of inputs, two at a time. */
 function variadic(name: string): OpFunction {
-  return (n) => n.rest().reduce((sum, x) => apply(n.b, name, [sum, x]));
+  return (n) => n.rest(1).reduce((sum, x) => apply(n.b, name, [sum, x]), n.input(0));
 }
 
 export const Abs: OpFunction = unary("abs");
@@ -110,9 +110,8 @@ export const Sum: OpFunction = variadic("add");
 export const Max: OpFunction = variadic("maximum");
 export const Min: OpFunction = variadic("minimum");
 export const Mean: OpFunction = (n) => {
-  const inputs = n.rest();
-  const sum = inputs.reduce((total, x) => add(n.b, total, x));
-  return scaled(n.b, sum, 1 / inputs.length);
+  const sum = n.rest(1).reduce((total, x) => add(n.b, total, x), n.input(0));
+  return scaled(n.b, sum, 1 / n.inputCount);
 };
 
 export const Where: OpFunction = (n) => apply(n.b, "where", [n.input(0), n.input(1), n.input(2)]);

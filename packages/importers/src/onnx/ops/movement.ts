@@ -14,13 +14,24 @@ import type { OnnxNode, OpFunction } from "../node.ts";
 export const Reshape: OpFunction = (n) => {
   const x = n.input(0);
   const wanted = n.opset < 5 ? n.ints("shape") : n.dims(1);
-  if (wanted === undefined) return apply(n.b, "reshapeDynamic", [x, n.input(1)], { allowZero: n.flag("allowzero", false) });
+  if (wanted === undefined) return apply(n.b, "reshapeDynamic", [x, shapeArgument(n, 1)], { allowZero: n.flag("allowzero", false) });
   const shape = wanted.map((dim, i) => (dim === 0 && !n.flag("allowzero", false) ? (x.type.shape[i] ?? n.fail(`axis ${i} of the shape copies an axis that is not there`)) : dim));
   const unknown = shape.filter((dim) => dim === -1).length;
   if (unknown > 1) return n.fail(`shape [${wanted.join(", ")}] has more than one -1`);
   if (shape.some((dim) => typeof dim === "number" && dim < -1)) return n.fail(`shape [${wanted.join(", ")}] has a negative size`);
   return reshape(n.b, x, unknown === 0 ? shape : completeShape(n, x.type.shape, shape));
 };
+
+/** Most axes that a shape computed at run time may have. */
+const MAX_AXES = 64;
+
+/** A shape that is known at run time only; its number of axes must be known and sensible. */
+function shapeArgument(n: OnnxNode, index: number): Value {
+  const value = n.input(index);
+  const axes = value.type.shape[0];
+  if (value.type.shape.length !== 1 || typeof axes !== "number") return n.unsupported("a shape of unknown length");
+  return axes <= MAX_AXES ? value : n.fail(`a shape of ${axes} axes`);
+}
 
 /** The shape with its -1 replaced by what the number of elements leaves. */
 function completeShape(n: OnnxNode, from: readonly Dim[], shape: readonly Dim[]): Dim[] {
@@ -88,7 +99,7 @@ export const Transpose: OpFunction = (n) => {
 export const Expand: OpFunction = (n) => {
   const x = n.input(0);
   const target = n.dims(1);
-  if (target === undefined) return apply(n.b, "expandDynamic", [x, n.input(1)]);
+  if (target === undefined) return apply(n.b, "expandDynamic", [x, shapeArgument(n, 1)]);
   return expand(n.b, x, broadcastWith(n, x.type.shape, target));
 };
 
@@ -336,7 +347,7 @@ export const ConstantOfShape: OpFunction = (n) => {
   const value = n.tensor("value") ?? { dtype: "f32" as const, shape: [1], bytes: new Uint8Array(4) };
   const element = n.b.constant({ ...value, shape: [] });
   const shape = n.dims(0);
-  if (shape === undefined) return apply(n.b, "expandDynamic", [element, n.input(0)]);
+  if (shape === undefined) return apply(n.b, "expandDynamic", [element, shapeArgument(n, 0)]);
   if (shape.some((dim) => typeof dim === "number" && dim < 0)) return n.fail(`shape [${shape.join(", ")}] has a negative size`);
   return expand(n.b, element, shape);
 };
