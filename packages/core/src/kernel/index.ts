@@ -11,5 +11,11 @@ export { parseKernel } from "./parse.ts";
 export { verifyKernel } from "./verify.ts";
 export { type VectoriseOptions, vectorise } from "./vectorise.ts";
 export { Rebuilder } from "./rebuild.ts";
-export { KERNEL_PASSES, type KernelPass, type KernelPipelineOptions, compileKernel } from "./pipeline.ts";
+export { KERNEL_PASSES, type KernelPass, type KernelPipelineOptions, legaliseKernel } from "./pipeline.ts";
 export { type RandomKernel, randomKernel } from "./random-kernel.ts";
+export * from "./register-tile.ts";
+export { Expr, type Literal, type ExprArg } from "./expr.ts";
+export {
+  BufferRef, type BufferSpec, type Extent, type IndexLike, KernelScope, type KernelTemplate, type ScalarSpec, Variable, buffer,
+  inout, kernel, out, scalar,
+} from "./language.ts";

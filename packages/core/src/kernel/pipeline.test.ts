@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { dimMul, symbol } from "../dim.ts";
 import { type KValue, type Kernel, KernelBuilder, interpretKernel, printKernel } from "./index.ts";
 import { hoist } from "./hoist.ts";
-import { KERNEL_PASSES, compileKernel } from "./pipeline.ts";
+import { KERNEL_PASSES, legaliseKernel } from "./pipeline.ts";
 import { randomKernel } from "./random-kernel.ts";
 import { simplifyIndex } from "./simplify-index.ts";
 import { unrollLoops } from "./unroll.ts";
@@ -22,8 +22,8 @@ test("random kernels mean the same after every pass", () => {
       }
     };
     for (const pass of KERNEL_PASSES.filter(({ name }) => name !== "vectorise")) check(pass.name, pass.run(kernel, {}));
-    check("all for vectors", compileKernel(kernel, { vectors: { vectorBytes: 32, masks: true }, verify: true }));
-    check("all for elements", compileKernel(kernel, { verify: true }));
+    check("all for vectors", legaliseKernel(kernel, { vectors: { vectorBytes: 32, masks: true }, verify: true }));
+    check("all for elements", legaliseKernel(kernel, { verify: true }));
   }
 });
 

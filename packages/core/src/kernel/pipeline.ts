@@ -41,7 +41,7 @@ export const KERNEL_PASSES: readonly KernelPass[] = [
   { name: "hoist", run: hoist },
 ];
 
-export function compileKernel(kernel: Kernel, options: KernelPipelineOptions = {}): Kernel {
+export function legaliseKernel(kernel: Kernel, options: KernelPipelineOptions = {}): Kernel {
   verifyKernel(kernel);
   let current = kernel;
   for (const pass of KERNEL_PASSES) {
