@@ -7,7 +7,7 @@ import {
   type TensorSpec, type Tensors, type Value,
   ARRAY_OF, DTYPE_INFO, UserError, bindInputs, evaluateDim, evaluateShape, printGraph, printKernel, runNodeOnHost, Tensor,
 } from "@quern/core";
-import type { NativeHost, Runner } from "../host/index.ts";
+import { type NativeHost, type Runner, ticksPerNs } from "../host/index.ts";
 import { type Binding, Instance, bindProgram } from "./binding.ts";
 import { runControl } from "./control.ts";
 import type { TensorMemory } from "./outputs.ts";
@@ -91,6 +91,31 @@ export class CpuExecutable implements Executable {
         else await this.#parts.runner.run(table);
       }
       return this.#finish(run);
+    } finally {
+      this.#release(run);
+    }
+  }
+
+  /** Nanoseconds of each launch in one run, waiting at its barrier included; host steps are not timed. */
+  profile(inputs: Tensors): { readonly kernel: string; readonly ns: number }[] {
+    const run = this.#prepare(inputs);
+    const perNs = ticksPerNs(this.#parts.host);
+    const rows: { kernel: string; ns: number }[] = [];
+    try {
+      for (const { first, table } of run.instance.segments) {
+        if (table === undefined) {
+          this.#host(first, run);
+          continue;
+        }
+        table.setTimed(true);
+        this.#parts.runner.runSync(table);
+        table.timings().forEach(({ started, ended }, i) => {
+          const step = this.#parts.program.steps[first + i];
+          rows.push({ kernel: step?.kind === "native" ? step.kernel.name : "", ns: Number(ended - started) / perNs });
+        });
+        table.setTimed(false);
+      }
+      return rows;
     } finally {
       this.#release(run);
     }

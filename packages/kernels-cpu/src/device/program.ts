@@ -7,7 +7,7 @@
 
 import {
   type DimBindings, type Graph, type Kernel, type KValue, type Launch, type LaunchReport, type Node, type Value, InternalError, UnsupportedError,
-  printKernel, siteOf, vectorise,
+  compileKernel as legalise, envFlag, printKernel, siteOf,
 } from "@quern/core";
 import type { CodeArena } from "../host/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
@@ -112,7 +112,8 @@ function compileOnce(kernel: Kernel, environment: KernelEnvironment, known: Map<
   const text = printKernel({ ...kernel, name: "" });
   let one = known.get(text);
   if (one === undefined) {
-    const legal = vectorise(kernel, { vectorBytes: environment.target.vectorBytes, masks: environment.target.maskRegisters > 0 });
+    const vectors = { vectorBytes: environment.target.vectorBytes, masks: environment.target.maskRegisters > 0 };
+    const legal = legalise(kernel, { vectors, verify: envFlag("QUERN_VERIFY") });
     one = { kernel: legal, code: compileKernel(legal, environment.target), address: 0n };
     known.set(text, one);
   }
