@@ -136,7 +136,8 @@ describe.skipIf(!supported)("native host", () => {
       host.mapFile(path).free();
       expect(() => host.mapFile(folder)).toThrow(UserError);
     }
-    expect(open()).toBeLessThanOrEqual(before + 2);
+    // A leak shows as 50 or more; the test runner itself may open a few files meanwhile.
+    expect(open()).toBeLessThan(before + 25);
   });
 
   test("published code is placed in order on cache lines and runs", () => {
