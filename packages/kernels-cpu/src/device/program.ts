@@ -7,7 +7,7 @@
 
 import {
   type DimBindings, type Graph, type Kernel, type KValue, type Launch, type LaunchReport, type Node, type Value, InternalError, UnsupportedError,
-  compileKernel as legalise, envFlag, printKernel, siteOf,
+  envFlag, legaliseKernel as legalise, printKernel, siteOf,
 } from "@quern/core";
 import type { CodeArena } from "../host/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
