@@ -116,6 +116,9 @@ try {
       check(`${name} --version`, version.problem || wrong);
       check(`${name} --help`, run("npx", ["--no-install", name, "--help"], project).problem);
       check(`${name} doctor`, run("npx", ["--no-install", name, "doctor"], project).problem);
+      const model = join("node_modules", "@quern", "bench", "models", "mnist");
+      const args = ["--no-install", name, "run", join(model, "model.onnx"), "--case", join(model, "case-0")];
+      check(`${name} run on a bundled model`, run("npx", args, project).problem);
     }
   }
 } finally {
