@@ -11,6 +11,7 @@ export { caseFolders, modelName, requireModelFile, tensorFiles } from "./cases/m
 export { bundledModels } from "./cases/suite.ts";
 export { makeInput, makeInputs, randomRecipe, type TensorSet } from "./cases/inputs.ts";
 export { encodeNpy, parseNpy, readNpy } from "./cases/npy.ts";
+export { profileLaunches, type LaunchTime } from "./engines/quern-profile.ts";
 export { engines, engineNamed } from "./engines/index.ts";
 export type { CompiledModel, Engine, EngineOptions, OpenEngine } from "./engines/engine.ts";
 export { DEVICE_KINDS, importModel, openDevice, type DeviceKind } from "./engines/quern-device.ts";

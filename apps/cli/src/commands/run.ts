@@ -28,7 +28,9 @@ import {
   requireModelFile,
   randomRecipe,
   readNpy,
+  profileLaunches,
   tensorFiles,
+  type LaunchTime,
   verifyTensors,
   type DeviceKind,
   type TensorSet,
@@ -47,6 +49,7 @@ interface RunOptions {
   readonly features?: string;
   readonly seed: number;
   readonly check?: boolean;
+  readonly profile?: boolean;
   readonly output?: string;
   readonly json?: string;
 }
@@ -76,6 +79,7 @@ export function addRun(program: Command): void {
     .option("--features <mask>", "CPU features that may be used, for instance avx2")
     .option("--seed <number>", "seed of random inputs", parseSeed, 1)
     .option("--check", "compare with the reference interpreter")
+    .option("--profile", "show the time of each launch")
     .option("--output <folder>", "write out-<name>.npy files")
     .option("--json <file>", "write shapes, statistics and checks; - is standard output")
     .addHelpText("after", EXAMPLES)
@@ -98,7 +102,14 @@ async function run(file: string, options: RunOptions): Promise<void> {
     const ended = performance.now();
     const times = { importMs: imported - started, compileMs: compiled - beforeCompile, runMs: ended - beforeRun };
     const checks = await checkOutputs(graph, inputs, outputs, options);
-    report(file, device.name, executable, outputs, times, checks, options);
+    const profile = options.profile === true ? profileLaunches(executable, inputs) : undefined;
+    if (options.profile === true && profile === undefined) {
+      throw new UserError(`the device ${device.name} does not measure launches`, {
+        where: "--profile",
+        hint: "Use --device cpu.",
+      });
+    }
+    report(file, device.name, executable, outputs, times, checks, profile, options);
     for (const tensor of Object.values(outputs)) tensor.dispose();
     executable.dispose();
     if (checks.some((check) => !check.ok)) process.exitCode = 1;
@@ -216,6 +227,7 @@ function report(
   outputs: TensorSet,
   times: Readonly<Record<"importMs" | "compileMs" | "runMs", number>>,
   checks: readonly Verification[],
+  profile: readonly LaunchTime[] | undefined,
   options: RunOptions,
 ): void {
   const summaries = Object.entries(outputs).map(([name, tensor]) => summarise(name, tensor));
@@ -259,5 +271,24 @@ function report(
         `${check.ok ? "✓ equal to" : "✗ differs from"} ${check.oracle}: largest error ${check.maxError?.toExponential(2) ?? "not finite"}, limit ${check.tolerance}${check.message === undefined ? "" : `\n  ${check.message}`}`,
     ),
   ];
-  process.stdout.write(`${lines.join("\n")}\n`);
+  process.stdout.write(`${[...lines, ...profileLines(profile)].join("\n")}\n`);
+}
+
+/** Launches by time, longest first. */
+function profileLines(profile: readonly LaunchTime[] | undefined): string[] {
+  if (profile === undefined || profile.length === 0) return [];
+  const total = profile.reduce((sum, { ms }) => sum + ms, 0);
+  const rows = profile
+    .toSorted((a, b) => b.ms - a.ms)
+    .map(({ name, ms }) => [formatMs(ms), `${((100 * ms) / total).toFixed(1)} %`, name]);
+  const columns = [
+    { title: "time", align: "right" },
+    { title: "share", align: "right" },
+    { title: "launch", align: "left" },
+  ] as const;
+  return [
+    "",
+    `${profile.length} launches, ${formatMs(total)} together (medians of several runs)`,
+    ...formatTable(columns, rows),
+  ];
 }

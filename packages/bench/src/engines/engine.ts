@@ -56,6 +56,8 @@ export interface CompiledModel {
   /** Gives the memory of outputs back; part of the timed call, as it is part of every use. */
   release(fetched: Fetched): void;
   facts(): CompiledFacts;
+  /** Time of each part of the program, where the engine measures it. Runs the program a few times. */
+  profile?(inputs: TensorSet): readonly { readonly name: string; readonly ms: number }[] | undefined;
   close(): Promise<void>;
 }
 

@@ -10,6 +10,7 @@ import { UserError, printDim, type Device, type Executable, type MatmulPrecision
 import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
 import { importModel, loadImporter, openDevice, type DeviceKind } from "./quern-device.ts";
+import { profileLaunches } from "./quern-profile.ts";
 import type { CompiledFacts, CompiledModel, Engine, OpenEngine } from "./engine.ts";
 
 function packageVersion(): string {
@@ -67,6 +68,7 @@ function wrap(device: Device, executable: Executable, async: boolean): CompiledM
       for (const name in fetched as Record<string, Tensor>) (fetched as Record<string, Tensor>)[name]?.dispose();
     },
     facts: () => factsOf(device, executable),
+    profile: (inputs) => profileLaunches(executable, inputs),
     close: async () => executable.dispose(),
   };
 }

@@ -45,6 +45,8 @@ export interface Prepared {
 export interface Finished {
   /** Checks of outputs kept from timed calls. */
   readonly checks: readonly Verification[];
+  /** Time per launch, where the engine measures it. */
+  readonly profile?: readonly { readonly name: string; readonly ms: number }[];
 }
 
 export type Response =

@@ -89,6 +89,7 @@ type Base = Omit<Result, "phase" | "unit" | "samples" | "median" | "low" | "high
 function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: Peaks | undefined): Result {
   const { arm, runs } = outcome;
   const facts = runs[0]?.prepared.facts;
+  const profile = runs[0]?.finished?.profile;
   const samples = runs.flatMap((run) => run.slicesMs);
   const times = summary(samples);
   const flops = workload.flops ?? facts?.flops ?? null;
@@ -117,6 +118,7 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     peakShare: shareOfRoofline(gflops, attainable) ?? shareOfRoofline(perSecond(bytes), bandwidth),
     device: facts?.device ?? null,
     plannedPeakBytes: facts?.plannedPeakBytes ?? null,
+    ...(profile === undefined || profile.length === 0 ? {} : { profile }),
     ...(impossible
       ? {
           verified: false,

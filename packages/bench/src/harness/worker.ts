@@ -81,9 +81,10 @@ async function finish(): Promise<Finished> {
     if (found !== null) checks.push(found);
     model.release(fetched);
   }
+  const profile = model.profile?.(inputs[0] ?? {});
   await model.close();
   await engine.close();
-  return { checks };
+  return { checks, ...(profile === undefined ? {} : { profile }) };
 }
 
 async function expect(job: Job): Promise<void> {
