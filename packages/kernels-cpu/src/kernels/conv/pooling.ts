@@ -2,7 +2,7 @@
  * Max and average pooling in f32, channels-last.
  */
 
-import { GroupKernel, type KernelSite, type Value } from "@quern/core";
+import { GroupKernel, type KernelSite, type Value, kernelMath } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { type Window, windowOf } from "./geometry.ts";
 import { type WindowWork, emitWindows } from "./windows.ts";
@@ -39,7 +39,7 @@ export const maxPoolF32: CpuKernel = {
   cost: poolCost,
   lower: (site, environment) => lowerPool(site, environment, ({ k }) => ({
     start: -Infinity,
-    combine: (acc, x) => k.max(acc, x),
+    combine: (acc, x) => kernelMath.ieeeMax(k, acc, x),
     finish: (acc) => acc,
   })),
 };
