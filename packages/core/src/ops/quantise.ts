@@ -13,7 +13,7 @@ import { axisAttr, dtypeAttr, numberAttr } from "./attrs.ts";
 import { constant, of, opCase, scalar, values, within } from "./cases.ts";
 import { type Types, given, reject, typed } from "./check.ts";
 import type { Op, RefTensor } from "./op.ts";
-import { input, newRef, refOf, roundHalfEven, stridesOf } from "./ref-tensor.ts";
+import { input, newRef, refOf, roundFloat, roundHalfEven, stridesOf } from "./ref-tensor.ts";
 import { constantFromRef } from "./ref-convert.ts";
 import { sumTolerance } from "./tolerance.ts";
 
@@ -67,10 +67,10 @@ function one(b: GraphBuilder, op: string, inputs: readonly Value[], attrs: Attrs
   return b.apply(op, inputs, attrs)[0] as Value;
 }
 
-/** x / scale to the nearest integer, ties to even, moved by the zero point and saturated to `to`. */
-function quantise(value: number, scale: number, zeroPoint: number, to: DType): number {
+/** x / scale in the scale's dtype to the nearest integer, ties to even, moved by the zero point and saturated to `to`. */
+function quantise(value: number, scale: number, precision: DType, zeroPoint: number, to: DType): number {
   const { min, max } = DTYPE_INFO[to];
-  const shifted = roundHalfEven(value / scale) + zeroPoint;
+  const shifted = roundHalfEven(roundFloat(precision, value / scale)) + zeroPoint;
   return Number.isNaN(shifted) ? 0 : Math.min(Math.max(shifted, min), max);
 }
 
@@ -94,7 +94,7 @@ export const quantizeLinear: Op = {
     const { dtype } = outputs[0] as TensorType;
     const at = parameterOf("quantizeLinear", x, scale, attrs);
     const result = newRef(dtype, x.shape);
-    x.data.forEach((value, i) => (result.data[i] = quantise(value, scale.data[at(i)] as number, inputs[2]?.data[at(i)] ?? 0, dtype)));
+    x.data.forEach((value, i) => (result.data[i] = quantise(value, scale.data[at(i)] as number, scale.dtype, inputs[2]?.data[at(i)] ?? 0, dtype)));
     return [result];
   },
   decompose: (b, [x, scale, zeroPoint], attrs) => {
@@ -178,8 +178,8 @@ export const dynamicQuantizeLinear: Op = {
     for (const value of x.data) [low, high] = [Math.min(low, value), Math.max(high, value)];
     // The scale is an f32 output: what is quantised with it must see its rounding.
     const scale = Math.fround((high - low) / 255);
-    const zeroPoint = scale === 0 ? 0 : Math.min(Math.max(roundHalfEven(-low / scale), 0), 255);
-    const data = x.data.map((value) => (scale === 0 ? zeroPoint : quantise(value, scale, zeroPoint, "u8")));
+    const zeroPoint = scale === 0 ? 0 : Math.min(Math.max(roundHalfEven(Math.fround(-low / scale)), 0), 255);
+    const data = x.data.map((value) => (scale === 0 ? zeroPoint : quantise(value, scale, "f32", zeroPoint, "u8")));
     return [refOf("u8", x.shape, data), refOf("f32", [], Float64Array.of(scale)), refOf("u8", [], Float64Array.of(zeroPoint))];
   },
   decompose: (b, [x]) => {

@@ -3,7 +3,7 @@
  * turns; everything else becomes a node with sub-graphs, whose further inputs are the values taken from outside.
  */
 
-import { type Graph, type Shape, type TensorType, type Value, dimEqual, symbol } from "@quern/core";
+import { type Graph, type GraphBuilder, type Shape, type TensorType, type Value, dimEqual, symbol } from "@quern/core";
 import { applyAll, cast, concat, reshape, scalar, sliceAxis, unsqueeze } from "../build.ts";
 import { type Capture, capturedInputs, capturesOf } from "../capture.ts";
 import { type Item, type OnnxNode, type OpFunction, isValue, numbersOf } from "../node.ts";
@@ -19,8 +19,24 @@ export const If: OpFunction = (n) => {
   const condition = reshape(n.b, n.input(0), []);
   const captures = capturesOf(n, [thenBranch, elseBranch]);
   const attrs = { then: n.subgraphs.build(thenBranch, [], captures), else: n.subgraphs.build(elseBranch, [], captures) };
+  if (!sameRanks(attrs.then, attrs.else) && comparesSizes(n.b, n.input(0))) return n.subgraphs.inline(thenBranch, []);
   return applyAll(n.b, "if", [condition, ...capturedInputs(n, captures)], attrs);
 };
+
+function sameRanks(a: Graph, c: Graph): boolean {
+  return a.outputs.every(({ value }, i) => value.type.shape.length === c.outputs[i]?.value.type.shape.length);
+}
+
+/**
+ * True for conditions of the form "this symbolic size is 1". PyTorch writes `squeeze` of a dynamic axis as such a
+ * condition with branches of different rank; what follows fits to the squeezed one only. Another size is found out when
+ * the reshape in the branch runs.
+ */
+function comparesSizes(b: GraphBuilder, condition: Value): boolean {
+  const { op, inputs } = condition.node;
+  if (op === "reshape" || op === "identity" || op === "cast") return inputs[0] !== undefined && comparesSizes(b, inputs[0]);
+  return op === "equal" && inputs.every((input) => input !== undefined && b.dims(input)?.length === 1);
+}
 
 export const Loop: OpFunction = (n) => {
   const body = n.graph("body");

@@ -186,10 +186,19 @@ function fromEnd(bound: Dim, size: Dim): Dim {
 /** max(value, low); sizes of symbolic axes are taken to be at least 1. */
 function boundedBelow(value: Dim, low: number): Dim {
   if (typeof value === "number") return Math.max(value, low);
+  if (low <= 0 && value.terms.length === 1 && (value.terms[0]?.coefficient ?? 0) > 0) return value;
   return leastValue(value) >= low ? value : dimMax(value, low);
 }
 
+/** Bounds that exporters write for "to the end". */
+const NO_BOUND = 2 ** 31 - 1;
+
+/** min(value, high), where `high` is the size of an axis or one less. */
 function boundedAbove(value: Dim, high: Dim): Dim {
+  if (typeof value === "number" && typeof high !== "number") {
+    if (value >= NO_BOUND) return high;
+    if (value <= 0) return value;
+  }
   const slack = dimSub(high, value);
   if (typeof slack === "number") return slack >= 0 ? value : high;
   if (leastValue(slack) >= 0) return value;

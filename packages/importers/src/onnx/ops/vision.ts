@@ -71,6 +71,10 @@ export const Resize: OpFunction = (n) => {
     : policy === "stretch" ? fromSizes(n, shape, wanted) : keepAspect(n, shape, wanted, axes, policy);
   const coordinate = n.choice("coordinate_transformation_mode", COORDINATES, "half_pixel");
   const nearest = n.choice("nearest_mode", ROUNDINGS, "round_prefer_floor");
+  if (coordinate === "align_corners" && scales !== undefined && shape.some((dim, i) => typeof dim === "number" && !Number.isInteger(dim * (target.scales[i] as number)))) {
+    // The specification aligns to the fractional size, onnxruntime to the whole one.
+    return n.unsupported("align_corners with scales that give fractional sizes");
+  }
   if (coordinate !== "tf_crop_and_resize") return resize(n, x, target, mode, coordinate, nearest, {});
   const roi = n.constantNumbers(1, "roi");
   if (roi.length !== 2 * axes.length) return n.fail(`roi has ${roi.length} values for ${axes.length} axes`);
