@@ -2,11 +2,11 @@
  * The passes on kernels, in order: the table of contents of kernel compilation before a target selects instructions.
  *
  * In: a recorded kernel. Out: a kernel for the target: explicit vectors when `vectors` is given (CPUs), the element
- * level otherwise (WGSL). The kernel is verified before the first pass and after every pass that is asked to be.
+ * level otherwise (WGSL). With `verify` the kernel is checked before the first pass and after each.
  */
 
 import { hoist } from "./hoist.ts";
-import type { Kernel, Stmt } from "./ir.ts";
+import type { Block, Kernel, Stmt } from "./ir.ts";
 import { simplifyIndex } from "./simplify-index.ts";
 import { unrollLoops } from "./unroll.ts";
 import { type VectoriseOptions, vectorise } from "./vectorise.ts";
@@ -16,7 +16,7 @@ export interface KernelPipelineOptions {
   /** Turns `each` and `reduce` into vector loops. */
   readonly vectors?: VectoriseOptions | undefined;
   /** Checks the kernel after every pass, not only at the ends. */
-  readonly verify?: boolean;
+  readonly verify?: boolean | undefined;
   /** Called with the kernel after each pass. */
   readonly trace?: (pass: string, kernel: Kernel) => void;
   readonly decision?: (statement: Stmt, text: string) => void;
@@ -42,13 +42,26 @@ export const KERNEL_PASSES: readonly KernelPass[] = [
 ];
 
 export function legaliseKernel(kernel: Kernel, options: KernelPipelineOptions = {}): Kernel {
-  verifyKernel(kernel);
+  if (options.verify) verifyKernel(kernel);
+  // Kernels written with explicit vectors have nothing to legalise, and selection hoists by itself.
+  if (!someStatement(kernel.body, ({ kind }) => kind === "each" || kind === "reduce") && !needsUnrolling(kernel)) return kernel;
   let current = kernel;
   for (const pass of KERNEL_PASSES) {
     current = pass.run(current, options);
     if (options.verify) verifyKernel(current);
     options.trace?.(pass.name, current);
   }
-  verifyKernel(current);
   return current;
+}
+
+function needsUnrolling(kernel: Kernel): boolean {
+  return someStatement(kernel.body, (statement) => statement.kind === "for" && statement.unroll > 1);
+}
+
+function someStatement(block: Block, test: (statement: Stmt) => boolean): boolean {
+  return block.some((statement) => {
+    if (test(statement)) return true;
+    if (statement.kind === "if") return someStatement(statement.then, test) || someStatement(statement.else, test);
+    return "body" in statement && someStatement(statement.body, test);
+  });
 }

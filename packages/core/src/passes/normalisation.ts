@@ -8,7 +8,6 @@
 import type { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, type Node, type Value, usesOf } from "../graph/graph.ts";
 import { rewriteGraph } from "../graph/rewrite.ts";
-import { Tensor } from "../runtime/tensor.ts";
 import { constantOf } from "./fold-constants.ts";
 import { splatOf } from "./simplify.ts";
 
@@ -51,18 +50,31 @@ function trailingAxis(mean: Node | undefined, x: Value | undefined): number | un
 }
 
 function foldBatchNorm(node: Node, inputs: readonly Value[], builder: GraphBuilder): readonly Value[] | undefined {
-  const [y, gamma, beta, mean, variance] = inputs as [Value, Value, Value, Value, Value];
+  const [y, ...statistics] = inputs as [Value, Value, Value, Value, Value];
   const conv = y.node;
   if (conv.op !== "conv" || y.type.dtype !== "f32") return undefined;
   const [x, weight, bias] = conv.inputs as [Value, Value, Value | undefined];
-  const parameters = [weight, gamma, beta, mean, variance, ...(bias === undefined ? [] : [bias])];
-  if (parameters.some((value) => constantOf(value) === undefined)) return undefined;
-  const apply = (op: string, ...operands: Value[]): Value => builder.apply(op, operands)[0] as Value;
-  const epsilon = builder.constant({ dtype: "f32", shape: [], bytes: Tensor.from("f32", [node.attrs["epsilon"] as number], []).bytes() });
-  const scale = apply("div", gamma, apply("sqrt", apply("add", variance, epsilon)));
-  const channels = weight.type.shape[0] as number;
-  const column = builder.apply("reshape", [scale], { shape: [channels, ...weight.type.shape.slice(1).map(() => 1)] })[0] as Value;
-  const centred = bias === undefined ? apply("neg", mean) : apply("sub", bias, mean);
-  const folded = [x, apply("mul", weight, column), apply("add", apply("mul", centred, scale), beta)];
-  return builder.apply("conv", folded, conv.attrs);
+  const [w, b] = [elementsOf(weight), bias === undefined ? new Float32Array(0) : elementsOf(bias)];
+  const [gamma, beta, mean, variance] = statistics.map(elementsOf);
+  if (!w || !b || !gamma || !beta || !mean || !variance) return undefined;
+  const epsilon = node.attrs["epsilon"] as number;
+  const perChannel = w.length / gamma.length;
+  const foldedWeight = new Float32Array(w.length);
+  const foldedBias = new Float32Array(gamma.length);
+  for (let channel = 0; channel < gamma.length; channel++) {
+    const scale = (gamma[channel] as number) / Math.sqrt((variance[channel] as number) + epsilon);
+    foldedBias[channel] = ((b[channel] ?? 0) - (mean[channel] as number)) * scale + (beta[channel] as number);
+    for (let i = channel * perChannel; i < (channel + 1) * perChannel; i++) foldedWeight[i] = (w[i] as number) * scale;
+  }
+  const constant = (data: Float32Array, shape: readonly number[]): Value =>
+    builder.constant({ dtype: "f32", shape, bytes: new Uint8Array(data.buffer) });
+  return builder.apply("conv", [x, constant(foldedWeight, weight.type.shape as number[]), constant(foldedBias, [gamma.length])], conv.attrs);
+}
+
+/** The elements of an f32 constant. */
+function elementsOf(value: Value): Float32Array | undefined {
+  const data = constantOf(value);
+  if (data?.dtype !== "f32") return undefined;
+  const aligned = data.bytes.byteOffset % 4 === 0 ? data.bytes : new Uint8Array(data.bytes);
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }
