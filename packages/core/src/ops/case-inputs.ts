@@ -3,7 +3,7 @@
  */
 
 import { DTYPE_INFO, type DType, isFloat } from "../dtype.ts";
-import { elementCount, Tensor } from "../runtime/tensor.ts";
+import { type Tensor, elementCount } from "../runtime/tensor.ts";
 import type { CaseInput, OpCase } from "./op.ts";
 import { convertNumber, refOf, roundFloat } from "./ref-tensor.ts";
 import { tensorFromRef } from "./ref-convert.ts";

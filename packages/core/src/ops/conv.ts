@@ -3,7 +3,7 @@
  * `nhwc` means that channels are the last axis of the images.
  */
 
-import { type Dim, dimAdd, dimEqual, dimMul, isStatic } from "../dim.ts";
+import { type Dim, dimAdd, dimEqual, dimMul, isStatic, printDim } from "../dim.ts";
 import type { Attrs, TensorType } from "../graph/graph.ts";
 import { printTensorType } from "../graph/print.ts";
 import { numberAttr, numbersAttr } from "./attrs.ts";
@@ -38,7 +38,7 @@ function inferConv(op: string, types: Types, attrs: Attrs, group: DTypeGroup): {
   const { channel, spatial } = axesOf(layoutAttr(op, attrs), x.shape.length);
   const [outputs, perGroup] = w.shape as [Dim, Dim];
   if (dimEqual(x.shape[channel] as Dim, dimMul(perGroup, groups)) === false) {
-    reject(op, `weights ${printTensorType(w)} in ${groups} groups take ${dimMul(perGroup, groups)} channels, ${printTensorType(x)} has ${x.shape[channel]}`);
+    reject(op, `weights ${printTensorType(w)} in ${groups} groups take ${printDim(dimMul(perGroup, groups))} channels, ${printTensorType(x)} has ${printDim(x.shape[channel] as Dim)}`);
   }
   if (typeof outputs === "number" && outputs % groups !== 0) reject(op, `${outputs} output channels do not divide into ${groups} groups`);
   const sizes = outputSizes(op, spatial.map((axis) => x.shape[axis] as Dim), window);
@@ -148,7 +148,7 @@ function inferTransposed(types: Types, attrs: Attrs): { shape: Dim[]; x: TensorT
   const groups = groupsAttr("convTranspose", attrs);
   const outputPadding = numbersAttr("convTranspose", attrs, "outputPadding", kernel.map(() => 0));
   const [channels, perGroup] = w.shape as [Dim, Dim];
-  if (dimEqual(x.shape[1] as Dim, channels) === false) reject("convTranspose", `weights ${printTensorType(w)} take ${channels} channels, ${printTensorType(x)} has ${x.shape[1]}`);
+  if (dimEqual(x.shape[1] as Dim, channels) === false) reject("convTranspose", `weights ${printTensorType(w)} take ${printDim(channels)} channels, ${printTensorType(x)} has ${printDim(x.shape[1] as Dim)}`);
   if (typeof channels === "number" && channels % groups !== 0) reject("convTranspose", `${channels} channels do not divide into ${groups} groups`);
   const sizes = x.shape.slice(2).map((size, axis) => {
     const spread = dimMul(dimAdd(size, -1), window.strides[axis] as number);

@@ -30,9 +30,9 @@ function parseEquation(text: string, ranks: readonly number[]): Equation {
   });
   const labelsOf = (term: string, rank: number): string[] => {
     const [before, after] = term.split("...") as [string, string | undefined];
-    if (after === undefined) return [...term];
+    if (after === undefined) return Array.from(term);
     const count = rank - before.length - after.length;
-    return [...before, ...Array.from({ length: count }, (_, i) => `…${broadcast - count + i}`), ...after];
+    return [...Array.from(before), ...Array.from({ length: count }, (_, i) => `…${broadcast - count + i}`), ...Array.from(after)];
   };
   const operands = terms.map((term, i) => {
     const labels = labelsOf(term, ranks[i] as number);

@@ -10,7 +10,7 @@ import { constant, of, opCase, scalar, values, within } from "./cases.ts";
 import { checkRankAtLeast, given, indexTyped, reject } from "./check.ts";
 import { normaliseIndex, tuplePosition } from "./indices.ts";
 import type { Op } from "./op.ts";
-import { gatherAt, input, pick, positions, stridesOf } from "./ref-tensor.ts";
+import { gatherAt, input, positions, stridesOf } from "./ref-tensor.ts";
 
 export const gather: Op = {
   name: "gather",

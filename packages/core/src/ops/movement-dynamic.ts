@@ -3,7 +3,7 @@
  * until then the sizes of the result are fresh symbols.
  */
 
-import { type Dim, dimAdd, dimFloorDiv, dimMul, dimSub, sameDim, shapeSize } from "../dim.ts";
+import { type Dim, dimAdd, dimFloorDiv, dimMul, dimSub, printDim, sameDim, shapeSize } from "../dim.ts";
 import type { GraphBuilder } from "../graph/builder.ts";
 import { type Attr, type Attrs, type ConstantData, type TensorType, type Value, isConstantData } from "../graph/graph.ts";
 import { printTensorType } from "../graph/print.ts";
@@ -140,7 +140,7 @@ function planSlice(shape: readonly Dim[], starts: readonly Dim[], ends: readonly
   const plan = { starts: shape.map((): Dim => 0), sizes: [...shape], steps: shape.map(() => 1) };
   axesFrom("sliceDynamic", shape.length, starts.length, axes).forEach((axis, i) => {
     const step = steps?.[i] ?? 1;
-    if (typeof step !== "number" || step === 0) return reject("sliceDynamic", `step ${step} must be a number other than 0`);
+    if (typeof step !== "number" || step === 0) return reject("sliceDynamic", `step ${printDim(step)} must be a number other than 0`);
     const { start, size } = sliceAxis(shape[axis] as Dim, starts[i] as Dim, ends[i] as Dim, step);
     plan.starts[axis] = start;
     plan.sizes[axis] = size;

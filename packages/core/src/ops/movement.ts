@@ -190,7 +190,7 @@ function checkSliceAxis(x: TensorType, axis: number, start: Dim, size: Dim, step
   for (const at of [start, last]) {
     const below = dimLess(at, 0) === true && typeof size === "number";
     const beyond = dimLess(at, x.shape[axis] as Dim) === false && typeof size === "number";
-    if (below || beyond) reject("slice", `axis ${axis} of ${printTensorType(x)} has no element ${at}`);
+    if (below || beyond) reject("slice", `axis ${axis} of ${printTensorType(x)} has no element ${printDim(at)}`);
   }
 }
 
@@ -262,7 +262,7 @@ function padAttrs(rank: number, attrs: Attrs): { before: readonly Dim[]; after: 
   const before = dimsAttr("pad", attrs, "before");
   const after = dimsAttr("pad", attrs, "after");
   if (before.length !== rank || after.length !== rank) reject("pad", `needs ${rank} widths before and after, got ${before.length} and ${after.length}`);
-  for (const width of [...before, ...after]) if (dimLess(width, 0) === true) reject("pad", `width ${width} is negative`, "slice instead");
+  for (const width of [...before, ...after]) if (dimLess(width, 0) === true) reject("pad", `width ${printDim(width)} is negative`, "slice instead");
   return { before, after };
 }
 

@@ -5,7 +5,7 @@
 import { type Dim, dimEqual, shapeSize } from "../dim.ts";
 import type { Attrs, TensorType } from "../graph/graph.ts";
 import { printTensorType } from "../graph/print.ts";
-import { axisAttr, booleanAttr, numberAttr } from "./attrs.ts";
+import { axisAttr, booleanAttr } from "./attrs.ts";
 import { constant, of, opCase, scalar, values } from "./cases.ts";
 import { checkRank, checkRankAtLeast, checkSize, given, indexTyped, reject, typed, typedAs } from "./check.ts";
 import type { Op, RefTensor } from "./op.ts";

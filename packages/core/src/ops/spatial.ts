@@ -2,7 +2,7 @@
  * Sliding windows over spatial axes, as convolutions and pools share them: attributes, output sizes, axis order.
  */
 
-import { type Dim, dimAdd, dimCeilDiv, dimFloorDiv, dimMin, dimSub } from "../dim.ts";
+import { type Dim, dimAdd, dimCeilDiv, dimFloorDiv, dimMin, dimSub, printDim } from "../dim.ts";
 import type { Attrs } from "../graph/graph.ts";
 import { booleanAttr, choiceAttr, numbersAttr } from "./attrs.ts";
 import { reject } from "./check.ts";
@@ -58,7 +58,7 @@ export function outputSizes(op: string, sizes: readonly Dim[], window: Window, c
     const [stride, before, after] = [window.strides[axis], window.padsBefore[axis], window.padsAfter[axis]] as [number, number, number];
     const room = dimSub(dimAdd(size, before + after), extent(window, axis));
     if (typeof room === "number" && room < 0 && size !== 0) {
-      reject(op, `window of ${extent(window, axis)} does not fit into spatial axis ${axis} of ${size} with padding ${before} and ${after}`);
+      reject(op, `window of ${extent(window, axis)} does not fit into spatial axis ${axis} of ${printDim(size)} with padding ${before} and ${after}`);
     }
     if (typeof room === "number" && room < 0) return 0;
     if (!ceil) return dimAdd(dimFloorDiv(room, stride), 1);
