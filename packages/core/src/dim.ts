@@ -151,13 +151,37 @@ export function dimMod(a: Dim, b: Dim): Dim {
 }
 
 export function dimMax(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return Math.max(a, b);
-  return dimEqual(a, b) === true ? a : fromAtom({ kind: "max", a, b });
+  return extremeOf("max", a, b);
 }
 
 export function dimMin(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return Math.min(a, b);
-  return dimEqual(a, b) === true ? a : fromAtom({ kind: "min", a, b });
+  return extremeOf("min", a, b);
+}
+
+/** max or min of operands that may be such themselves: flat, each once, without those that another one absorbs. */
+function extremeOf(kind: "max" | "min", a: Dim, b: Dim): Dim {
+  const pick = kind === "max" ? Math.max : Math.min;
+  let operands: Dim[] = [];
+  for (const next of [...operandsOf(kind, a), ...operandsOf(kind, b)]) {
+    // Two operands that differ by a number are decided.
+    const near = operands.findIndex((other) => typeof dimSub(other, next) === "number");
+    if (near < 0) operands.push(next);
+    else operands[near] = pick(dimSub(operands[near] as Dim, next) as number, 0) === 0 ? next : (operands[near] as Dim);
+  }
+  // max(a, min(a, b)) = a, and the other way round.
+  const opposite = kind === "max" ? "min" : "max";
+  operands = operands.filter((operand) => !operandsOf(opposite, operand).some((part) => part !== operand && operands.some((other) => dimEqual(other, part) === true)));
+  operands.sort((x, y) => (printDim(x) < printDim(y) ? -1 : 1));
+  return operands.reduce((result, operand) => fromAtom({ kind, a: result, b: operand }));
+}
+
+/** The operands of a nested max or min; anything else is its own operand. */
+function operandsOf(kind: "max" | "min", dim: Dim): Dim[] {
+  if (typeof dim === "number") return [dim];
+  const [term] = dim.terms;
+  const [atom] = term?.atoms ?? [];
+  if (dim.terms.length !== 1 || term?.coefficient !== 1 || term.atoms.length !== 1 || atom?.kind !== kind) return [dim];
+  return [...operandsOf(kind, atom.a), ...operandsOf(kind, atom.b)];
 }
 
 /** True or false where the values decide it, `undefined` where it depends on the symbols. */

@@ -27,4 +27,5 @@ export { type CaseRun, caseGraph } from "./ops/case-graph.ts";
 export { caseInput, caseInputs, randomNumbers } from "./ops/case-inputs.ts";
 export { toleranceOf } from "./ops/tolerance.ts";
 export { type BoundInputs, bindInputs } from "./runtime/inputs.ts";
+export { type ShapeCheck, shapeChecks } from "./runtime/shape-checks.ts";
 export { type ConvOptions, type GraphScope, type NormOptions, type OpMethods, type PoolOptions, type ReduceOptions, type Size, type Var, type WindowOptions, graph } from "./graph/methods.ts";

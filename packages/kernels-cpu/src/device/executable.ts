@@ -4,8 +4,8 @@
 
 import {
   type CompileReport, type DimBindings, type DumpStage, type Executable, type Graph, type LaunchReport, type PassReport,
-  type TensorSpec, type Tensors, type Value,
-  ARRAY_OF, DTYPE_INFO, UserError, bindInputs, evaluateDim, evaluateShape, printGraph, printKernel, runNodeOnHost, Tensor,
+  type ShapeCheck, type TensorSpec, type Tensors, type Value,
+  ARRAY_OF, DTYPE_INFO, UserError, bindInputs, evaluateDim, evaluateShape, printGraph, printKernel, runNodeOnHost, shapeChecks, Tensor,
 } from "@quern/core";
 import { type NativeHost, type Runner, ticksPerNs } from "../host/index.ts";
 import { type Binding, Instance, bindProgram } from "./binding.ts";
@@ -50,6 +50,7 @@ export class CpuExecutable implements Executable {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly #parts: ExecutableParts;
+  readonly #checkShapes: ShapeCheck;
   readonly #bound = new Map<string, Bound>();
   readonly #nested = new Map<Graph, Executable>();
   /** Runs in progress: native code holds addresses of their tensors, which must not be collected meanwhile. */
@@ -59,6 +60,7 @@ export class CpuExecutable implements Executable {
 
   constructor(parts: ExecutableParts) {
     this.#parts = parts;
+    this.#checkShapes = shapeChecks(parts.unfused);
     const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({ name, dtype: value.type.dtype, shape: value.type.shape });
     this.inputs = parts.program.graph.inputs.map(spec);
     this.outputs = parts.program.graph.outputs.map(spec);
@@ -170,6 +172,8 @@ export class CpuExecutable implements Executable {
     const key = Object.entries(symbols).map(([name, value]) => `${name}=${value}`).join();
     let bound = this.#bound.get(key);
     if (bound === undefined) {
+      // Kernels rely on it: they read no further than shapes say.
+      this.#checkShapes(symbols);
       if (this.#bound.size >= MAX_BINDINGS) this.#forgetOldest();
       this.#bound.set(key, (bound = { binding: bindProgram(this.#parts.program, symbols), idle: [] }));
       this.#lastPeak = bound.binding.plan.peakBytes;

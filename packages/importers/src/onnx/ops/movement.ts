@@ -166,46 +166,41 @@ export const Slice: OpFunction = (n) => {
   return slice(n.b, x, from, sizes, by);
 };
 
-/** First element and number of elements, negative and out-of-range bounds resolved as NumPy does. */
+/**
+ * First element and number of elements, negative and out-of-range bounds resolved as NumPy does. Bounds that are
+ * symbolic are taken to lie inside, so that sizes stay simple; a device finds out when the sizes of a run break that.
+ */
 function sliceRange(size: Dim, start: Dim, end: Dim, step: number): { start: Dim; size: Dim } {
   const low = step > 0 ? 0 : -1;
   const high = step > 0 ? size : dimSub(size, 1);
-  const first = boundedAbove(boundedBelow(fromEnd(start, size), 0), high);
-  const last = boundedAbove(boundedBelow(fromEnd(end, size), low), high);
+  const first = bounded(start, size, 0, high);
+  const last = bounded(end, size, low, high);
   const distance = step > 0 ? dimSub(last, first) : dimSub(first, last);
   const count = dimCeilDiv(distance, Math.abs(step));
-  return { start: typeof count === "number" && count <= 0 ? 0 : first, size: boundedBelow(count, 0) };
-}
-
-/** Negative bounds count from the end. A symbolic bound is negative where all its terms are. */
-function fromEnd(bound: Dim, size: Dim): Dim {
-  const negative = typeof bound === "number" ? bound < 0 : bound.terms.every(({ coefficient }) => coefficient < 0);
-  return negative ? dimAdd(bound, size) : bound;
-}
-
-/** max(value, low); sizes of symbolic axes are taken to be at least 1. */
-function boundedBelow(value: Dim, low: number): Dim {
-  if (typeof value === "number") return Math.max(value, low);
-  if (low <= 0 && value.terms.length === 1 && (value.terms[0]?.coefficient ?? 0) > 0) return value;
-  return leastValue(value) >= low ? value : dimMax(value, low);
+  if (typeof count === "number") return { start: count <= 0 ? 0 : first, size: Math.max(count, 0) };
+  const given = typeof start === "number" && typeof end === "number";
+  return { start: first, size: given && leastValue(count) < 0 ? dimMax(count, 0) : count };
 }
 
 /** Bounds that exporters write for "to the end". */
 const NO_BOUND = 2 ** 31 - 1;
 
-/** min(value, high), where `high` is the size of an axis or one less. */
-function boundedAbove(value: Dim, high: Dim): Dim {
-  if (typeof value === "number" && typeof high !== "number") {
-    if (value >= NO_BOUND) return high;
-    if (value <= 0) return value;
+/** A bound counted from the first element and, where it is a number, brought into low..high. */
+function bounded(bound: Dim, size: Dim, low: number, high: Dim): Dim {
+  // A symbolic bound counts from the end where all its terms are negative.
+  const negative = typeof bound === "number" ? bound < 0 : bound.terms.every(({ coefficient }) => coefficient < 0);
+  const value = negative ? dimAdd(bound, size) : bound;
+  if (typeof bound !== "number") {
+    const beyond = dimSub(value, high);
+    return typeof beyond === "number" && beyond > 0 ? high : value;
   }
-  const slack = dimSub(high, value);
-  if (typeof slack === "number") return slack >= 0 ? value : high;
-  if (leastValue(slack) >= 0) return value;
-  return leastValue(dimSub(value, high)) >= 0 ? high : dimMin(value, high);
+  if (typeof value !== "number") return bound <= -NO_BOUND ? low : leastValue(value) >= low ? value : dimMax(value, low);
+  if (typeof high === "number") return Math.min(Math.max(value, low), high);
+  if (value >= NO_BOUND) return high;
+  return value <= low ? low : leastValue(high) >= value ? value : dimMin(value, high);
 }
 
-/** Smallest value with every symbol at least 1 (an axis of size 0 is legal but then any slice of it is refused at run time). */
+/** Smallest value with every symbol at least 1; an axis of size 0 is left to the checks of the run. */
 function leastValue(dim: Dim): number {
   if (typeof dim === "number") return dim;
   let least = 0;
