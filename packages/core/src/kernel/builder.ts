@@ -260,7 +260,10 @@ export class KernelBuilder {
     const ordered = canonicalOrder(prim, args);
     const simpler = simplify(this, prim, ordered, type);
     if (simpler !== undefined) return simpler;
-    const key = `${prim} ${printType(type)} ${ordered.map((arg) => arg.id).join(" ")}`;
+    // The operands decide the type of the result, except for conversions.
+    const to = prim === "cast" || prim === "bitcast" ? type.dtype : "";
+    const [a, b, c] = ordered;
+    const key = `${prim}${to} ${a?.id} ${b?.id} ${c?.id}`;
     return this.#emit(type, { kind: "prim", prim, args: ordered }, key);
   }
 

@@ -54,6 +54,11 @@ export function visitStatements(block: Block, visit: (statement: Stmt) => void):
   }
 }
 
+/** True when a statement of the block, at any depth, satisfies `test`. */
+export function someStatement(block: Block, test: (statement: Stmt) => boolean): boolean {
+  return block.some((statement) => test(statement) || blocksOf(statement).some((inner) => someStatement(inner, test)));
+}
+
 export function finishKernel(kernel: Kernel): Kernel {
   let body = kernel.body;
   // Dropping an assignment may leave its value unused, and the other way round; each round drops something.

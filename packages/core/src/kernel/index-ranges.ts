@@ -46,22 +46,33 @@ export function multiplyPolynomials(a: Polynomial, b: Polynomial): Polynomial | 
   return product;
 }
 
-/** Terms of `a` that `divisor` divides, divided, and the others. */
-export function divideTerms(a: Polynomial, divisor: Term): { readonly quotient: Polynomial; readonly rest: Polynomial } {
-  const quotient: Term[] = [];
-  const rest: Term[] = [];
+/** a = quotient * divisor + rest, by long division: terms that the divisor does not divide stay in the rest. */
+export function divideTerms(a: Polynomial, divisor: Polynomial): { readonly quotient: Polynomial; readonly rest: Polynomial } {
+  const [lead] = divisor;
+  let quotient: Polynomial = [];
+  let rest = a;
+  if (lead === undefined) return { quotient, rest };
   for (const term of a) {
-    const factors = [...term.factors];
-    let divides = term.coefficient % divisor.coefficient === 0;
-    for (const factor of divisor.factors) {
-      const at = factors.indexOf(factor);
-      if (at < 0) divides = false;
-      else factors.splice(at, 1);
-    }
-    if (divides) quotient.push({ coefficient: term.coefficient / divisor.coefficient, factors });
-    else rest.push(term);
+    const part = divideTerm(term, lead);
+    if (part === undefined) continue;
+    const next = addPolynomials(rest, multiplyPolynomials([part], divisor) as Polynomial, -1);
+    // Only steps that remove all terms of the product make progress.
+    if (next.length !== rest.length - divisor.length) continue;
+    rest = next;
+    quotient = addPolynomials(quotient, [part]);
   }
   return { quotient, rest };
+}
+
+function divideTerm(term: Term, divisor: Term): Term | undefined {
+  if (term.coefficient % divisor.coefficient !== 0) return undefined;
+  const factors = [...term.factors];
+  for (const factor of divisor.factors) {
+    const at = factors.indexOf(factor);
+    if (at < 0) return undefined;
+    factors.splice(at, 1);
+  }
+  return { coefficient: term.coefficient / divisor.coefficient, factors };
 }
 
 export class IndexRanges {

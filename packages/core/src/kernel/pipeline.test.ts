@@ -42,6 +42,10 @@ test("divisions that the extents decide disappear, with symbolic sizes too", () 
   expect(simplified((k, r, c, cols) => k.rem(k.add(k.mul(r, cols), c), cols))).toEqual([]);
   expect(simplified((k, r, c) => k.rem(k.add(k.mul(r, 128), k.mul(c, 64)), 64))).toEqual([]);
   expect(simplified((k, r, c) => k.div(k.add(k.mul(r, 128), c), 64))).toEqual(["div %1, index(64)", "mul %0, index(2)", "add %3, %2"]);
+  expect(simplified((k, r, c, cols) => {
+    const [width, flat] = [k.add(cols, k.symbol("pad")), k.add(k.mul(k.add(k.mul(r, 12), 5), k.add(cols, k.symbol("pad"))), c)];
+    return k.add(k.rem(k.div(flat, width), 12), k.rem(flat, width));
+  })).toEqual(["add %1, index(5)"]);
   expect(simplified((k, _, c, cols) => k.min(c, cols))).toEqual([]);
   expect(simplified((k, _, c) => k.div(c, 64))).toEqual(["div %1, index(64)"]);
 });

@@ -5,6 +5,7 @@
  * loops: (r * 64 + c) / 64 is r where c < 64. Also with symbolic sizes: (r * cols + c) / cols.
  */
 
+import { someStatement } from "./finish.ts";
 import {
   IndexRanges, type Polynomial, addPolynomials, constantPolynomial, divideTerms,
 } from "./index-ranges.ts";
@@ -12,7 +13,17 @@ import type { KValue, Kernel, Prim, Stmt } from "./ir.ts";
 import { Rebuilder } from "./rebuild.ts";
 
 export function simplifyIndex(kernel: Kernel): Kernel {
+  if (!someStatement(kernel.body, (statement) => statement.kind === "let" && isDecidable(statement.value))) return kernel;
   return new IndexSimplifier(kernel).run();
+}
+
+const DECIDABLE: ReadonlySet<Prim> = new Set(["div", "rem", "min", "max", "lt", "le", "gt", "ge"]);
+
+/** Operations on two scalar indices that ranges may decide. */
+function isDecidable(value: KValue): boolean {
+  const { def } = value;
+  if (def.kind !== "prim" || value.type.lanes !== 1 || !DECIDABLE.has(def.prim)) return false;
+  return def.args.every((arg) => arg.type.dtype === "index" && arg.type.lanes === 1);
 }
 
 class IndexSimplifier extends Rebuilder {
@@ -49,8 +60,8 @@ class IndexSimplifier extends Rebuilder {
   }
 
   override define(value: KValue): KValue {
-    const { def, type } = value;
-    if (def.kind === "prim" && type.lanes === 1 && def.args.every((arg) => arg.type.dtype === "index" && arg.type.lanes === 1) && def.args.length === 2) {
+    const { def } = value;
+    if (def.kind === "prim" && isDecidable(value)) {
       const [a, b] = def.args.map((arg) => this.value(arg)) as [KValue, KValue];
       const simpler = this.#simplify(def.prim, a, b);
       if (simpler !== undefined) return simpler;
@@ -88,9 +99,8 @@ class IndexSimplifier extends Rebuilder {
     const { k } = this;
     const ranges = this.#ranges;
     const divisor = ranges.polynomial(b);
-    const [term] = divisor;
-    if (divisor.length !== 1 || term === undefined || term.coefficient <= 0) return undefined;
-    const { quotient, rest } = divideTerms(ranges.polynomial(a), term);
+    if (divisor.length === 0 || !ranges.isNotNegative(divisor)) return undefined;
+    const { quotient, rest } = divideTerms(ranges.polynomial(a), divisor);
     if (!ranges.isNotNegative(quotient) || !ranges.isNotNegative(rest)) return undefined;
     const below = ranges.isNotNegative(addPolynomials(addPolynomials(divisor, rest, -1), constantPolynomial(-1)));
     if (below) return this.#value(prim === "div" ? quotient : rest);

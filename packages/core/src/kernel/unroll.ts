@@ -4,10 +4,12 @@
  * In: a kernel of either level. Out: an equal kernel in which every `unroll` is 1.
  */
 
+import { someStatement } from "./finish.ts";
 import { type KValue, type Kernel, type Stmt } from "./ir.ts";
 import { Rebuilder } from "./rebuild.ts";
 
 export function unrollLoops(kernel: Kernel): Kernel {
+  if (!someStatement(kernel.body, (statement) => statement.kind === "for" && statement.unroll > 1)) return kernel;
   return new Unroller(kernel).run();
 }
 

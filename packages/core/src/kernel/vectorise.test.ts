@@ -44,7 +44,7 @@ test("a pointwise kernel becomes a loop over vectors and one masked vector", () 
   symbol n
   %0: index = div $n, index(16)
   %1: index = mul %0, index(16)
-  for %2 = index(0) to %1 step 16 {
+  for %2 = index(0) to %1 step 16 unroll 4 {
     %3: f32x16 = load x[%2]
     %4: f32x16 = mul %3, f32x16(2)
     store y[%2] = %4

@@ -9,7 +9,7 @@
 
 import { type AnalysisTarget, type AxisAnalysis, analyseAxis } from "./axis-analysis.ts";
 import { combinerIdentity, isFloatType } from "./evaluate.ts";
-import { visitStatements } from "./finish.ts";
+import { someStatement, visitStatements } from "./finish.ts";
 import { type Block, type KValue, type Kernel, type Local, type Stmt, vectorType } from "./ir.ts";
 import { Lift, combine } from "./lift.ts";
 import { Rebuilder } from "./rebuild.ts";
@@ -25,6 +25,7 @@ export interface VectoriseOptions {
 }
 
 export function vectorise(kernel: Kernel, options: VectoriseOptions): Kernel {
+  if (!someStatement(kernel.body, (statement) => statement.kind === "each" || statement.kind === "reduce")) return kernel;
   return new Vectoriser(kernel, options).run();
 }
 
@@ -56,7 +57,7 @@ class Vectoriser extends Rebuilder {
     const facts = count.def.kind === "const" && count.def.value === 1 ? undefined : this.#analyse(statement);
     if (facts === undefined || prefersInnerAxis(statement.body, facts, this.#target)) return this.#scalarLoop(statement.axis, k.index(0), count, statement.body);
     this.#split(count, facts.lanes, {
-      vectors: (end) => k.for({ end, step: facts.lanes }, (i) => new Lift(this, facts, i).block(statement.body)),
+      vectors: (end) => k.for({ end, step: facts.lanes, unroll: unrollFor(statement.body) }, (i) => new Lift(this, facts, i).block(statement.body)),
       masked: (start, mask) => new Lift(this, facts, start, mask).block(statement.body),
       scalar: (start) => this.#scalarLoop(statement.axis, start, count, statement.body),
     });
@@ -164,6 +165,16 @@ class Vectoriser extends Rebuilder {
     for (const [old, local] of locals) this.locals.set(old, local);
     return k.read(acc);
   }
+}
+
+/** Light bodies are repeated, so that the loop itself costs less; heavy ones keep the processor busy as they are. */
+function unrollFor(body: Block): number {
+  let work = 0;
+  visitStatements(body, (statement) => {
+    const isIndex = statement.kind === "let" && statement.value.type.dtype === "index";
+    work += statement.kind === "for" || statement.kind === "reduce" ? 100 : isIndex ? 0 : 1;
+  });
+  return work <= 4 ? 4 : work <= 10 ? 2 : 1;
 }
 
 /** Combines neighbours until one is left, which shortens the chain of dependent operations. */
