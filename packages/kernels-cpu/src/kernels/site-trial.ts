@@ -1,12 +1,12 @@
 /**
- * Runs graphs on the kernel interpreter, for tests: one kernel record where it applies, references everywhere else.
+ * Runs graphs for tests: one kernel record where it applies, references everywhere else.
  *
- * In: a graph as a test builds it. Out: its results, and how often the record was used. The interpreter checks bounds,
- * races between tasks and reads of memory that nobody wrote; results and temporaries start poisoned.
+ * In: a graph as a test builds it, and how kernels are run (the kernel interpreter, or machine code). Out: the results,
+ * and how often the record was used. Results and temporaries start poisoned.
  */
 
 import {
-  type ConstantData, type DimBindings, type Graph, type Launch, type Node, type Operand, type PassTarget, type Temporary, type Value,
+  type ConstantData, type DimBindings, type Graph, type Kernel, type KernelInputs, type Launch, type Node, type Operand, type PassTarget, type Temporary, type Value,
   ARRAY_OF, DTYPE_INFO, Tensor, evaluateDim, evaluateShape, interpretKernel, optimise, runNodeOnHost, siteOf,
 } from "@quern/core";
 import type { CpuTarget } from "../host/cpu-target.ts";
@@ -27,12 +27,20 @@ export interface TrialResult {
   readonly refusals: readonly string[];
 }
 
-/** Runs `graph` with `kernel`. `shuffleSeed` orders the tasks. */
+/** Runs one kernel on the memory of its buffers, in place. */
+export type Execute = (kernel: Kernel, inputs: KernelInputs, target: CpuTarget) => void;
+
+/** On the kernel interpreter, tasks in an order drawn from `seed`. */
+export function interpreted(seed: number): Execute {
+  return (kernel, inputs) => interpretKernel(kernel, inputs, { shuffleSeed: seed });
+}
+
+/** Runs `graph` with `kernel` where it applies. */
 export function trial(
-  graph: Graph, inputs: Readonly<Record<string, Tensor>>, kernel: CpuKernel, environment: KernelEnvironment, shuffleSeed: number,
+  graph: Graph, inputs: Readonly<Record<string, Tensor>>, kernel: CpuKernel, environment: KernelEnvironment, execute: Execute,
   symbols: DimBindings = {},
 ): TrialResult {
-  const run = new Trial(kernel, environment, shuffleSeed, symbols);
+  const run = new Trial(kernel, environment, execute, symbols);
   return run.run(optimise(graph, { target: targetFor(kernel), bindings: {} }).graph, inputs);
 }
 
@@ -47,16 +55,16 @@ function targetFor(kernel: CpuKernel): PassTarget {
 class Trial {
   readonly #kernel: CpuKernel;
   readonly #environment: KernelEnvironment;
-  readonly #shuffleSeed: number;
+  readonly #execute: Execute;
   readonly #symbols: DimBindings;
   readonly #values = new Map<Value, Tensor>();
   #used = 0;
   readonly #refusals: string[] = [];
 
-  constructor(kernel: CpuKernel, environment: KernelEnvironment, shuffleSeed: number, symbols: DimBindings) {
+  constructor(kernel: CpuKernel, environment: KernelEnvironment, execute: Execute, symbols: DimBindings) {
     this.#kernel = kernel;
     this.#environment = environment;
-    this.#shuffleSeed = shuffleSeed;
+    this.#execute = execute;
     this.#symbols = symbols;
   }
 
@@ -100,7 +108,7 @@ class Trial {
     const temporaries = new Map<Temporary, Uint8Array>();
     for (const { kernel, operands, scalars } of launches) {
       const buffers = Object.fromEntries(kernel.buffers.map(({ name }, i) => [name, this.#memory(operands[i] as Operand, temporaries)]));
-      interpretKernel(kernel, { buffers, scalars: scalars ?? {}, symbols: this.#symbols }, { shuffleSeed: this.#shuffleSeed });
+      this.#execute(kernel, { buffers, scalars: scalars ?? {}, symbols: this.#symbols }, this.#environment.target);
     }
   }
 
