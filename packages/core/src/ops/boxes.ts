@@ -6,7 +6,7 @@ import type { Dim } from "../dim.ts";
 import type { TensorType } from "../graph/graph.ts";
 import { booleanAttr, choiceAttr, numberAttr } from "./attrs.ts";
 import { of, opCase, scalar, values, within } from "./cases.ts";
-import { type Types, checkRank, checkSameDType, checkSize, given, indexTyped, typed } from "./check.ts";
+import { type Types, checkRank, checkSameDType, checkSize, indexTyped, typed } from "./check.ts";
 import type { Op, RefTensor } from "./op.ts";
 import { input, newRef, refOf } from "./ref-tensor.ts";
 import { sumTolerance } from "./tolerance.ts";
