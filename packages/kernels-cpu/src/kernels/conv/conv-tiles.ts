@@ -8,13 +8,13 @@
  */
 
 import {
-  type Buffer, type ConstantData, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type Value,
-  dimMul, siteConstant,
+  type Buffer, type ConstantData, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type TileShape, type Value,
+  tileColumnMasks, dimMul, newAccumulators, siteConstant,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
-import { addProducts, columnMasks, newAccumulators } from "../gemm/microkernel.ts";
+import { addProducts } from "../gemm/microkernel.ts";
 import { floatsOf } from "../gemm/pack.ts";
-import { type TileShape, chooseTile } from "../gemm/tile-shape.ts";
+import { chooseTile } from "../gemm/tile-shape.ts";
 import { type ConvGeometry, convGeometry, convMultiplyAdds, outputPlace } from "./geometry.ts";
 
 /** Elements of padded input rows that a task keeps in scratch. */
@@ -171,7 +171,7 @@ interface TilePlace {
 function storeTile(c: ConvContext, acc: ReturnType<typeof newAccumulators>, place: TilePlace): void {
   const { g, tile, kernel, bias } = c;
   const { k } = kernel;
-  const masks = columnMasks(k, place.perGroup, tile, place.channel);
+  const masks = tileColumnMasks(k, place.perGroup, tile, place.channel);
   const channels = acc[0]?.map((_, v) => k.add(k.add(k.mul(place.group, place.perGroup), place.channel), v * tile.lanes)) ?? [];
   const biases = channels.map((channel, v) => bias && k.load(bias, channel, { lanes: tile.lanes, mask: masks[v] }));
   acc.forEach((row, r) => {

@@ -7,14 +7,12 @@
  * High-Performance Matrix Multiplication" (2008), with the copy of A playing the part of its packed block.
  */
 
-import { type Buffer, type Dim, type KernelBuilder, type KValue, type Local, vectorType } from "@quern/core";
-import type { TileShape } from "./tile-shape.ts";
+import { type Buffer, type Dim, type KernelBuilder, type KValue, type Local, type TileShape, addTileProducts, tileColumnMasks, newAccumulators } from "@quern/core";
 
 /** Elements of A that a task keeps in the second-level cache. */
 const A_BLOCK_ELEMENTS = 64 << 10;
 /** Longest block along k: a panel of B for it stays in the second-level cache beside the block of A. */
 const MAX_K_BLOCK = 512;
-const UNROLL = 4;
 const LINE_ELEMENTS = 16;
 
 export interface GemmBlocking {
@@ -102,40 +100,22 @@ export function oddLines(count: number): number {
   return (lines % 2 === 0 ? lines + 1 : lines) * LINE_ELEMENTS;
 }
 
-/** rows · vectors accumulators, zero. */
-export function newAccumulators(k: KernelBuilder, tile: TileShape): Local[][] {
-  return Array.from({ length: tile.rows }, (_, row) =>
-    Array.from({ length: tile.vectors }, (_, v) => k.local(`c${row}_${v}`, vectorType("f32", tile.lanes), 0)),
-  );
-}
-
 /** Adds `count` steps along k: row r of A is at aAt + r · aStride, step i of B at bAt + i · columns. */
 export function addProducts(
   k: KernelBuilder, acc: readonly Local[][], tile: TileShape, count: number,
   a: Buffer, aAt: KValue, aStride: number, b: Buffer, bAt: KValue,
 ): void {
-  const step = (at: KValue): void => {
-    const columns = Array.from({ length: tile.vectors }, (_, v) =>
-      k.load(b, k.add(bAt, k.add(k.mul(at, tile.columns), v * tile.lanes)), { lanes: tile.lanes }));
-    acc.forEach((row, r) => {
-      const element = k.broadcast(k.load(a, k.add(aAt, k.add(at, r * aStride))), tile.lanes);
-      row.forEach((sum, v) => k.assign(sum, k.fma(element, columns[v] as KValue, k.read(sum))));
-    });
-  };
-  const whole = count - (count % UNROLL);
-  if (whole > 0) {
-    k.for({ end: whole, step: UNROLL }, (at) => {
-      for (let u = 0; u < UNROLL; u++) step(k.add(at, u));
-    });
-  }
-  for (let at = whole; at < count; at++) step(k.index(at));
+  addTileProducts(k, acc, tile, count, {
+    a, aIndex: (row, at) => k.add(aAt, k.add(at, row * aStride)),
+    b, bIndex: (vector, at) => k.add(bAt, k.add(k.mul(at, tile.columns), vector * tile.lanes)),
+  });
 }
 
 function finishTile(
   k: KernelBuilder, source: GemmSource, tile: TileShape, acc: readonly Local[][], firstRow: KValue, firstColumn: KValue,
   addPartial: boolean, keepPartial: boolean,
 ): void {
-  const masks = columnMasks(k, source.n, tile, firstColumn);
+  const masks = tileColumnMasks(k, source.n, tile, firstColumn);
   acc.forEach((row, r) => {
     const at = k.add(firstRow, r);
     const emit = (): void => row.forEach((sum, v) => {
@@ -150,15 +130,6 @@ function finishTile(
     const always = typeof source.m === "number" && source.m % tile.rows === 0;
     if (always || r === 0) emit();
     else k.if(k.lt(at, k.index(source.m)), emit);
-  });
-}
-
-/** Masks of the vectors of a panel that may reach beyond column n; `undefined` where none can. */
-export function columnMasks(k: KernelBuilder, n: Dim, tile: TileShape, firstColumn: KValue): readonly (KValue | undefined)[] {
-  const exact = typeof n === "number" && n % tile.columns === 0;
-  return Array.from({ length: tile.vectors }, (_, v) => {
-    if (exact) return undefined;
-    return k.lt(k.iota(k.add(firstColumn, v * tile.lanes), tile.lanes), k.broadcast(k.index(n), tile.lanes));
   });
 }
 

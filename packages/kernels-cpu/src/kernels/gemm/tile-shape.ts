@@ -6,15 +6,10 @@
  * often, tall ones waste rows when M is not a multiple. See bench gemm.
  */
 
+import type { TileShape } from "@quern/core";
 import type { CpuTarget } from "../../host/cpu-target.ts";
 
-export interface TileShape {
-  readonly rows: number;
-  readonly vectors: number;
-  readonly lanes: number;
-  /** Columns: vectors · lanes. */
-  readonly columns: number;
-}
+export type { TileShape };
 
 /** Rows × vectors that fill 32 registers, and 16. */
 const TILES_32: readonly (readonly [number, number])[] = [[14, 2], [13, 2], [12, 2], [11, 2], [10, 2], [9, 3], [8, 3], [7, 4], [6, 4], [5, 5], [4, 6], [3, 6], [2, 6], [1, 8], [28, 1], [24, 1], [16, 1]];
