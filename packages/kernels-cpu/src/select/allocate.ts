@@ -39,7 +39,7 @@ export function allocate(code: Code, items: Item[], vectorRegisters: number, abi
     [1, 2, 3, 4, 5, 6, 7],
     [0, 1, 2, 3, 4, 5, 6, 7],
   ].map((list, file) => list.map((id) => id + (fileStart[file] as number)));
-  const spiller = new Spiller(code, frameBytes);
+  const spiller = new Spiller(code, frameBytes, vectorRegisters === 32);
   let current = items;
   let known: ItemEffects = [];
   for (let round = 0; round < 40; round++) {

@@ -6,7 +6,7 @@
  * invariants are hoisted. Closing a region appends its items to its parent.
  */
 import { FIRST_VIRTUAL, imm, isInstr, k, label, r64, tmm, xmm, ymm, zmm } from "../asm/index.ts";
-import type { Instr, Item, Label, Mnemonic, Operand, Reg } from "../asm/index.ts";
+import type { Data, Instr, Item, Label, Mnemonic, Operand, Reg } from "../asm/index.ts";
 
 /** Register files, in the order of the allocator's tables. */
 export const GENERAL = 0;
@@ -44,7 +44,7 @@ export class Code {
   readonly regions: Region[] = [];
   region: Region;
   private readonly pool = new Map<string, Label>();
-  private readonly poolItems: Item[] = [];
+  private readonly poolItems: Data[] = [];
   private labels = 0;
 
   constructor() {
@@ -149,7 +149,7 @@ export class Code {
     return at;
   }
 
-  get constants(): readonly Item[] {
+  get constants(): readonly Data[] {
     return this.poolItems;
   }
 }

@@ -3,9 +3,10 @@
  */
 import type { KDType, KType, KValue } from "@quern/core/kernel";
 import { gpr8, r32 } from "../asm/index.ts";
-import type { Label, Mem, Reg } from "../asm/index.ts";
+import type { Instr, Label, Mem, Reg } from "../asm/index.ts";
 import type { Affine } from "./affine.ts";
-import { addAffine, constantAffine } from "./affine.ts";
+import { addAffine, constantAffine, termsKey } from "./affine.ts";
+import { makeInstr } from "./code.ts";
 import { literalBytes, splat } from "./constants.ts";
 import { prefixMask } from "./masks.ts";
 import { immediateOr, sized } from "./scalar.ts";
@@ -23,12 +24,11 @@ const signedConditions: Record<string, string> = { lt: "l", le: "le", gt: "g", g
 const unsignedConditions: Record<string, string> = { lt: "b", le: "be", gt: "a", ge: "ae", eq: "e", ne: "ne" };
 const negated: Record<string, string> = { l: "ge", le: "g", g: "le", ge: "l", e: "ne", ne: "e", b: "ae", be: "a", a: "be", ae: "b" };
 
-/** Emits a comparison of integer scalars; returns the condition that holds when it is true. */
-function compareFlags(s: Selector, prim: string, a: KValue, b: KValue): string {
+/** A comparison of integer scalars, not emitted yet, and the condition that holds when it is true. */
+function compareFlags(s: Selector, prim: string, a: KValue, b: KValue): { compare: Instr; condition: string } {
   const x = sized(s.reg(a), a.type);
   const y = immediateOr(s, b);
-  s.code.emit("cmp", x, y);
-  return (isSigned(a.type.dtype) ? signedConditions : unsignedConditions)[prim] as string;
+  return { compare: makeInstr("cmp", [x, y]), condition: (isSigned(a.type.dtype) ? signedConditions : unsignedConditions)[prim] as string };
 }
 
 export function compareScalar(s: Selector, prim: string, a: KValue, b: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
@@ -40,8 +40,9 @@ export function compareScalar(s: Selector, prim: string, a: KValue, b: KValue, i
     const [x, y] = [widenParts(s, s.regs(a), a.type)[0], widenParts(s, s.regs(b), b.type)[0]] as [Reg, Reg];
     return [floatRegsToBool(s, prim, "f32", x, y, out)];
   }
-  const condition = compareFlags(s, prim, a, b);
+  const { compare, condition } = compareFlags(s, prim, a, b);
   const byte = code.general();
+  code.push(compare);
   code.emit("mov", r32(byte.id), 0);
   code.emit(`set${condition}`, gpr8(byte.id));
   code.emit("mov", out, byte);
@@ -70,18 +71,16 @@ function floatRegsToBool(s: Selector, prim: string, dtype: KDType, x: Reg, y: Re
   return out;
 }
 
-/** Jumps to `target` when the condition is false. */
-export function emitBranch(s: Selector, condition: KValue, target: Label): void {
-  const { code } = s;
+/** Code that jumps to `target` when the condition is false, to be placed later; its operands are emitted now. */
+export function branchUnless(s: Selector, condition: KValue, target: Label): Instr[] {
   const { def } = condition;
   if (def.kind === "prim" && s.values[condition.id] === undefined && def.prim in signedConditions) {
     const [a, b] = def.args as [KValue, KValue];
-    code.emit(`j${negated[compareFlags(s, def.prim, a, b)]}`, target);
-    return;
+    const { compare, condition: holds } = compareFlags(s, def.prim, a, b);
+    return [compare, makeInstr(`j${negated[holds]}`, [target])];
   }
   const reg = r32(s.reg(condition).id);
-  code.emit("test", reg, reg);
-  code.emit("je", target);
+  return [makeInstr("test", [reg, reg]), makeInstr("je", [target])];
 }
 
 /** Can the comparison wait for the branch that is its only use? Its operands must be values that stay as they are. */
@@ -105,7 +104,16 @@ export function compareVector(s: Selector, prim: string, a: KValue, b: KValue, t
   const { dtype } = a.type;
   if (dtype === "bool") return s.unsupported(prim, dtype, "compare masks with xor");
   const inside = prim === "lt" ? prefixCount(s, a, b) : prim === "gt" ? prefixCount(s, b, a) : undefined;
-  if (inside !== undefined) return prefixMask(s, type, s.index.sum(inside), into);
+  if (inside !== undefined) {
+    // Masks of the same rest are shared, also between loops.
+    const key = `mask ${termsKey(inside.terms)}${inside.constant} ${type.lanes}`;
+    const { sums } = s.code.region;
+    const known = sums.get(key);
+    if (known !== undefined && into === undefined && s.shape(type).parts === 1) return [known];
+    const made = prefixMask(s, type, s.index.sum(inside), into);
+    if (into === undefined && made.length === 1) sums.set(key, made[0] as Reg);
+    return made;
+  }
   if (dtype === "f16" || dtype === "bf16") return compareParts(s, prim, { ...a.type, dtype: "f32" }, widenParts(s, s.regs(a), a.type), widenParts(s, s.regs(b), b.type), type, into);
   if (s.wide) return [opmaskCompare(s, prim, a.type, s.regs(a), s.operands(b), into?.[0])];
   return compareParts(s, prim, a.type, s.regs(a), s.regs(b), type, into);

@@ -11,9 +11,9 @@ import { imm, r32, rax, rdx } from "../asm/index.ts";
 import type { Item, Label, Reg } from "../asm/index.ts";
 import type { Affine } from "./affine.ts";
 import { addAffine, atomAffine, constantAffine, isConstant } from "./affine.ts";
-import { blocksOf, hasLoop } from "./analysis.ts";
+import { argsOf, blocksOf, hasLoop } from "./analysis.ts";
 import type { Region } from "./code.ts";
-import { emitBranch } from "./compare.ts";
+import { branchUnless } from "./compare.ts";
 import { integerInstr } from "./constants.ts";
 import { fits32 } from "./index-math.ts";
 import type { LoopAxis } from "./index-math.ts";
@@ -61,18 +61,24 @@ function copies(s: Selector, stmt: For, count: number, axis: (copy: number) => A
   }
 }
 
-/** Values of a body that is selected again are no longer known, unless they were hoisted. */
-function forgetBody(s: Selector, axis: KValue, body: Block): void {
+/**
+ * Values of a body that is selected again are no longer known, unless they were hoisted and do not depend on the
+ * variable (which is a literal in each copy of a loop that is unrolled in full).
+ */
+function forgetBody(s: Selector, axis: KValue, body: Block, changed: Set<number> = new Set()): void {
   s.index.forget(axis);
+  changed.add(axis.id);
   for (const stmt of body) {
     if (stmt.kind === "let") {
-      const { id } = stmt.value;
-      if (s.values[id] !== undefined && s.depths[id]! < s.code.depth) continue;
+      const { id, def } = stmt.value;
+      const depends = argsOf(def).some((arg) => changed.has(arg.id));
+      if (depends) changed.add(id);
+      else if (s.values[id] !== undefined && s.depths[id]! < s.code.depth) continue;
       s.values[id] = undefined;
       s.pending[id] = 0;
       s.index.forget(stmt.value);
     }
-    for (const inner of blocksOf(stmt)) forgetBody(s, stmt.kind === "for" ? stmt.axis : axis, inner);
+    for (const inner of blocksOf(stmt)) forgetBody(s, stmt.kind === "for" ? stmt.axis : axis, inner, changed);
   }
 }
 
@@ -106,7 +112,7 @@ function countedLoop(s: Selector, stmt: For, start: Affine, unroll: number, trip
   const { loop, region } = loopRegion(s, start, step, !hasLoop(stmt.body), bodyCopies(s, stmt, unroll));
   const head = code.label("loop");
   if (loop.used) {
-    code.emit("mov", loop.register, s.index.sum(start));
+    s.index.setTo(loop.register, start);
     const last = addAffine(start, constantAffine(trips * step));
     const limit = isConstant(last) && fits32(last.constant) ? imm(last.constant) : s.index.sum(last);
     place(s, region, head);
@@ -138,7 +144,7 @@ function openLoop(s: Selector, stmt: For, start: Affine, end: Affine, unroll: nu
   if (loop.used || keepAxis || stmt.step > 1) {
     // One iteration does `unroll` copies, so the last of them must still be inside.
     const limit = index.sum(addAffine(end, constantAffine((unroll - 1) * stmt.step), -1));
-    code.emit("mov", register, index.sum(start));
+    index.setTo(register, start);
     code.emit("cmp", register, limit);
     code.emit("jge", exit);
     place(s, region, head);
@@ -166,10 +172,7 @@ export function selectIf(s: Selector, stmt: If): void {
   }
   const otherwise = code.label("else");
   const end = code.label("end");
-  const branch: Item[] = [];
-  const from = code.region.items.length;
-  emitBranch(s, condition, stmt.else.length > 0 ? otherwise : end);
-  branch.push(...code.region.items.splice(from));
+  const branch = branchUnless(s, condition, stmt.else.length > 0 ? otherwise : end);
   const side = (block: Block): Item[] => {
     code.open("branch");
     selectBlock(s, block);

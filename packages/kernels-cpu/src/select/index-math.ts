@@ -212,6 +212,12 @@ export class IndexMath {
     return this.sum(this.affine(value));
   }
 
+  /** Sets a register of its own to the sum. */
+  setTo(reg: Reg, sum: Affine): void {
+    if (isConstant(sum)) this.s.code.push(integerInstr(reg, sum.constant));
+    else this.s.code.emit("mov", reg, this.sum(sum));
+  }
+
   /** A register that holds the sum; shared, so it must not be written. */
   sum(sum: Affine): Reg {
     const { code } = this.s;
@@ -276,6 +282,9 @@ export class IndexMath {
       product = this.sum({ constant: 0, terms: [{ coefficient, atoms: outer, key: outer.join(".") }] });
       coefficient = 1;
     }
+    const key = `product ${coefficient === 1 ? term.coefficient : 1}*${term.key}`;
+    const known = outer.length + inner.length > 1 ? code.regions[depth]!.sums.get(key) : undefined;
+    if (known !== undefined) return { reg: known, coefficient };
     for (const atom of inner) {
       const factor = this.atomReg(atom);
       if (product === undefined) product = factor;
@@ -286,6 +295,7 @@ export class IndexMath {
         product = reg;
       }
     }
+    if (outer.length + inner.length > 1) code.regions[depth]!.sums.set(key, product as Reg);
     return { reg: product as Reg, coefficient };
   }
 

@@ -38,6 +38,15 @@ export function rangeOf(value: KValue, depth = 0): Range {
       const a = rangeOf(x, depth + 1);
       return { low: Math.floor(a.low), high: Math.ceil(a.high), mayBeNaN: a.mayBeNaN };
     }
+    case "mul": {
+      const [a, b] = [rangeOf(x, depth + 1), rangeOf(y, depth + 1)];
+      const ends = [a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high];
+      if (ends.some(Number.isNaN)) return ANYTHING;
+      // Rounding moves a bound by less than one part in a million.
+      const slack = 1 + 2 ** -20;
+      const [low, high] = [Math.min(...ends), Math.max(...ends)];
+      return { low: low < 0 ? low * slack : low / slack, high: high < 0 ? high / slack : high * slack, mayBeNaN: a.mayBeNaN || b.mayBeNaN };
+    }
     default: return ANYTHING;
   }
 }

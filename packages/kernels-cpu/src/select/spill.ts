@@ -20,8 +20,11 @@ export class Spiller {
   private readonly slots = new Map<number, number>();
   private readonly code: Code;
 
-  constructor(code: Code, frameBytes: number) {
+  private readonly wide: boolean;
+
+  constructor(code: Code, frameBytes: number, wide: boolean) {
     this.code = code;
+    this.wide = wide;
     this.frameBytes = frameBytes;
   }
 
@@ -89,6 +92,15 @@ export class Spiller {
     return renameInstr(instr, virtual + 1000, temporary);
   }
 
+  /** The splat of a constant in the pool, for instructions that cannot broadcast from memory. */
+  private wholeConstant(element: Mem, reg: Reg): Mem {
+    const item = this.code.constants.find(({ at }) => at.name === element.label?.name);
+    if (item === undefined) throw new InternalError("a constant is not in the pool");
+    const bytes = new Uint8Array(reg.cls === "ymm" ? 32 : 16);
+    for (let i = 0; i < bytes.length; i += item.data.length) bytes.set(item.data, i);
+    return mem({ label: this.code.constant(bytes) });
+  }
+
   /** The instruction with the register replaced by its place in memory, where that can be encoded. */
   private fold(instr: Instr, virtual: number, isWritten: boolean, recreate: Instr | undefined): Instr | undefined {
     const id = virtual + 1000;
@@ -105,13 +117,17 @@ export class Spiller {
     if (isWritten && !isMove) return undefined;
     if (at === 0 && !isMove && instr.op !== "cmp" && instr.op !== "test") return undefined;
     const reg = instr.operands[at] as Reg;
+    // A write of 32 bits clears the upper half of a register, but not of a slot.
+    if (isWritten && registerBytes[reg.cls] !== undefined && reg.cls !== "r64") return undefined;
     let place: Mem;
     if (recreate === undefined) place = this.slot(virtual, registerBytes[reg.cls]);
     else {
       const source = recreate.operands[1] as Mem;
       const lanes = /s[sd]$/.test(instr.op) ? 1 : broadcastLanes(recreate.op, reg);
       if (lanes === undefined) return undefined;
-      place = lanes === 1 ? source : mem({ ...source, broadcast: lanes });
+      if (lanes === 1) place = source;
+      else if (this.wide) place = mem({ ...source, broadcast: lanes });
+      else place = this.wholeConstant(source, reg);
     }
     // A whole-register operation on a vector reads as many bytes as its register form.
     const operands = instr.operands.map((operand, i) => (i === at ? place : operand));

@@ -13,13 +13,14 @@ import { emitHorizontal } from "./horizontal.ts";
 import { emitIntrinsic } from "./intrinsics.ts";
 import { emitLoad } from "./memory.ts";
 import { maskPrim } from "./masks.ts";
+import { rangeOf } from "./range.ts";
 import { scalarPrim } from "./scalar.ts";
 import { emitSelect } from "./select.ts";
 import type { Selector } from "./selector.ts";
 import { isFloating } from "./selector.ts";
 import { emitShuffle } from "./shuffle.ts";
 import { emitTileLoad } from "./tiles.ts";
-import { emitFma, isDirect, vectorPrim } from "./vector.ts";
+import { emitFma, isDirect, scaleByPower, vectorPrim } from "./vector.ts";
 import { viaWider } from "./widen.ts";
 
 const comparisons: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
@@ -65,6 +66,7 @@ function emitPrim(s: Selector, value: KValue, into: readonly Reg[] | undefined):
   if (file === GENERAL) return scalarPrim(s, prim, type, args, into);
   if (prim === "fma") return emitFma(s, value, into);
   if (prim === "rem" && isFloating(type.dtype)) return floatRemainder(s, type, args, into);
+  if (prim === "scale2" && !s.wide) return scaleByPower(s, type, s.regs(first), s.regs(args[1] as KValue), into, rangeOf(args[1] as KValue));
   const operands: (readonly (Reg | Mem)[])[] = [];
   // The second operand may be memory; a commutative operation puts a waiting load there.
   const [a, b] = args as [KValue, KValue | undefined];

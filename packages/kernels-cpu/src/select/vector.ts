@@ -8,6 +8,7 @@ import type { KDType, KType, KValue, Prim } from "@quern/core/kernel";
 import type { Mem, Reg } from "../asm/index.ts";
 import { literalBytes, splat } from "./constants.ts";
 import { divideVectors } from "./divide.ts";
+import type { Range } from "./range.ts";
 import type { Selector } from "./selector.ts";
 import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
 import { shiftVectors } from "./shift.ts";
@@ -229,9 +230,10 @@ export function greaterQuad(s: Selector, dtype: KDType, a: Reg, b: Reg, bytes: n
 
 /**
  * x * 2^n without vscalef: three factors whose exponents sum to n, the smaller ones first, so that only the last
- * product can be inexact. n is limited to what takes every finite x to zero or infinity.
+ * product can be inexact. n is limited to what takes every finite x to zero or infinity. Two factors will do for an n
+ * that is known to be within twice the range of exponents.
  */
-function scaleByPower(s: Selector, type: KType, x: readonly Reg[], n: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function scaleByPower(s: Selector, type: KType, x: readonly Reg[], n: readonly Reg[], into: readonly Reg[] | undefined, range?: Range): readonly Reg[] {
   const { code } = s;
   const { dtype } = type;
   const { bytes } = s.shape(type);
@@ -261,6 +263,12 @@ function scaleByPower(s: Selector, type: KType, x: readonly Reg[], n: readonly R
     const last = clamp(n[i]!);
     const rest = s.vector(bytes);
     code.emit(`vsub${suffix}`, rest, n[i]!, last);
+    if (range !== undefined && !range.mayBeNaN && range.low >= (single ? -252 : -2044) && range.high <= (single ? 254 : 2046)) {
+      const product = s.vector(bytes);
+      code.emit(`vmul${suffix}`, product, x[i]!, power(rest));
+      code.emit(`vmul${suffix}`, to, product, power(last));
+      return;
+    }
     const middle = clamp(rest);
     const more = s.vector(bytes);
     code.emit(`vsub${suffix}`, more, rest, middle);
