@@ -48,7 +48,7 @@ function bodyOf(node: Node): Graph {
 export function operandOf(site: KernelSite, input: Value): Value {
   const at = site.body.inputs.findIndex(({ value }) => value === input);
   const operand = site.operands[at];
-  invariant(operand !== undefined, () => `${site.node.op}: not an input of the body`);
+  invariant(operand !== undefined, () => `${site.body.name}: the result of ${input.node.op} is not an input of the body`);
   return operand;
 }
 
@@ -86,12 +86,13 @@ export class GroupKernel {
     this.#emitter = new BodyEmitter(this.k, (input) => this.input(input));
   }
 
-  /** The buffer of a body input, declared when first asked for; `as` another dtype of the same size, for kernels that only move elements. */
+  /** The buffer of a body input or of a constant inside the body, declared when first asked for; `as` another dtype of the same size, for kernels that only move elements. */
   input(value: Value, as: DType = value.type.dtype): Buffer {
     let buffer = this.#inputs.get(value);
     if (buffer === undefined) {
-      const operand = operandOf(this.site, value);
-      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", valueOperand(operand));
+      const inside = constantOf(value);
+      const operand: Operand = inside === undefined ? valueOperand(operandOf(this.site, value)) : { kind: "constant", data: inside };
+      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", operand);
       this.#inputs.set(value, buffer);
     }
     return buffer;
@@ -152,6 +153,7 @@ export class GroupKernel {
 
   #declare(name: string, dtype: DType, size: Dim, access: Access, operand: Operand, alignBytes?: number): Buffer {
     this.#operands.push(operand);
-    return this.k.buffer(name, dtype, size, alignBytes === undefined ? { access } : { access, alignBytes });
+    // Symbols of the model share the names of a kernel's parameters; none begins with "$".
+    return this.k.buffer(`$${name}`, dtype, size, alignBytes === undefined ? { access } : { access, alignBytes });
   }
 }

@@ -35,8 +35,8 @@ function recoverLayerNorm([centred, deviation]: readonly Value[], builder: Graph
   const variance = constantFirst ? second : first;
   const epsilon = splatOf((constantFirst ? first : second) as Value);
   const square = (variance?.node.inputs[0] as Value | undefined)?.node;
-  if (epsilon === undefined || variance?.node.op !== "reduceMean" || square?.op !== "mul") return undefined;
-  if (square.inputs[0] !== centred || square.inputs[1] !== centred) return undefined;
+  if (epsilon === undefined || variance?.node.op !== "reduceMean") return undefined;
+  if ((square?.op !== "mul" && square?.op !== "square") || square.inputs.some((input) => input !== centred)) return undefined;
   if (trailingAxis(variance.node, centred) !== axis) return undefined;
   return builder.apply("layerNorm", [x], { axis, epsilon });
 }

@@ -87,9 +87,25 @@ export const simplifyRules: readonly Rule[] = [
   { identity: "slice(x) => x, everything", op: "slice", rewrite: ([x], a) => (x && takesAll(x, a) ? x : undefined), example: (b, x) => one(b, "slice", [x], { starts: [0, 0], sizes: [3, 4], steps: [1, 1] }) },
   { identity: "pad(x) => x, by nothing", op: "pad", rewrite: ([x], a) => ([...(a["before"] as Dim[]), ...(a["after"] as Dim[])].every((pad) => pad === 0) ? x : undefined), example: (b, x) => one(b, "pad", [x], { before: [0, 0], after: [0, 0], mode: "constant", value: 0 }) },
   { identity: "concat(x) => x, one part", op: "concat", rewrite: (parts) => (parts.length === 1 ? parts[0] : undefined), example: (b, x) => one(b, "concat", [x], { axis: 0 }) },
+  { identity: "matmul of a vector => matmul of a matrix with one row or column", op: "matmul", rewrite: ([x, y], a, b, n) => (x && y ? vectorProduct(x, y, a, b, n) : undefined), example: (b, x) => one(b, "matmul", [x, one(b, "reshape", [one(b, "slice", [x], { starts: [0, 0], sizes: [1, 4], steps: [1, 1] })], { shape: [4] })]) },
+  ...["reduceSum", "reduceMean", "reduceMax", "reduceMin", "reduceProd"].map((op): Rule => ({
+    identity: `${op}(x), axes dropped => reshape(${op}(x)), axes kept`,
+    op,
+    rewrite: ([x], a, b, n) => (x === undefined || a["keepDims"] === true ? undefined : one(b, "reshape", [one(b, op, [x], { ...a, keepDims: true })], { shape: [...typeOf(n.outputs[0] as Value).shape] })),
+    example: (b, x) => one(b, op, [x], { axes: [1], keepDims: false }),
+  })),
 ];
 
 const rulesByOp: ReadonlyMap<string, readonly Rule[]> = Map.groupBy(simplifyRules, (rule) => rule.op);
+
+function vectorProduct(x: Value, y: Value, attrs: Attrs, b: GraphBuilder, node: Node): Value | undefined {
+  const [xShape, yShape] = [x.type.shape, y.type.shape];
+  if (xShape.length > 1 && yShape.length > 1) return undefined;
+  if (attrs["transposeA"] === true || attrs["transposeB"] === true) return undefined;
+  const row = xShape.length === 1 ? one(b, "reshape", [x], { shape: [1, ...xShape] }) : x;
+  const column = yShape.length === 1 ? one(b, "reshape", [y], { shape: [...yShape, 1] }) : y;
+  return one(b, "reshape", [one(b, "matmul", [row, column])], { shape: [...typeOf(node.outputs[0] as Value).shape] });
+}
 
 function movesOnlyUnitAxes(x: Value, perm: readonly number[]): boolean {
   const kept = perm.filter((axis) => x.type.shape[axis] !== 1);

@@ -5,7 +5,7 @@
 import { availableParallelism } from "node:os";
 import {
   type CompileOptions, type DType, type Device, type Executable, type Graph, type MatmulPrecision, type Node, type PassTarget, type Tensor,
-  UserError, debug, optimise, readEnv,
+  UserError, debug, envFlag, optimise, readEnv,
 } from "@quern/core";
 import { CodeArena, type CpuTarget, MemoryArena, type NativeHost, Runner, cpuInfo, nativeHost, resolveTarget } from "../host/index.ts";
 import { CPU_KERNELS } from "../kernels/index.ts";
@@ -21,6 +21,8 @@ export interface CpuOptions {
   /** Masks CPU features: "avx2", "avx512", "avx512+vnni", "+amx", "-name". */
   readonly features?: string;
   readonly matmulPrecision?: MatmulPrecision;
+  /** Compare every launch with the reference interpreter (as `QUERN_CHECK=1`): slow, names a wrong kernel. */
+  readonly check?: boolean;
 }
 
 /** Ops that the generic lowering or a kernel computes whole; everything else is decomposed where its record can. */
@@ -39,6 +41,7 @@ export class CpuDevice implements Device {
   readonly #runner: Runner;
   readonly #memory: TensorMemory;
   readonly #precision: MatmulPrecision;
+  readonly #check: boolean;
   #disposed = false;
 
   constructor(options: CpuOptions) {
@@ -49,6 +52,7 @@ export class CpuDevice implements Device {
     this.threads = options.threads ?? availableParallelism();
     this.#runner = new Runner(this.#host, this.target, { threads: this.threads });
     this.#memory = new TensorMemory(this.#host);
+    this.#check = options.check ?? envFlag("QUERN_CHECK");
     this.#precision = options.matmulPrecision ?? "highest";
     this.name = `cpu:${this.target.name}`;
     debug(1, () => `device ${this.name}, ${this.threads} threads: ${info.brand}`);
@@ -71,6 +75,7 @@ export class CpuDevice implements Device {
       host: this.#host, runner: this.#runner, memory: this.#memory, program, constants, weightBytes: weights.usedBytes,
       bindings: options.bindings ?? {}, unfused: optimised.unfused, passes: optimised.passes, compileMs,
       compileNested: (nested) => this.compile(nested, { matmulPrecision: environment.precision }),
+      check: this.#check,
       release: () => {
         code.free();
         weights.free();

@@ -7,8 +7,9 @@ import {
   type ShapeCheck, type TensorSpec, type Tensors, type Value,
   ARRAY_OF, DTYPE_INFO, UserError, bindInputs, evaluateDim, evaluateShape, printGraph, printKernel, runNodeOnHost, shapeChecks, Tensor,
 } from "@quern/core";
-import { type NativeHost, type Runner, ticksPerNs } from "../host/index.ts";
+import { type NativeHost, type ProgramTable, type Runner, ticksPerNs } from "../host/index.ts";
 import { type Binding, Instance, bindProgram } from "./binding.ts";
+import { checkResults } from "./check.ts";
 import { runControl } from "./control.ts";
 import type { TensorMemory } from "./outputs.ts";
 import type { HostStep, Program } from "./program.ts";
@@ -31,6 +32,8 @@ export interface ExecutableParts {
   readonly compileMs: number;
   /** Compiles a sub-graph of control flow. */
   readonly compileNested: (graph: Graph) => Executable;
+  /** Compare every launch with the reference. */
+  readonly check: boolean;
   readonly release: () => void;
 }
 
@@ -77,6 +80,7 @@ export class CpuExecutable implements Executable {
     try {
       for (const { first, table } of run.instance.segments) {
         if (table === undefined) this.#host(first, run);
+        else if (this.#parts.check) this.#checked(first, table, run);
         else this.#parts.runner.runSync(table);
       }
       return this.#finish(run);
@@ -90,12 +94,31 @@ export class CpuExecutable implements Executable {
     try {
       for (const { first, table } of run.instance.segments) {
         if (table === undefined) this.#host(first, run);
+        else if (this.#parts.check) this.#checked(first, table, run);
         else await this.#parts.runner.run(table);
       }
       return this.#finish(run);
     } finally {
       this.#release(run);
     }
+  }
+
+  /** Runs launch by launch and compares each node with the reference (`QUERN_CHECK=1`). */
+  #checked(first: number, table: ProgramTable, run: Prepared): void {
+    const { program, runner } = this.#parts;
+    const { symbols } = run.bound.binding;
+    for (let i = 0; i < table.length; i++) {
+      table.setRange(i, i + 1);
+      runner.runSync(table);
+      const step = program.steps[first + i];
+      if (step?.kind !== "native" || !step.completes) continue;
+      const tensor = (value: Value): Tensor => {
+        const view = this.#view(program.storages.of(value), run, value);
+        return new Tensor(value.type.dtype, evaluateShape(value.type.shape, symbols), view);
+      };
+      checkResults(step.kernel.name, step.node, step.node.inputs.map((input) => input && tensor(input)), step.node.outputs.map(tensor), symbols);
+    }
+    table.setRange(0, table.length);
   }
 
   /** Nanoseconds of each launch in one run, waiting at its barrier included; host steps are not timed. */

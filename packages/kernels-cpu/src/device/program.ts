@@ -17,6 +17,10 @@ import { type Accesses, type Storage, StorageMap, placeBarriers } from "./storag
 
 export interface NativeStep {
   readonly kind: "native";
+  /** The node of the fused graph that this launch, perhaps with others, computes. */
+  readonly node: Node;
+  /** True for the last launch of the node. */
+  readonly completes: boolean;
   readonly launch: Launch;
   readonly kernel: Kernel;
   readonly code: CompiledKernel;
@@ -60,7 +64,7 @@ interface Compiled {
 export function compileProgram(graph: Graph, environment: KernelEnvironment, arena: CodeArena): Program {
   const storages = new StorageMap(graph);
   const compiled = new Map<string, Compiled>();
-  const drafts: ({ launch: Launch; compiled: Compiled } | { node: Node; reason: string })[] = [];
+  const drafts: (Draft | { node: Node; reason: string })[] = [];
   const reports: LaunchReport[] = [];
   const dimTensors: { node: Node; storage: Storage }[] = [];
   for (const node of graph.nodes) {
@@ -78,13 +82,13 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
       continue;
     }
     for (const launch of choice.launches) {
-      drafts.push({ launch, compiled: compileOnce(launch.kernel, environment, compiled) });
+      drafts.push({ node, completes: launch === choice.launches.at(-1), launch, compiled: compileOnce(launch.kernel, environment, compiled) });
       reports.push(reportOf(launch, rivals));
     }
   }
   const unique = [...compiled.values()];
   arena.publish(unique.map((one) => one.code.bytes)).forEach((address, i) => ((unique[i] as Compiled).address = address));
-  const steps = drafts.map((draft): Step => ("launch" in draft ? nativeStep(draft.launch, draft.compiled, storages) : hostStep(draft.node, draft.reason, storages)));
+  const steps = drafts.map((draft): Step => ("launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages)));
   setBarriers(steps);
   for (const { storage } of dimTensors) storage.firstEpoch = 0;
   return {
@@ -120,12 +124,19 @@ function compileOnce(kernel: Kernel, environment: KernelEnvironment, known: Map<
   return one;
 }
 
-function nativeStep(launch: Launch, { kernel, code, address }: Compiled, storages: StorageMap): NativeStep {
+interface Draft {
+  readonly node: Node;
+  readonly completes: boolean;
+  readonly launch: Launch;
+  readonly compiled: Compiled;
+}
+
+function nativeStep({ node, completes, launch, compiled: { kernel, code, address } }: Draft, storages: StorageMap): NativeStep {
   if (kernel.buffers.length !== launch.operands.length) {
     throw new InternalError(`${kernel.name}: ${kernel.buffers.length} buffers, ${launch.operands.length} operands`);
   }
   return {
-    kind: "native", launch, kernel, code, address, barrier: false,
+    kind: "native", node, completes, launch, kernel, code, address, barrier: false,
     storages: launch.operands.map((operand) => storages.operand(operand)),
     counts: parallelCounts(kernel),
   };

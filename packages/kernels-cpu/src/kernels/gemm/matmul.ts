@@ -19,7 +19,7 @@ export const matmulF32: CpuKernel = {
   name: "matmul_f32",
   ops: ["matmul"],
   when(site) {
-    const { a, b, k } = problem(site);
+    const { a, b, k } = matmulProblem(site);
     if (a.type.dtype !== "f32" || b.type.dtype !== "f32") return `${a.type.dtype} × ${b.type.dtype}`;
     if (typeof k !== "number") return "the inner dimension is symbolic";
     if (k === 0) return "the inner dimension is 0";
@@ -27,13 +27,13 @@ export const matmulF32: CpuKernel = {
     return true;
   },
   cost(site, { threads }) {
-    const { m, n, k, batch } = problem(site);
+    const { m, n, k, batch } = matmulProblem(site);
     return (typical(batch) * typical(m) * typical(n) * typical(k)) / 50 / threads + 500;
   },
   lower,
 };
 
-interface Problem {
+export interface MatmulProblem {
   readonly a: Value;
   readonly b: Value;
   readonly m: Dim;
@@ -47,11 +47,12 @@ interface Problem {
   readonly sharedB: boolean;
 }
 
-function typical(dim: Dim): number {
+/** A size for estimates. */
+export function typical(dim: Dim): number {
   return typeof dim === "number" ? dim : TYPICAL;
 }
 
-function problem(site: KernelSite): Problem {
+export function matmulProblem(site: KernelSite): MatmulProblem {
   const [a, b] = site.anchor.inputs as [Value, Value];
   const transposeA = site.anchor.attrs["transposeA"] === true;
   const transposeB = site.anchor.attrs["transposeB"] === true;
@@ -70,7 +71,7 @@ function problem(site: KernelSite): Problem {
 }
 
 function lower(site: KernelSite, environment: KernelEnvironment): readonly Launch[] {
-  const { a, b, m, n, k, batch, transposeA, transposeB, sharedB } = problem(site);
+  const { a, b, m, n, k, batch, transposeA, transposeB, sharedB } = matmulProblem(site);
   const depth = k as number;
   const tile = chooseTile(environment.target, typical(m), typical(n));
   const batches = typical(batch);
@@ -130,7 +131,7 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
 }
 
 function instanceName(site: KernelSite, { tile, kBlock }: GemmBlocking): string {
-  const { m, n, k } = problem(site);
+  const { m, n, k } = matmulProblem(site);
   return `matmul_f32_m${m}n${n}k${k}_t${tile.rows}x${tile.columns}k${kBlock}`.replace(/[^\w]/g, "_");
 }
 
@@ -143,7 +144,7 @@ function offsetOf(kernel: GroupKernel, index: readonly KValue[], y: Value): KVal
 }
 
 /** Index among the matrices of `value` for a batch of the result, following broadcasting. */
-function batchIndex(kernel: GroupKernel, value: Value, batchAt: readonly KValue[], y: Value): KValue {
+export function batchIndex(kernel: GroupKernel, value: Value, batchAt: readonly KValue[], y: Value): KValue {
   const { k } = kernel;
   const leading = value.type.shape.slice(0, -2);
   const skipped = y.type.shape.length - 2 - leading.length;

@@ -1,0 +1,46 @@
+/**
+ * `QUERN_CHECK=1`: runs a program one launch at a time and compares the results of every node with the reference
+ * interpreter on the same operands, so that a wrong kernel is named at the first wrong element.
+ */
+
+import {
+  type DimBindings, type Graph, type Node, type Tensor, DTYPE_INFO, InternalError, findOp, isGraph, printTensorType, runNodeOnHost, toleranceOf,
+} from "@quern/core";
+
+/** Throws an `InternalError` that names kernel, node and element where `actual` is not what the reference gives. */
+export function checkResults(kernel: string, node: Node, inputs: readonly (Tensor | undefined)[], actual: readonly Tensor[], bindings: DimBindings): void {
+  const expected = runNodeOnHost(node, inputs, bindings);
+  expected.forEach((reference, i) => {
+    const result = actual[i] as Tensor;
+    const { rtol, atol } = looseTolerance(node, reference);
+    const [wanted, found] = [reference.toArray(), result.toArray()];
+    const scale = wanted.reduce((most, value) => Math.max(most, Number.isFinite(value) ? Math.abs(value) : 0), 0);
+    for (let at = 0; at < wanted.length; at++) {
+      const [a, b] = [wanted[at] as number, found[at] as number];
+      if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue;
+      if (Math.abs(a - b) <= atol + rtol * (Math.abs(a) + 1e-2 * scale)) continue;
+      const types = node.inputs.map((input) => (input === undefined ? "_" : printTensorType(input.type))).join(", ");
+      throw new InternalError(
+        `check: ${kernel} computed ${b} for element ${at} of ${node.op}(${types})${node.name === undefined ? "" : ` "${node.name}"`}, the reference gives ${a}`,
+      );
+    }
+  });
+}
+
+/** The loosest tolerance among the ops of a node: errors of one op travel through the others of its group. */
+function looseTolerance(node: Node, result: Tensor): { rtol: number; atol: number } {
+  if (DTYPE_INFO[result.dtype].kind !== "float") return { rtol: 0, atol: 0 };
+  const body = node.attrs["body"];
+  const nodes = node.op === "group" && isGraph(body) ? bodyNodes(body) : [node];
+  let [rtol, atol] = [1e-5, 1e-6];
+  for (const inner of nodes) {
+    const types = inner.inputs.map((input) => input?.type);
+    const own = toleranceOf(findOp(inner.op), types, inner.attrs, result.dtype);
+    [rtol, atol] = [Math.max(rtol, 4 * own.rtol), Math.max(atol, 4 * own.atol)];
+  }
+  return { rtol, atol };
+}
+
+function bodyNodes(body: Graph): Node[] {
+  return body.nodes.filter((inner) => inner.op !== "input" && inner.op !== "constant");
+}
