@@ -9,6 +9,7 @@ import * as activations from "./activations.ts";
 import * as arithmetic from "./arithmetic.ts";
 import * as blocks from "./blocks.ts";
 import * as boxes from "./boxes.ts";
+import * as channelNorm from "./channel-norm.ts";
 import * as compare from "./compare.ts";
 import * as control from "./control.ts";
 import * as conv from "./conv.ts";
@@ -29,6 +30,7 @@ import * as reduce from "./reduce.ts";
 import * as resize from "./resize.ts";
 import * as sampling from "./sampling.ts";
 import * as scatter from "./scatter.ts";
+import * as softmax from "./softmax.ts";
 import * as sources from "./sources.ts";
 import * as transcendental from "./transcendental.ts";
 
@@ -38,7 +40,7 @@ type Family = Readonly<Record<string, Op>>;
 function families(): readonly Family[] {
   return [
     sources, arithmetic, compare, transcendental, activations, movement, movementDynamic, gather, scatter, pick, cumulative,
-    reduce, matmul, einsum, conv, pool, norm, resize, sampling, boxes, blocks, recurrent, quantise, control, group,
+    reduce, matmul, einsum, conv, pool, softmax, norm, channelNorm, resize, sampling, boxes, blocks, recurrent, quantise, control, group,
   ];
 }
 

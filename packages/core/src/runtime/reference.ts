@@ -111,15 +111,16 @@ class Scope implements RefContext {
 
   /** Checks a tensor against its declared type; plain symbols without a value get theirs. */
   declare(type: TensorType, tensor: RefTensor, what: () => string): void {
-    const fail = (): never => {
-      throw new InternalError(`reference: ${what()} is ${tensor.dtype}${printShape(tensor.shape)}, declared ${type.dtype}${printShape(type.shape)}`);
-    };
-    if (tensor.dtype !== type.dtype || tensor.shape.length !== type.shape.length) fail();
+    const mismatch = `is ${tensor.dtype}${printShape(tensor.shape)}, declared ${type.dtype}${printShape(type.shape)}`;
+    if (tensor.dtype !== type.dtype || tensor.shape.length !== type.shape.length) throw new InternalError(`reference: ${what()} ${mismatch}`);
     type.shape.forEach((dim, axis) => {
       const size = tensor.shape[axis] as number;
       if (typeof dim !== "number") this.#bindPlain(dim, size);
       const expected = this.#known(dim);
-      if (expected !== undefined && expected !== size) fail();
+      if (expected === undefined || expected === size) return;
+      if (typeof dim === "number") throw new InternalError(`reference: ${what()} ${mismatch}`);
+      // Inference takes bounds on symbolic sizes for granted; these inputs break one.
+      throw new UserError(`${what()} ${mismatch}, where ${printDim(dim)} is ${expected} for these inputs`);
     });
   }
 
