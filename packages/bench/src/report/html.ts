@@ -80,17 +80,22 @@ function table(
   return `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>\n${body.join("\n")}\n</tbody></table></div>`;
 }
 
-function legend(names: readonly string[]): string {
-  return `<p class="note">${names.map((name, i) => `<span class="key ${seriesClass(i)}"></span>${escapeHtml(name)}`).join(" ")}</p>`;
+/** Colour keys of the arms in `shown`; a colour means the same arm in every chart. */
+function legend(names: readonly string[], shown: ReadonlySet<string>): string {
+  const keys = names.flatMap((name, i) =>
+    shown.has(name) ? [`<span class="key ${seriesClass(i)}"></span>${escapeHtml(name)}`] : [],
+  );
+  return `<p class="note">${keys.join(" ")}</p>`;
 }
 
 function ratioSection(results: Results): string {
   const steady = results.comparisons.filter((row) => row.phase === "steady");
   if (steady.length === 0) return "";
-  const names = [...new Set(steady.map(armLabel))];
+  const names = seriesNames(results);
+  const shown = new Set(steady.map(armLabel));
   const bars = steady.map((row) => ({
     label:
-      names.length > 1
+      shown.size > 1
         ? `${row.case}, ${row.precision === "highest" ? "" : `${row.precision}, `}${row.threads}t`
         : row.case,
     series: names.indexOf(armLabel(row)),
@@ -108,7 +113,7 @@ function ratioSection(results: Results): string {
   const mixed = steady.some((row) => row.baselinePrecision !== undefined && row.baselinePrecision !== row.precision);
   return `<h2>How many times faster than ${escapeHtml(baselines)}</h2>
 <figure>${ratioChart(bars)}<figcaption>Steady runs. Right of 1× is faster; whiskers are 95 % intervals of the paired ratio.${mixed ? " Rows with another precision than the baseline's are labelled with it." : ""}</figcaption></figure>
-${names.length > 1 ? legend(names) : ""}
+${shown.size > 1 ? legend(names, shown) : ""}
 ${means.map((line) => `<p>${escapeHtml(line)}</p>`).join("\n")}`;
 }
 
@@ -187,7 +192,7 @@ function rooflineSection(results: Results): string {
     ceilings.length === 0
       ? "The machine's peaks were not measured."
       : "Dashed: measured peaks of arithmetic and memory reads. Data that stays in caches may lie above the slope.";
-  return `<h2>Roofline</h2>\n<figure>${rooflineChart(marks, ceilings)}<figcaption>${caption}</figcaption></figure>\n${legend(names)}`;
+  return `<h2>Roofline</h2>\n<figure>${rooflineChart(marks, ceilings)}<figcaption>${caption}</figcaption></figure>\n${legend(names, new Set(names))}`;
 }
 
 function phasesSection(results: Results): string {

@@ -27,6 +27,11 @@ function svg(height: number, label: string, body: readonly string[]): string {
   ].join("\n");
 }
 
+/** A round number without trailing zeros. */
+function tickText(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
 function text(
   x: number,
   y: number,
@@ -72,7 +77,7 @@ export function ratioChart(bars: readonly RatioBar[]): string {
     body.push(
       `<line class="${tick === 1 ? "axis" : "grid"}" x1="${x(tick).toFixed(1)}" x2="${x(tick).toFixed(1)}" y1="4" y2="${height - 26}"/>`,
     );
-    body.push(text(x(tick), height - 10, `${digits(tick)}×`, "middle", "tick"));
+    body.push(text(x(tick), height - 10, `${tickText(tick)}×`, "middle", "tick"));
   }
   bars.forEach((bar, i) => {
     const y = 6 + i * rowHeight;
@@ -121,6 +126,7 @@ export interface RooflineCeiling {
 export function rooflineChart(marks: readonly RooflineMark[], ceilings: readonly RooflineCeiling[]): string {
   const height = 380;
   const left = 70;
+  const top = 26;
   const bottom = height - 46;
   const intensities = [
     ...marks.map((mark) => mark.intensity),
@@ -134,22 +140,22 @@ export function rooflineChart(marks: readonly RooflineMark[], ceilings: readonly
   const [x0, x1] = decades(intensities);
   const [y0, y1] = decades(rates);
   const x = (value: number): number => left + ((WIDTH - left - 20) * (Math.log10(value) - x0)) / (x1 - x0);
-  const y = (value: number): number => bottom - ((bottom - 12) * (Math.log10(value) - y0)) / (y1 - y0);
+  const y = (value: number): number => bottom - ((bottom - top) * (Math.log10(value) - y0)) / (y1 - y0);
   const body: string[] = [];
   for (let power = x0; power <= x1; power++) {
     body.push(
-      `<line class="grid" x1="${x(10 ** power).toFixed(1)}" x2="${x(10 ** power).toFixed(1)}" y1="12" y2="${bottom}"/>`,
+      `<line class="grid" x1="${x(10 ** power).toFixed(1)}" x2="${x(10 ** power).toFixed(1)}" y1="${top}" y2="${bottom}"/>`,
     );
-    body.push(text(x(10 ** power), bottom + 16, digits(10 ** power), "middle", "tick"));
+    body.push(text(x(10 ** power), bottom + 16, tickText(10 ** power), "middle", "tick"));
   }
   for (let power = y0; power <= y1; power++) {
     body.push(
       `<line class="grid" x1="${left}" x2="${WIDTH - 20}" y1="${y(10 ** power).toFixed(1)}" y2="${y(10 ** power).toFixed(1)}"/>`,
     );
-    body.push(text(left - 8, y(10 ** power) + 4, digits(10 ** power), "end", "tick"));
+    body.push(text(left - 8, y(10 ** power) + 4, tickText(10 ** power), "end", "tick"));
   }
   body.push(text((left + WIDTH) / 2, height - 8, "arithmetic intensity, flop per byte", "middle", "tick"));
-  body.push(text(10, 10, "GFLOP/s", "start", "tick"));
+  body.push(text(10, 12, "GFLOP/s", "start", "tick"));
   for (const ceiling of ceilings) {
     const ridge = ceiling.gflops / ceiling.gbps;
     const start = Math.max(10 ** x0, 10 ** y0 / ceiling.gbps);
