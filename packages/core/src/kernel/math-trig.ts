@@ -1,8 +1,8 @@
 /**
  * Trigonometric functions and their inverses in the kernel language.
  *
- * Reduction: x = n π/2 + r with |r| <= π/4 by three fused multiply-adds with π/2 in three parts (Cody and Waite); n
- * comes from adding 1.5 · 2^23 (f32), whose low bits are then n mod 4. Valid for |x| <= 10^5 with the stated bounds;
+ * Reduction: x = n π/2 + r with |r| <= π/4 by multiply-adds with π/2 in parts (Cody and Waite); the low bits of
+ * n + 1.5 · 2^23 (f32) are n mod 4. No step relies on sums that a GPU compiler may cancel. Valid for |x| <= 10^5 with the stated bounds;
  * beyond 6 · 10^6 (f32) results have no meaning, but infinities still give NaN. Polynomials are minimax fits.
  */
 
@@ -12,11 +12,14 @@ import { type MathType, inF32, inFloat, polynomial, withSign } from "./math-basi
 
 const TWO_OVER_PI = 0.6366197723675814;
 
-/** π/2 as a sum of three numbers of the type. */
-const HALF_PI: Readonly<Record<MathType, readonly [number, number, number]>> = {
-  f32: [1.5707963705062866, -4.371138828673793e-8, -1.7151245100058819e-15],
+/** π/2 as a sum of numbers of the type. f32: 8 bits in the first two, so that products with n < 2^16 are exact unfused. */
+const HALF_PI: Readonly<Record<MathType, readonly number[]>> = {
+  f32: [1.5703125, 0.0004825592041015625, 1.2675908465098473e-6, -5.1453114636784356e-14],
   f64: [1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33],
 };
+
+/** π/2 as a sum of two f32 numbers, the first one nearest. */
+const HALF_PI_F32 = [1.5707963705062866, -4.371138828673793e-8] as const;
 
 // (sin r - r) / r³ in r² on |r| <= π/4: relative error 5.2e-12 and 2.1e-21.
 const SIN: Readonly<Record<MathType, readonly number[]>> = {
@@ -50,16 +53,15 @@ const ATAN = [
 interface Quadrant {
   readonly r: KValue;
   /** Integer whose low two bits are the quadrant. */
-  readonly bits: KValue;
+  readonly quadrant: KValue;
 }
 
 function reduceQuadrant(k: KernelBuilder, x: KValue, type: MathType): Quadrant {
   const magic = type === "f32" ? 1.5 * 2 ** 23 : 1.5 * 2 ** 52;
-  const shifted = k.fma(x, TWO_OVER_PI, magic);
-  const n = k.sub(shifted, magic);
+  const n = k.round(k.mul(x, TWO_OVER_PI));
   let r = x;
   for (const part of HALF_PI[type]) r = k.fma(n, -part, r);
-  return { r, bits: k.bitcast(shifted, type === "f32" ? "i32" : "i64") };
+  return { r, bits: k.bitcast(k.add(n, magic), type === "f32" ? "i32" : "i64") };
 }
 
 /** sin r and cos r for |r| <= π/4. */
@@ -74,9 +76,9 @@ function sinCosKernel(k: KernelBuilder, r: KValue, type: MathType): readonly [KV
 }
 
 function sineOfQuadrant(k: KernelBuilder, x: KValue, type: MathType, offset: 0 | 1): KValue {
-  const { r, bits } = reduceQuadrant(k, x, type);
+  const { r, quadrant: first } = reduceQuadrant(k, x, type);
   const [sine, cosine] = sinCosKernel(k, r, type);
-  const quadrant = offset === 0 ? bits : k.add(bits, offset);
+  const quadrant = k.add(first, offset);
   const picked = k.select(k.eq(k.and(quadrant, 1), 0), sine, cosine);
   // Bit 1 of the quadrant is the sign.
   const [word, shift] = type === "f32" ? (["i32", 30] as const) : (["i64", 62] as const);
@@ -102,10 +104,10 @@ export function cos(k: KernelBuilder, x: KValue): KValue {
 export function tan(k: KernelBuilder, x: KValue): KValue {
   return inF32(k, "tan", [x], ([a]) => {
     const value = a as KValue;
-    const { r, bits } = reduceQuadrant(k, value, "f32");
+    const { r, quadrant } = reduceQuadrant(k, value, "f32");
     const s = k.mul(r, r);
     const t = k.fma(k.mul(s, r), polynomial(k, s, TAN), r);
-    const isEven = k.eq(k.and(bits, 1), 0);
+    const isEven = k.eq(k.and(quadrant, 1), 0);
     const result = k.div(k.select(isEven, t, k.const(t.type, -1)), k.select(isEven, k.const(t.type, 1), t));
     return k.select(k.eq(value, 0), value, result);
   });
@@ -130,7 +132,7 @@ export function asin(k: KernelBuilder, x: KValue): KValue {
   return inF32(k, "asin", [x], ([a]) => {
     const value = a as KValue;
     const { isLarge, p } = arcParts(k, value);
-    const [high, low] = HALF_PI.f32;
+    const [high, low] = HALF_PI_F32;
     const large = k.add(k.fma(p, -2, low), high);
     const magnitude = k.select(isLarge, large, p);
     return k.select(k.ne(magnitude, magnitude), magnitude, withSign(k, k.abs(magnitude), value));
@@ -142,7 +144,7 @@ export function acos(k: KernelBuilder, x: KValue): KValue {
   return inF32(k, "acos", [x], ([a]) => {
     const value = a as KValue;
     const { isLarge, p } = arcParts(k, value);
-    const [high, low] = HALF_PI.f32;
+    const [high, low] = HALF_PI_F32;
     const negative = k.lt(value, 0);
     const signed = k.select(negative, k.neg(p), p);
     const small = k.add(k.sub(low, signed), high);
@@ -161,7 +163,7 @@ export function atan(k: KernelBuilder, x: KValue): KValue {
     const t = k.select(isLarge, k.div(1, magnitude), magnitude);
     const s = k.mul(t, t);
     const p = k.fma(k.mul(s, t), polynomial(k, s, ATAN), t);
-    const [high, low] = HALF_PI.f32;
+    const [high, low] = HALF_PI_F32;
     return withSign(k, k.select(isLarge, k.add(k.sub(low, p), high), p), value);
   });
 }

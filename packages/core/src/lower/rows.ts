@@ -92,8 +92,9 @@ function wholeRow(row: Row, places: Places): void {
       const scale = k.div(1, total);
       k.each(length, (i) => row.store(places(i), k.mul(exp(k, k.sub(row.element(places(i)), top)), scale)));
     } else {
-      const shift = k.add(top, log(k, total));
-      k.each(length, (i) => row.store(places(i), k.sub(row.element(places(i)), shift)));
+      // The difference from the maximum first: top + log(total) would round away what large rows differ by.
+      const shift = log(k, total);
+      k.each(length, (i) => row.store(places(i), k.sub(k.sub(row.element(places(i)), top), shift)));
     }
     return;
   }
@@ -131,9 +132,9 @@ function stridedSoftmax(row: Row, places: Places): void {
   k.for({ end: length }, (i) => k.assign(total, k.add(k.read(total), exp(k, k.sub(row.element(places(i)), highest)))));
   const sum = k.read(total);
   const scale = k.div(1, sum);
-  const shift = anchor.op === "logSoftmax" ? k.add(highest, log(k, sum)) : highest;
+  const shift = anchor.op === "logSoftmax" ? log(k, sum) : undefined;
   k.for({ end: length }, (i) => {
-    const x = k.sub(row.element(places(i)), shift);
-    row.store(places(i), anchor.op === "logSoftmax" ? x : k.mul(exp(k, x), scale));
+    const x = k.sub(row.element(places(i)), highest);
+    row.store(places(i), shift === undefined ? k.mul(exp(k, x), scale) : k.sub(x, shift));
   });
 }
