@@ -10,6 +10,7 @@ import type { ConstantData, Graph, Node, Value } from "../graph/graph.ts";
 import { isConstantData, isGraph } from "../graph/graph.ts";
 import { rewriteGraph } from "../graph/rewrite.ts";
 import { findOp } from "../ops/registry.ts";
+import { transposeConstant } from "./move-constant.ts";
 import { evaluateConstantNode } from "../runtime/reference.ts";
 
 const MAX_FOLDED_ELEMENTS = 1 << 16;
@@ -22,6 +23,12 @@ export function foldConstants(graph: Graph): Graph {
     const constants = inputs.map((input) => (input === undefined ? undefined : constantOf(input)));
     if (inputs.some((input, i) => input !== undefined && constants[i] === undefined)) return undefined;
     if (!foldable(node, constants)) return undefined;
+    const [first] = constants;
+    if (node.op === "reshape" && first !== undefined) {
+      // The same bytes, whatever their size; a weight stays a view on its file.
+      return [builder.constant({ dtype: first.dtype, shape: (node.outputs[0] as Value).type.shape as number[], bytes: first.bytes })];
+    }
+    if (node.op === "transpose" && first !== undefined) return [builder.constant(transposeConstant(first, node.attrs["perm"] as readonly number[]))];
     return evaluateConstantNode(node, constants).map((data) => builder.constant(data));
   });
 }

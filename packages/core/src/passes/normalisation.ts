@@ -37,7 +37,7 @@ function recoverLayerNorm([centred, deviation]: readonly Value[], builder: Graph
   const square = (variance?.node.inputs[0] as Value | undefined)?.node;
   if (epsilon === undefined || variance?.node.op !== "reduceMean") return undefined;
   if ((square?.op !== "mul" && square?.op !== "square") || square.inputs.some((input) => input !== centred)) return undefined;
-  if (trailingAxis(variance.node, centred) !== axis) return undefined;
+  if (trailingAxis(variance.node, variance.node.inputs[0]) !== axis) return undefined;
   return builder.apply("layerNorm", [x], { axis, epsilon });
 }
 

@@ -5,7 +5,7 @@
  * side on an input, so that a test derived from the table proves that the rule fires and keeps the value.
  */
 
-import { type Dim, sameDim, sameShape } from "../dim.ts";
+import { type Dim, sameDim, sameShape, shapeSize } from "../dim.ts";
 import type { GraphBuilder } from "../graph/builder.ts";
 import type { Attrs, Graph, Node, Value } from "../graph/graph.ts";
 import { rewriteGraph } from "../graph/rewrite.ts";
@@ -87,6 +87,7 @@ export const simplifyRules: readonly Rule[] = [
   { identity: "slice(x) => x, everything", op: "slice", rewrite: ([x], a) => (x && takesAll(x, a) ? x : undefined), example: (b, x) => one(b, "slice", [x], { starts: [0, 0], sizes: [3, 4], steps: [1, 1] }) },
   { identity: "pad(x) => x, by nothing", op: "pad", rewrite: ([x], a) => ([...(a["before"] as Dim[]), ...(a["after"] as Dim[])].every((pad) => pad === 0) ? x : undefined), example: (b, x) => one(b, "pad", [x], { before: [0, 0], after: [0, 0], mode: "constant", value: 0 }) },
   { identity: "concat(x) => x, one part", op: "concat", rewrite: (parts) => (parts.length === 1 ? parts[0] : undefined), example: (b, x) => one(b, "concat", [x], { axis: 0 }) },
+  { identity: "gather(x, i) => slice(x), one constant index", op: "gather", rewrite: ([x, i], a, b, n) => (x && i ? sliceOfGather(x, i, a, b, n) : undefined), example: (b, x) => one(b, "gather", [x, b.constant({ dtype: "i64", shape: [1], bytes: Tensor.from("i64", [-1]).bytes() })], { axis: 1 }) },
   { identity: "matmul of a vector => matmul of a matrix with one row or column", op: "matmul", rewrite: ([x, y], a, b, n) => (x && y ? vectorProduct(x, y, a, b, n) : undefined), example: (b, x) => one(b, "matmul", [x, one(b, "reshape", [one(b, "slice", [x], { starts: [0, 0], sizes: [1, 4], steps: [1, 1] })], { shape: [4] })]) },
   ...["reduceSum", "reduceMean", "reduceMax", "reduceMin", "reduceProd"].map((op): Rule => ({
     identity: `${op}(x), axes dropped => reshape(${op}(x)), axes kept`,
@@ -97,6 +98,17 @@ export const simplifyRules: readonly Rule[] = [
 ];
 
 const rulesByOp: ReadonlyMap<string, readonly Rule[]> = Map.groupBy(simplifyRules, (rule) => rule.op);
+
+function sliceOfGather(x: Value, indices: Value, attrs: Attrs, b: GraphBuilder, node: Node): Value | undefined {
+  const index = shapeSize(indices.type.shape) === 1 ? splatOf(indices) : undefined;
+  const axis = attrs["axis"] as number;
+  const extent = x.type.shape[axis];
+  if (index === undefined || typeof extent !== "number" || index < -extent || index >= extent) return undefined;
+  const starts = x.type.shape.map((_, at) => (at === axis ? (index < 0 ? index + extent : index) : 0));
+  const sizes = x.type.shape.map((dim, at) => (at === axis ? 1 : dim));
+  const slice = one(b, "slice", [x], { starts, sizes, steps: sizes.map(() => 1) });
+  return one(b, "reshape", [slice], { shape: [...typeOf(node.outputs[0] as Value).shape] });
+}
 
 function vectorProduct(x: Value, y: Value, attrs: Attrs, b: GraphBuilder, node: Node): Value | undefined {
   const [xShape, yShape] = [x.type.shape, y.type.shape];

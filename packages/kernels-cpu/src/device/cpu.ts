@@ -13,6 +13,7 @@ import type { KernelEnvironment } from "../kernels/kernel.ts";
 import { CpuExecutable } from "./executable.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
+import { SpecialisingExecutable, spatialSymbols } from "./specialising.ts";
 import type { Storage } from "./storage.ts";
 
 export interface CpuOptions {
@@ -60,6 +61,13 @@ export class CpuDevice implements Device {
 
   compile(graph: Graph, options: CompileOptions = {}): Executable {
     if (this.#disposed) throw new UserError("device: used after dispose");
+    const bindings = options.bindings ?? {};
+    const open = [...spatialSymbols(graph)].filter((name) => bindings[name] === undefined);
+    if (open.length === 0) return this.#compileNow(graph, options);
+    return new SpecialisingExecutable(graph, new Set(open), bindings, (chosen) => this.#compileNow(graph, { ...options, bindings: chosen }));
+  }
+
+  #compileNow(graph: Graph, options: CompileOptions): Executable {
     const start = performance.now();
     const environment: KernelEnvironment = {
       target: this.target, threads: this.threads, precision: options.matmulPrecision ?? this.#precision,
