@@ -24,8 +24,8 @@ type Entry = Item | typeof UNKNOWN;
 /** Latest released version of the default domain. */
 export const LATEST_OPSET = 28;
 
-/** Nodes that inlined functions may add, so that functions calling functions cannot grow without bound. */
-const MAX_NODES = 500_000;
+/** Nodes that functions and unrolled loops may add: functions that call functions cannot grow without bound. */
+const MAX_ADDED_NODES = 100_000;
 
 type Opsets = ReadonlyMap<string, number>;
 
@@ -41,6 +41,7 @@ export class ImportSession {
   readonly constants: Readonly<Record<string, ConstantData>>;
   readonly functions: Map<string, FunctionProto> = new Map();
   readonly #unsupported = new Map<string, Unsupported>();
+  readonly #limit: number;
   #nodes = 0;
 
   constructor(file: string, model: ModelProto, given: Pick<ImportSession, "external" | "shapes" | "constants">) {
@@ -48,6 +49,7 @@ export class ImportSession {
     this.external = given.external;
     this.shapes = given.shapes;
     this.constants = given.constants;
+    this.#limit = MAX_ADDED_NODES + (model.graph?.node.length ?? 0);
     for (const body of model.functions) {
       const key = functionKey(body.domain, body.name, body.overload);
       if (this.functions.has(key)) throw new UserError(`function ${key} is defined twice`, { where: file });
@@ -64,7 +66,7 @@ export class ImportSession {
   }
 
   countNode(where: string): void {
-    if (++this.#nodes > MAX_NODES) throw new UserError(`more than ${MAX_NODES} nodes after inlining functions`, { where });
+    if (++this.#nodes > this.#limit) throw new UserError(`more than ${this.#limit} nodes after inlining functions`, { where });
   }
 }
 

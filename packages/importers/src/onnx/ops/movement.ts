@@ -6,9 +6,9 @@
  */
 
 import {
-  type Dim, type Value, dimAdd, dimCeilDiv, dimEqual, dimFloorDiv, dimMax, dimMin, dimMul, dimSub, shapeSize,
+  type Dim, type Value, dimAdd, dimCeilDiv, dimEqual, dimFloorDiv, dimMax, dimMin, dimSub, shapeSize,
 } from "@quern/core";
-import { apply, cast, concat, constant, dimTensor, expand, flatten, reshape, slice, sliceAxis, squeeze, transpose, unsqueeze } from "../build.ts";
+import { apply, cast, concat, dimTensor, expand, flatten, reshape, slice, sliceAxis, squeeze, transpose, unsqueeze } from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 
 export const Reshape: OpFunction = (n) => {
@@ -285,29 +285,10 @@ function padBy(n: OnnxNode, x: Value, before: readonly Dim[], after: readonly Di
   return apply(n.b, "pad", [kept], { before: before.map(grow), after: after.map(grow), mode, value });
 }
 
-export const DepthToSpace: OpFunction = (n) => {
-  const x = n.input(0);
-  if (x.type.shape.length !== 4) return n.fail("needs an input of 4 axes");
-  const [batch, channels, height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
-  const block = blockSize(n);
-  const rest = dimFloorDiv(channels, block * block);
-  const mode = n.choice("mode", ["DCR", "CRD"], "DCR");
-  // DCR: the block's position is the outer part of the channels; CRD: the inner part.
-  const parts = mode === "DCR" ? [batch, block, block, rest, height, width] : [batch, rest, block, block, height, width];
-  const perm = mode === "DCR" ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3];
-  const split = transpose(n.b, reshape(n.b, x, parts), perm);
-  return reshape(n.b, split, [batch, rest, dimMul(height, block), dimMul(width, block)]);
-};
+export const DepthToSpace: OpFunction = (n) =>
+  apply(n.b, "depthToSpace", [n.input(0)], { block: blockSize(n), mode: n.choice("mode", ["DCR", "CRD"], "DCR").toLowerCase() });
 
-export const SpaceToDepth: OpFunction = (n) => {
-  const x = n.input(0);
-  if (x.type.shape.length !== 4) return n.fail("needs an input of 4 axes");
-  const [batch, channels, height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
-  const block = blockSize(n);
-  const [rows, columns] = [dimFloorDiv(height, block), dimFloorDiv(width, block)];
-  const split = transpose(n.b, reshape(n.b, x, [batch, channels, rows, block, columns, block]), [0, 3, 5, 1, 2, 4]);
-  return reshape(n.b, split, [batch, dimMul(channels, block * block), rows, columns]);
-};
+export const SpaceToDepth: OpFunction = (n) => apply(n.b, "spaceToDepth", [n.input(0)], { block: blockSize(n) });
 
 function blockSize(n: OnnxNode): number {
   const block = n.int("blocksize");
@@ -382,45 +363,12 @@ export const Crop: OpFunction = (n) => {
 
 /** Overlapping blocks of columns summed into an image: the inverse of unfolding. */
 export const Col2Im: OpFunction = (n) => {
-  const x = n.input(0);
-  const image = n.constantNumbers(1, "image shape");
+  const sizes = n.constantNumbers(1, "image shape");
   const block = n.constantNumbers(2, "block shape");
-  const rank = image.length;
-  const [batch, columns, blocks] = x.type.shape;
-  const area = block.reduce((size, dim) => size * dim, 1);
-  if (typeof columns !== "number" || typeof blocks !== "number" || typeof batch !== "number") return n.unsupported("sizes must be fixed");
-  const channels = columns / area;
-  const strides = n.ints("strides") ?? image.map(() => 1);
-  const dilations = n.ints("dilations") ?? image.map(() => 1);
-  const pads = n.ints("pads") ?? [...image, ...image].map(() => 0);
-  if (!Number.isInteger(channels)) return n.fail(`${columns} rows are no multiple of the block's ${area}`);
-  const padded = image.map((size, i) => size + (pads[i] ?? 0) + (pads[rank + i] ?? 0));
-  const counts = padded.map((size, i) => Math.floor((size - (dilations[i] as number) * ((block[i] as number) - 1) - 1) / (strides[i] as number)) + 1);
-  if (counts.reduce((size, dim) => size * dim, 1) !== blocks) return n.fail(`expected ${counts.join("×")} blocks, got ${blocks}`);
-  const total = area * blocks;
-  const space = padded.reduce((size, dim) => size * dim, 1);
-  if (total > 2 ** 22 || space * batch * channels > 2 ** 26) return n.unsupported("images of this size");
-  // Where each (block position, block) pair lands in the padded image.
-  const target = new Array<number>(total);
-  for (let at = 0; at < total; at++) {
-    let [inBlock, place] = [Math.floor(at / blocks), at % blocks];
-    let offset = 0;
-    let stride = 1;
-    for (let i = rank - 1; i >= 0; i--) {
-      const inner = inBlock % (block[i] as number);
-      const outer = place % (counts[i] as number);
-      inBlock = Math.floor(inBlock / (block[i] as number));
-      place = Math.floor(place / (counts[i] as number));
-      offset += stride * (outer * (strides[i] as number) + inner * (dilations[i] as number));
-      stride *= padded[i] as number;
-    }
-    target[at] = offset;
-  }
-  const { b } = n;
-  const rows = reshape(b, x, [batch * channels, total]);
-  const zeros = apply(b, "expand", [constant(b, x.type.dtype, [0], [])], { shape: [batch * channels, space] });
-  const indices = expand(b, constant(b, "i64", target, [1, total]), [batch * channels, total]);
-  const summed = apply(b, "scatterElements", [zeros, indices, rows], { axis: 1, reduction: "add" });
-  const full = reshape(b, summed, [batch, channels, ...padded]);
-  return slice(b, full, [0, 0, ...image.map((_, i) => pads[i] ?? 0)], [batch, channels, ...image], [1, 1, ...image.map(() => 1)]);
+  const rank = sizes.length;
+  const pads = n.ints("pads") ?? [...sizes, ...sizes].map(() => 0);
+  const list = (name: string): readonly number[] => n.ints(name) ?? sizes.map(() => 1);
+  const attrs = { sizes, block, strides: list("strides"), dilations: list("dilations"), padsBefore: pads.slice(0, rank), padsAfter: pads.slice(rank) };
+  if (block.some((size) => !(size >= 1)) || Object.values(attrs).some((values) => values.length !== rank)) return n.fail("image, block and window arguments differ in length");
+  return apply(n.b, "col2im", [n.input(0)], attrs);
 };

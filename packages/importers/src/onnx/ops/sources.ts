@@ -66,31 +66,3 @@ export const MelWeightMatrix: OpFunction = (n) => {
   }
   return constant(n.b, n.dtype("output_datatype") ?? "f32", Array.from(weights.subarray(0, bins * bands)), [bins, bands]);
 };
-
-/** Sampling grid of an affine map: homogeneous coordinates times theta. */
-export const AffineGrid: OpFunction = (n) => {
-  const { b } = n;
-  const theta = n.input(0);
-  const size = n.constantNumbers(1, "size");
-  const spatial = size.slice(2);
-  const rank = spatial.length;
-  const points = spatial.reduce((product, dim) => product * dim, 1);
-  if (rank < 2 || rank > 3 || !(points >= 0 && points <= 2 ** 24)) return n.fail(`size [${size.join(", ")}]`);
-  const alignCorners = n.flag("align_corners", false);
-  const coordinate = (at: number, count: number): number => (alignCorners ? (count === 1 ? 0 : -1 + (2 * at) / (count - 1)) : -1 + (2 * at + 1) / count);
-  // Rows of homogeneous points, the last spatial axis first. [points, rank + 1]
-  const grid: number[] = [];
-  for (let p = 0; p < points; p++) {
-    const row: number[] = [1];
-    for (let i = 0, rest = p; i < rank; i++) {
-      const axis = rank - 1 - i;
-      const count = spatial[axis] as number;
-      row.splice(i, 0, coordinate(rest % count, count));
-      rest = Math.floor(rest / count);
-    }
-    grid.push(...row);
-  }
-  const base = constant(b, theta.type.dtype, grid, [points, rank + 1]);
-  const moved = apply(b, "matmul", [base, apply(b, "transpose", [theta], { perm: [0, 2, 1] })]);
-  return reshape(b, moved, [theta.type.shape[0] ?? n.fail("theta needs 3 axes"), ...spatial, rank]);
-};

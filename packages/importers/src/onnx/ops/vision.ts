@@ -126,3 +126,9 @@ export const RoiAlign: OpFunction = (n) =>
     samplingRatio: n.int("sampling_ratio", 0), spatialScale: n.float("spatial_scale", 1),
     halfPixel: n.opset >= 16 && n.choice("coordinate_transformation_mode", ["half_pixel", "output_half_pixel"], "half_pixel") === "half_pixel",
   });
+
+export const AffineGrid: OpFunction = (n) => {
+  const size = n.constantNumbers(1, "size");
+  if (size.some((dim) => !(Number.isInteger(dim) && dim >= 0))) return n.fail(`size [${size.join(", ")}]`);
+  return apply(n.b, "affineGrid", [n.input(0)], { size, alignCorners: n.flag("align_corners", false) });
+};
