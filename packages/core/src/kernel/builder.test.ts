@@ -50,6 +50,8 @@ test("type errors name the operation and the types", () => {
   const i = k.scalar("i", "i32");
   const out = k.buffer("out", "f32", 4, { access: "write" });
   expect(() => k.add(x, i)).toThrow("kernel wrong: add(f32, i32): operands differ in type; cast one");
+  expect(() => k.lt(k.const("bool", true), k.const("bool", false))).toThrow("lt(bool, bool): not defined for this type");
+  expect(k.eq(k.lt(x, 1), k.lt(x, 2)).def).toMatchObject({ prim: "not" });
   expect(() => k.sqrt(i)).toThrow("kernel wrong: sqrt(i32): not defined for this type");
   expect(() => k.store(out, 0, i)).toThrow('kernel wrong: store(i32): "out" holds f32; cast the value');
   expect(() => k.store(k.buffer("in", "f32", 4), 0, x)).toThrow('store to the read-only buffer "in"');

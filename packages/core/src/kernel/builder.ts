@@ -283,7 +283,12 @@ export class KernelBuilder {
   #compare(prim: Prim, a: Arg, b: Arg): KValue {
     const values = this.#unify(prim, [a, b]);
     this.#sameDType(prim, values);
-    return this.prim(prim, values, { dtype: "bool", lanes: (values[0] as KValue).type.lanes, rows: 1 });
+    const [{ type }] = values as [KValue];
+    if (type.dtype !== "bool") return this.prim(prim, values, { dtype: "bool", lanes: type.lanes, rows: 1 });
+    // Masks are compared bit by bit.
+    if (prim !== "eq" && prim !== "ne") this.#fail(prim, "not defined for this type", values);
+    const differ = this.xor(values[0] as KValue, values[1] as KValue);
+    return prim === "ne" ? differ : this.not(differ);
   }
 
   // --- Arithmetic -------------------------------------------------------------------------------------------------

@@ -12,7 +12,10 @@ import { type MathType, inF32, inFloat, polynomial, withSign } from "./math-basi
 
 export const LOG2_E = 1.4426950408889634;
 
-/** ln 2 as a sum of two numbers of the type. Small integers times the first one are exact in f32 without fused multiply-adds, which GPUs may lack. */
+/**
+ * ln 2 as a sum of two numbers of the type. Small integers times the first one are exact in f32 without fused
+ * multiply-adds, which GPUs may lack.
+ */
 export const LN_2: Readonly<Record<MathType, readonly [number, number]>> = {
   f32: [0.693145751953125, 1.428606765330187e-6],
   f64: [0.693147180559945286, 2.319046813846299558e-17],

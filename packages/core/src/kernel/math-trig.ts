@@ -2,8 +2,9 @@
  * Trigonometric functions and their inverses in the kernel language.
  *
  * Reduction: x = n π/2 + r with |r| <= π/4 by multiply-adds with π/2 in parts (Cody and Waite); the low bits of
- * n + 1.5 · 2^23 (f32) are n mod 4. No step relies on sums that a GPU compiler may cancel. Valid for |x| <= 10^5 with the stated bounds;
- * beyond 6 · 10^6 (f32) results have no meaning, but infinities still give NaN. Polynomials are minimax fits.
+ * n + 1.5 · 2^23 (f32) are n mod 4. No step relies on sums that a GPU compiler may cancel. Valid for |x| <= 10^5 with
+ * the stated bounds; beyond 6 · 10^6 (f32) results have no meaning, but infinities still give NaN. Polynomials are
+ * minimax fits.
  */
 
 import type { KernelBuilder } from "./builder.ts";
@@ -61,7 +62,7 @@ function reduceQuadrant(k: KernelBuilder, x: KValue, type: MathType): Quadrant {
   const n = k.round(k.mul(x, TWO_OVER_PI));
   let r = x;
   for (const part of HALF_PI[type]) r = k.fma(n, -part, r);
-  return { r, bits: k.bitcast(k.add(n, magic), type === "f32" ? "i32" : "i64") };
+  return { r, quadrant: k.bitcast(k.add(n, magic), type === "f32" ? "i32" : "i64") };
 }
 
 /** sin r and cos r for |r| <= π/4. */

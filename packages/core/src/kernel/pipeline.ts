@@ -5,8 +5,9 @@
  * level otherwise (WGSL). With `verify` the kernel is checked before the first pass and after each.
  */
 
+import { someStatement } from "./finish.ts";
 import { hoist } from "./hoist.ts";
-import type { Block, Kernel, Stmt } from "./ir.ts";
+import type { Kernel, Stmt } from "./ir.ts";
 import { simplifyIndex } from "./simplify-index.ts";
 import { unrollLoops } from "./unroll.ts";
 import { type VectoriseOptions, vectorise } from "./vectorise.ts";
@@ -56,12 +57,4 @@ export function legaliseKernel(kernel: Kernel, options: KernelPipelineOptions = 
 
 function needsUnrolling(kernel: Kernel): boolean {
   return someStatement(kernel.body, (statement) => statement.kind === "for" && statement.unroll > 1);
-}
-
-function someStatement(block: Block, test: (statement: Stmt) => boolean): boolean {
-  return block.some((statement) => {
-    if (test(statement)) return true;
-    if (statement.kind === "if") return someStatement(statement.then, test) || someStatement(statement.else, test);
-    return "body" in statement && someStatement(statement.body, test);
-  });
 }

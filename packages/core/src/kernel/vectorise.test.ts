@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { dimMul, symbol } from "../dim.ts";
-import { KernelBuilder, interpretKernel, parseKernel, printKernel, verifyKernel } from "./index.ts";
+import { KernelBuilder, interpretKernel, kernelMath, parseKernel, printKernel, verifyKernel } from "./index.ts";
 import { randomKernel } from "./random-kernel.ts";
 import { vectorise } from "./vectorise.ts";
 
@@ -139,4 +139,34 @@ test("narrow types get more lanes", () => {
   const y = k.buffer("y", "u8", 1024, { access: "write" });
   k.each(1024, (i) => k.store(y, i, k.max(k.load(x, i), 7)));
   expect(printKernel(vectorise(k.finish(), { vectorBytes: 64, masks: true }))).toContain("u8x64 = load");
+});
+
+test("a reduction may store what it sums, and a later loop scale it", () => {
+  const [rows, cols] = [3, 53];
+  const k = new KernelBuilder("softmax");
+  const x = k.buffer("x", "f32", rows * cols);
+  const y = k.buffer("y", "f32", rows * cols, { access: "readwrite" });
+  k.parallel(rows, (r) => {
+    const at = (c: typeof r): typeof r => k.add(k.mul(r, cols), c);
+    const top = k.reduce("max", cols, (c) => k.load(x, at(c)));
+    const sum = k.reduce("sum", cols, (c) => {
+      const e = kernelMath.expNonPositive(k, k.sub(k.load(x, at(c)), top));
+      k.store(y, at(c), e);
+      return e;
+    });
+    const scale = k.div(1, sum);
+    k.each(cols, (c) => k.store(y, at(c), k.mul(k.load(y, at(c)), scale)));
+  });
+  const kernel = k.finish();
+  verifyKernel(kernel);
+  for (const options of OPTIONS) {
+    const y1 = new Float32Array(rows * cols);
+    const x1 = Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i) * 5);
+    interpretKernel(vectorise(kernel, options), { buffers: { x: x1, y: y1 } });
+    for (let r = 0; r < rows; r++) {
+      const row = x1.subarray(r * cols, (r + 1) * cols);
+      const total = row.reduce((sum, v) => sum + Math.exp(v), 0);
+      row.forEach((v, c) => expect(y1[r * cols + c]).toBeCloseTo(Math.exp(v) / total, 6));
+    }
+  }
 });

@@ -3,7 +3,7 @@
  *
  * Rules: values are defined before use and in scope, ids are unique, operand types fit, buffers and locals are
  * declared, read-only buffers are not stored to, `parallel` stands at the top and perfectly nested (only pure values
- * beside it), bodies of `each` and `reduce` are scalar and own the locals they assign, `reduce` bodies do not store.
+ * beside it), bodies of `each` and `reduce` are scalar and own the locals they assign.
  */
 
 import { DTYPE_INFO } from "../dtype.ts";
@@ -27,7 +27,6 @@ interface Place {
   readonly top: boolean;
   /** Innermost enclosing `each` or `reduce`. */
   readonly element: Stmt | undefined;
-  readonly inReduce: boolean;
 }
 
 interface LocalUse {
@@ -57,7 +56,7 @@ class Verifier {
     const names = [...buffers.map((b) => b.name), ...scalars.map((s) => s.name), ...symbols, ...scratch.map((b) => b.name)];
     const twice = names.find((name, i) => names.indexOf(name) !== i);
     if (twice !== undefined) this.#fail(`two parameters are named "${twice}"`);
-    this.#block(body, { top: true, element: undefined, inReduce: false });
+    this.#block(body, { top: true, element: undefined });
     for (const [local, uses] of this.#uses) this.#ownership(local, uses);
   }
 
@@ -131,7 +130,7 @@ class Verifier {
   #one(statement: Stmt, place: Place): void {
     this.#statement = statement;
     for (const operand of operandsOfStatement(statement)) this.#use(operand);
-    if (place.element !== undefined) this.#scalarOnly(statement, place);
+    if (place.element !== undefined) this.#scalarOnly(statement);
     this.#types(statement, place);
     this.#statement = statement;
     switch (statement.kind) {
@@ -150,7 +149,7 @@ class Verifier {
         this.#outer.set(statement, place.element);
         this.#define(statement.axis);
         const before = new Set(this.#defined);
-        this.#statements(statement.body, { top: false, element: statement, inReduce: place.inReduce || statement.kind === "reduce" });
+        this.#statements(statement.body, { top: false, element: statement });
         this.#statement = statement;
         if (statement.kind === "reduce") this.#use(statement.yields);
         for (const value of this.#defined) {
@@ -163,13 +162,12 @@ class Verifier {
     }
   }
 
-  #scalarOnly(statement: Stmt, place: Place): void {
+  #scalarOnly(statement: Stmt): void {
     for (const value of [...operandsOfStatement(statement), ...(statement.kind === "let" ? [statement.value] : [])]) {
       this.#expect(value.type.lanes === 1 && value.type.rows === 1, "bodies of each and reduce are scalar");
     }
     this.#expect(statement.kind !== "each", "each within each or reduce; nest loops with for");
     this.#expect(statement.kind !== "barrier" && statement.kind !== "tileMma", `${statement.kind} within each or reduce`);
-    this.#expect(statement.kind !== "store" || !place.inReduce, "a reduce body must not store");
   }
 
   #buffer(buffer: Buffer): void {
