@@ -27,6 +27,8 @@ export interface Virtual {
 export interface Region {
   readonly kind: "entry" | "loop" | "branch";
   readonly depth: number;
+  /** Entered often enough that moving code out of it pays: loops, except those over tasks that have loops inside. */
+  readonly repeats: boolean;
   readonly items: Item[];
   /** Loops: what runs at the end of each iteration. */
   readonly latch: Item[];
@@ -51,8 +53,8 @@ export class Code {
     this.region = this.open("entry");
   }
 
-  open(kind: Region["kind"]): Region {
-    const region: Region = { kind, depth: this.regions.length, items: [], latch: [], sums: new Map() };
+  open(kind: Region["kind"], repeats: boolean = kind === "loop"): Region {
+    const region: Region = { kind, repeats, depth: this.regions.length, items: [], latch: [], sums: new Map() };
     this.regions.push(region);
     this.region = region;
     return region;
@@ -67,6 +69,22 @@ export class Code {
 
   get depth(): number {
     return this.region.depth;
+  }
+
+  /** Where code goes that could stand at `depth`: out of all loops, but no further, so that values live no longer than needed. */
+  placeFor(depth: number): number {
+    let place = depth;
+    while (place < this.depth && !this.regions[place + 1]!.repeats) place += 1;
+    return place;
+  }
+
+  /** What is known under `key` in the current region or an outer one down to `depth`. */
+  lookUp(key: string, depth: number): Reg | undefined {
+    for (let at = this.depth; at >= depth; at--) {
+      const known = this.regions[at]!.sums.get(key);
+      if (known !== undefined) return known;
+    }
+    return undefined;
   }
 
   /** Runs `build` with an outer region of the given depth as the place where code goes. */

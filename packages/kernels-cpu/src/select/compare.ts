@@ -8,7 +8,7 @@ import type { Affine } from "./affine.ts";
 import { addAffine, constantAffine, termsKey } from "./affine.ts";
 import { makeInstr } from "./code.ts";
 import { literalBytes, splat } from "./constants.ts";
-import { prefixMask } from "./masks.ts";
+import { prefixConstant, prefixMask } from "./masks.ts";
 import { immediateOr, sized } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
 import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
@@ -104,14 +104,14 @@ export function compareVector(s: Selector, prim: string, a: KValue, b: KValue, t
   const { dtype } = a.type;
   if (dtype === "bool") return s.unsupported(prim, dtype, "compare masks with xor");
   const inside = prim === "lt" ? prefixCount(s, a, b) : prim === "gt" ? prefixCount(s, b, a) : undefined;
+  if (inside !== undefined && inside.terms.length === 0 && into === undefined) return prefixConstant(s, type, inside.constant);
   if (inside !== undefined) {
     // Masks of the same rest are shared, also between loops.
     const key = `mask ${termsKey(inside.terms)}${inside.constant} ${type.lanes}`;
-    const { sums } = s.code.region;
-    const known = sums.get(key);
+    const known = s.code.lookUp(key, 0);
     if (known !== undefined && into === undefined && s.shape(type).parts === 1) return [known];
     const made = prefixMask(s, type, s.index.sum(inside), into);
-    if (into === undefined && made.length === 1) sums.set(key, made[0] as Reg);
+    if (into === undefined && made.length === 1) s.code.region.sums.set(key, made[0] as Reg);
     return made;
   }
   if (dtype === "f16" || dtype === "bf16") return compareParts(s, prim, { ...a.type, dtype: "f32" }, widenParts(s, s.regs(a), a.type), widenParts(s, s.regs(b), b.type), type, into);

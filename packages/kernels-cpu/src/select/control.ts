@@ -88,9 +88,9 @@ interface OpenLoop {
 }
 
 /** Opens the region of a loop over `axis` and selects `select` in it. */
-function loopRegion(s: Selector, start: Affine, step: number, innermost: boolean, select: (axis: Affine) => void): OpenLoop {
+function loopRegion(s: Selector, start: Affine, step: number, innermost: boolean, select: (axis: Affine) => void, repeats = true): OpenLoop {
   const { code, index } = s;
-  const region = code.open("loop");
+  const region = code.open("loop", repeats);
   const register = code.general();
   const atom = index.atomOf(register, region.depth);
   const loop: LoopAxis = { region, atom, step, start, register, innermost, used: false, pointers: new Map() };
@@ -212,7 +212,10 @@ export function parallelNest(block: Block): Nest {
 /** The whole kernel: its tasks from taskBegin to taskEnd. */
 export function selectTasks(s: Selector): void {
   const { code, index } = s;
-  const { before, axes, body } = parallelNest(s.kernel.body);
+  const { before, axes: all, body } = parallelNest(s.kernel.body);
+  const isOne = (count: KValue): boolean => count.def.kind === "const" && Number(count.def.value) === 1;
+  const axes = all.filter(({ count }, i) => !isOne(count) || (i === 0 && all.every((axis) => isOne(axis.count))));
+  for (const { axis } of all) if (!axes.some((kept) => kept.axis === axis)) index.define(axis, constantAffine(0));
   const done = code.label("done");
   const dependsOnAxis = new Set(axes.map(({ axis }) => axis.id));
   const uniform = before.filter((stmt) => {
@@ -239,7 +242,7 @@ export function selectTasks(s: Selector): void {
     const { loop, region } = loopRegion(s, start, 1, innermost, (axis) => {
       index.define(last.axis, axis);
       select();
-    });
+    }, innermost);
     taskLoop(s, loop, region, s.taskBegin, s.taskEnd, done);
   } else rows(s, axes, innermost, select, done);
   code.bind(done);
@@ -273,7 +276,7 @@ function taskLoop(s: Selector, loop: LoopAxis, region: Region, begin: Reg, end: 
 function rows(s: Selector, axes: Nest["axes"], innermost: boolean, select: () => void, done: Label): void {
   const { code, index } = s;
   const counts = axes.map(({ count }) => index.register(count));
-  const outer = code.open("loop");
+  const outer = code.open("loop", false);
   const task = code.general();
   // The coordinates of the task, from the last axis to the first.
   let rest: Reg = task;
@@ -308,7 +311,7 @@ function rows(s: Selector, axes: Nest["axes"], innermost: boolean, select: () =>
   const { loop, region } = loopRegion(s, start, 1, innermost, (axis) => {
     index.define(axes[lastAt]!.axis, axis);
     select();
-  });
+  }, innermost);
   taskLoop(s, loop, region, begin, end, done);
   code.emit("mov", task, next);
   code.emit("cmp", task, s.taskEnd);

@@ -228,19 +228,17 @@ export class IndexMath {
     }
     const depth = Math.min(this.depthOfSum(sum), code.depth);
     const key = `${termsKey(sum.terms)}${sum.constant}`;
-    const known = this.known(key, depth);
+    const known = code.lookUp(key, depth);
     if (known !== undefined) return known;
-    const reg = code.at(depth, () => this.compute(sum, depth));
-    code.regions[depth]!.sums.set(key, reg);
+    const place = code.placeFor(depth);
+    const reg = code.at(place, () => this.compute(sum));
+    code.regions[place]!.sums.set(key, reg);
     return reg;
   }
 
-  private known(key: string, depth: number): Reg | undefined {
-    return this.s.code.regions[depth]!.sums.get(key);
-  }
-
-  private compute(sum: Affine, depth: number): Reg {
+  private compute(sum: Affine): Reg {
     const { code } = this.s;
+    const depth = this.depthOfSum(sum);
     if (sum.constant !== 0) {
       const base = this.sum({ constant: 0, terms: sum.terms });
       const reg = code.general();
@@ -283,7 +281,7 @@ export class IndexMath {
       coefficient = 1;
     }
     const key = `product ${coefficient === 1 ? term.coefficient : 1}*${term.key}`;
-    const known = outer.length + inner.length > 1 ? code.regions[depth]!.sums.get(key) : undefined;
+    const known = outer.length + inner.length > 1 ? code.lookUp(key, depth) : undefined;
     if (known !== undefined) return { reg: known, coefficient };
     for (const atom of inner) {
       const factor = this.atomReg(atom);
@@ -295,14 +293,18 @@ export class IndexMath {
         product = reg;
       }
     }
-    if (outer.length + inner.length > 1) code.regions[depth]!.sums.set(key, product as Reg);
+    if (outer.length + inner.length > 1) code.region.sums.set(key, product as Reg);
     return { reg: product as Reg, coefficient };
   }
 
   private scaled(factor: Reg, coefficient: number): Reg {
     const { code } = this.s;
     if (coefficient === 1) return factor;
+    const key = `scaled ${factor.id} ${coefficient}`;
+    const known = code.lookUp(key, 0);
+    if (known !== undefined) return known;
     const reg = code.general();
+    code.region.sums.set(key, reg);
     const shift = Math.log2(coefficient);
     if (coefficient === 2) code.emit("lea", reg, mem({ base: factor, index: factor }));
     else if (coefficient === 3 || coefficient === 5 || coefficient === 9) code.emit("lea", reg, mem({ base: factor, index: factor, scale: (coefficient - 1) as 2 | 4 | 8 }));
@@ -358,7 +360,7 @@ export class IndexMath {
   /** [base + index * scale] for a sum that is not strength-reduced: the cheapest split into two registers. */
   private baseAndIndex(sum: Affine): { base: Reg; index?: Reg; scale?: 1 | 2 | 4 | 8 } {
     const depth = this.depthOfSum(sum);
-    if (this.known(`${termsKey(sum.terms)}0`, depth) !== undefined) return { base: this.sum(sum) };
+    if (this.s.code.lookUp(`${termsKey(sum.terms)}0`, depth) !== undefined) return { base: this.sum(sum) };
     const inner = sum.terms.filter((term) => this.termDepth(term) === depth);
     const [only] = inner as [Term];
     if (inner.length === 1 && sum.terms.length > 1 && only.atoms.length === 1 && isScale(only.coefficient)) {

@@ -4,7 +4,7 @@
 import type { KType, KValue, Prim } from "@quern/core/kernel";
 import { r32 } from "../asm/index.ts";
 import type { Reg } from "../asm/index.ts";
-import { integerConstant, maskConstant, splat } from "./constants.ts";
+import { integerConstant, maskConstant, splat, vectorConstant } from "./constants.ts";
 import type { Selector, Shape } from "./selector.ts";
 
 /** AVX-512: the bits of one part at the bottom of an opmask. */
@@ -206,6 +206,17 @@ export function maskFromScalar(s: Selector, type: KType, scalar: Reg, into: read
   return out;
 }
 
+/** The mask of lanes below a number. */
+export function prefixConstant(s: Selector, type: KType, count: number): readonly Reg[] {
+  const inside = Math.max(0, Math.min(type.lanes, count));
+  if (s.wide) return [maskConstant(s, inside > 0, Math.max(1, inside))];
+  const shape = s.shape(type);
+  return Array.from({ length: shape.parts }, (_, part) => {
+    const lanes = Int32Array.from({ length: shape.lanes }, (_lane, i) => (part * shape.lanes + i < inside ? -1 : 0));
+    return vectorConstant(s, new Uint8Array(lanes.buffer));
+  });
+}
+
 /** The mask of lanes below `count` (a general register; anything from minus to plus infinity). */
 export function prefixMask(s: Selector, type: KType, count: Reg, into: readonly Reg[] | undefined): readonly Reg[] {
   const { code } = s;
@@ -215,7 +226,7 @@ export function prefixMask(s: Selector, type: KType, count: Reg, into: readonly 
   const limit = integerConstant(s, lanes);
   const zero = integerConstant(s, 0);
   code.emit("mov", clamped, count);
-  code.emit("cmp", clamped, limit);
+  code.emit("cmp", clamped, lanes);
   code.emit("cmovg", clamped, limit);
   code.emit("test", clamped, clamped);
   code.emit("cmovs", clamped, zero);

@@ -52,6 +52,8 @@ export function scalarPrim(s: Selector, prim: Prim, type: KType, args: readonly 
   // The work happens in a register of its own: `out` may be an operand.
   const work = code.general();
   const w = sized(work, type);
+  // All 64 bits: such a copy needs no instruction when the registers can be the same.
+  const copy = (): void => void code.emit("mov", work, s.reg(a));
   const finish = (): readonly Reg[] => {
     extend(s, out, work, type);
     return [out];
@@ -63,7 +65,7 @@ export function scalarPrim(s: Selector, prim: Prim, type: KType, args: readonly 
     case "or":
     case "xor": {
       const y = immediateOr(s, b);
-      code.emit("mov", w, x);
+      copy();
       code.emit(prim, w, y);
       return finish();
     }
@@ -71,24 +73,23 @@ export function scalarPrim(s: Selector, prim: Prim, type: KType, args: readonly 
       const y = immediateOr(s, b);
       if (y.kind === "imm") code.emit("imul", w, x, y);
       else {
-        code.emit("mov", w, x);
+        copy();
         code.emit("imul", w, y);
       }
       return finish();
     }
     case "neg":
-      code.emit("mov", w, x);
+      copy();
       code.emit("neg", w);
       return finish();
     case "not":
-      code.emit("mov", w, x);
+      copy();
       if (type.dtype === "bool") code.emit("xor", w, 1);
       else code.emit("not", w);
       return finish();
     case "abs": {
-      if (!isSigned(type.dtype)) code.emit("mov", w, x);
-      else {
-        code.emit("mov", w, x);
+      copy();
+      if (isSigned(type.dtype)) {
         code.emit("neg", w);
         code.emit("cmovs", w, x);
       }
@@ -97,8 +98,8 @@ export function scalarPrim(s: Selector, prim: Prim, type: KType, args: readonly 
     case "min":
     case "max": {
       const y = sized(s.reg(b), type);
-      code.emit("mov", w, x);
-      code.emit("cmp", w, y);
+      copy();
+      code.emit("cmp", w, immediateOr(s, b));
       code.emit(`cmov${(isSigned(type.dtype) ? { min: "g", max: "l" } : { min: "a", max: "b" })[prim]}`, w, y);
       return finish();
     }

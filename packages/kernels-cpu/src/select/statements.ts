@@ -62,11 +62,12 @@ function selectLet(s: Selector, value: KValue): void {
   const into = destination(s, value);
   let depth = into === undefined ? 0 : code.depth;
   for (const arg of argsOf(def)) depth = Math.max(depth, s.depthOf(arg));
-  if (depth >= code.depth) {
+  const place = code.placeFor(Math.min(depth, code.depth));
+  if (place === code.depth) {
     s.bind(value, s.materialise(s, value, into));
     return;
   }
-  code.at(depth, () => s.bind(value, s.materialise(s, value, undefined)));
+  code.at(place, () => s.bind(value, s.materialise(s, value, undefined)));
 }
 
 /** The registers of the local that the value goes to, when it may be computed right there. */
