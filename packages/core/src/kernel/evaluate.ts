@@ -99,7 +99,7 @@ function bigToNumber(x: bigint): number {
 
 /** Converts an element between types by the rules of the primitive `cast`. */
 export function caster(from: KDType, to: KDType): (x: never) => Scalar {
-  if (to === "bool") return ((x: Scalar) => (typeof x === "boolean" ? x : x != 0)) as (x: never) => Scalar;
+  if (to === "bool") return ((x: Scalar) => (typeof x === "boolean" ? x : x !== 0 && x !== 0n)) as (x: never) => Scalar;
   const source = classOf(from);
   const target = classOf(to);
   if (target === "big") {
@@ -237,7 +237,7 @@ function scale2(x: number, n: number): number {
 }
 
 function divideBy<T extends number | bigint>(b: T): T {
-  if (b == 0) throw new UserError("integer division by zero");
+  if (b === 0 || b === 0n) throw new UserError("integer division by zero");
   return b;
 }
 

@@ -149,7 +149,7 @@ export class GpuExecutable implements Executable {
   async #finish({ readbacks, problem }: Submitted): Promise<Record<string, Tensor>> {
     const error = await problem;
     if (error !== null) throw new InternalError(`gpu: ${error.message}`);
-    await Promise.all(readbacks.map(({ buffer }) => buffer?.mapAsync(GPU_USAGE.READ_MODE)));
+    await Promise.all(readbacks.map(async ({ buffer }) => buffer?.mapAsync(GPU_USAGE.READ_MODE)));
     const results: Record<string, Tensor> = {};
     for (const { name, tensor, buffer } of readbacks) {
       if (buffer !== undefined) {

@@ -99,7 +99,7 @@ function gcd(a: number, b: number): number {
 export function storageType({ form, element, atomic, buffer }: BufferPlan): string {
   if (form === "vec4") return `array<vec4<${element}>>`;
   if (buffer.space === "workgroup") {
-    if (typeof buffer.size !== "number") throw new UnsupportedError({ op: "scratch", target: "wgsl", reason: `workgroup memory of symbolic size ${buffer.size}` });
+    if (typeof buffer.size !== "number") throw new UnsupportedError({ op: "scratch", target: "wgsl", reason: "workgroup memory of a size that is not known at compile time" });
     return `array<${element}, ${buffer.size}>`;
   }
   return `array<${atomic ? `atomic<${element}>` : element}>`;

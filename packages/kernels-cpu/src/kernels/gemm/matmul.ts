@@ -5,7 +5,7 @@
 
 import {
   type Dim, GroupKernel, type KernelSite, type KValue, type Launch, type Temporary, type Value,
-  dimCeilDiv, dimMul, shapeSize, siteConstant,
+  dimCeilDiv, dimMul, shapeSize, siteConstant, printDim,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { type GemmBlocking, chooseBlocking, copyRun, emitGemmTask } from "./microkernel.ts";
@@ -132,7 +132,7 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
 
 function instanceName(site: KernelSite, { tile, kBlock }: GemmBlocking): string {
   const { m, n, k } = matmulProblem(site);
-  return `matmul_f32_m${m}n${n}k${k}_t${tile.rows}x${tile.columns}k${kBlock}`.replace(/[^\w]/g, "_");
+  return `matmul_f32_m${printDim(m)}n${printDim(n)}k${printDim(k)}_t${tile.rows}x${tile.columns}k${kBlock}`.replace(/[^\w]/g, "_");
 }
 
 function offsetOf(kernel: GroupKernel, index: readonly KValue[], y: Value): KValue {
