@@ -5,7 +5,7 @@
  * time to load is part of the phase "load".
  */
 
-import { UserError, referenceDevice, type Device, type Graph } from "@quern/core";
+import { referenceDevice, type Device, type Graph } from "@quern/core";
 import type * as OnnxImporter from "@quern/importers/onnx";
 import type { EngineOptions } from "./engine.ts";
 
@@ -36,9 +36,8 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions): Prom
       });
     }
     case "gpu": {
-      const { gpu } = (await import("@quern/kernels-gpu")) as unknown as { gpu?: () => Promise<Device> };
-      if (gpu === undefined) throw new UserError("this build has no GPU device yet");
-      return gpu();
+      const { gpu } = await import("@quern/kernels-gpu");
+      return await gpu();
     }
     case "reference":
       return referenceDevice();

@@ -60,7 +60,8 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   if (plan.cases.length === 0) throw new UserError("bench: nothing to measure");
   if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
   for (const request of plan.cases) requireCase(request);
-  const engines = await describeEngines(plan);
+  for (const name of plan.engines) engineNamed(name);
+  const engines = await describeEngines(plan, settings.timeoutMs);
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
   try {
     progress("measuring the machine's peaks", 0);
@@ -130,10 +131,13 @@ function engineOptions(plan: BenchPlan, threads: number, precision: MatmulPrecis
   return { threads, precision, idle: IDLE, ...(plan.features === undefined ? {} : { features: plan.features }) };
 }
 
-async function describeEngines(plan: BenchPlan): Promise<EngineRecord[]> {
+/** In processes of their own: opening a device here would leave its threads and its warnings behind. */
+async function describeEngines(plan: BenchPlan, timeoutMs: number): Promise<EngineRecord[]> {
   const records: EngineRecord[] = [];
-  for (const name of plan.engines) {
-    records.push(await engineNamed(name).describe(engineOptions(plan, plan.threads[0] ?? 1, "highest")));
+  for (const engine of plan.engines) {
+    const options = engineOptions(plan, plan.threads[0] ?? 1, "highest");
+    const ask = { kind: "describe", engine, options } as const;
+    records.push(await withProcess(engine, async (process) => (await process.ask(ask, timeoutMs)).record));
   }
   return records;
 }

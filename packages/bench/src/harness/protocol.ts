@@ -6,7 +6,7 @@
 import type { ModelValue } from "../cases/model.ts";
 import type { Workload } from "../cases/workload.ts";
 import type { CompiledFacts, EngineOptions } from "../engines/engine.ts";
-import type { RooflinePoint } from "../results/schema.ts";
+import type { EngineRecord, RooflinePoint } from "../results/schema.ts";
 import type { Verification } from "./verify.ts";
 import type { SliceTimes } from "./slices.ts";
 
@@ -23,6 +23,8 @@ export type Request =
   | { readonly kind: "prepare"; readonly job: Job }
   | { readonly kind: "slice"; readonly keep: boolean }
   | { readonly kind: "finish" }
+  /** Identity and settings of the engine; fails where it is missing. */
+  | { readonly kind: "describe"; readonly engine: string; readonly options: EngineOptions }
   /** Inputs of a model file. */
   | { readonly kind: "inspect"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
   /** What the machine can do at these thread counts. */
@@ -55,6 +57,7 @@ export type Response =
   | { readonly kind: "finish"; readonly finished: Finished }
   | { readonly kind: "inspect"; readonly inputs: readonly ModelValue[] }
   | { readonly kind: "expect" }
+  | { readonly kind: "describe"; readonly record: EngineRecord }
   | { readonly kind: "peaks"; readonly points: readonly RooflinePoint[] }
   | { readonly kind: "failed"; readonly message: string; readonly unsupported: boolean; readonly stack: string };
 

@@ -115,6 +115,8 @@ async function answer(request: Request): Promise<Response> {
       await engine.close();
       return { kind: "inspect", inputs };
     }
+    case "describe":
+      return { kind: "describe", record: await engineNamed(request.engine).describe(request.options) };
     case "peaks": {
       const { measurePeaks } = await import("./peaks.ts");
       return { kind: "peaks", points: measurePeaks(request.threads) };
