@@ -32,28 +32,36 @@ export function lowerReduction(name: string, original: Graph): Kernel {
   const result = (body.outputs[0] as { value: Value }).value;
   const axes = new Set(reduction.attrs["axes"] as readonly number[]);
   const { shape } = source.type;
+  // Truth values are compared as numbers: their largest is any, their smallest is all.
+  const isBool = source.type.dtype === "bool";
+  const dtype = isBool ? "i32" : computeType(source.type.dtype);
   const combiner = COMBINER_OF[reduction.op] as Combiner;
+  const isExtreme = isFloat(dtype) && (combiner === "max" || combiner === "min");
   const reduced = shape.map((_, axis) => axis).filter((axis) => axes.has(axis));
   const kept = shape.map((_, axis) => axis).filter((axis) => !axes.has(axis));
   const inner = shape.length - 1;
   const emitter = new BodyEmitter(k, (input) => buffers.inputs.get(input));
 
-  const finish = (total: KValue, index: readonly KValue[]): void => {
+  const finish = (number: KValue, index: readonly KValue[]): void => {
     emitter.leaveBlock();
-    const count = k.cast(k.index(shapeSize(reduced.map((axis) => shape[axis] as Dim))), total.type.dtype);
-    emitter.give(reduction.outputs[0] as Value, reduction.op === "reduceMean" ? k.div(total, count) : total);
+    const total = isBool ? k.gt(number, 0) : number;
+    const count = (): KValue => k.cast(k.index(shapeSize(reduced.map((axis) => shape[axis] as Dim))), total.type.dtype);
+    emitter.give(reduction.outputs[0] as Value, reduction.op === "reduceMean" ? k.div(total, count()) : total);
     const out = index.map((i, axis) => (axes.has(axis) ? k.index(0) : i));
     storeAs(k, buffers.output, flatten(k, out, result.type.shape), emitter.at(result, { index: out }));
     emitter.leaveBlock();
   };
-  /** Loops over `over` (outermost first) around `leaf`, with an accumulator when there is any loop. */
+  /** Loops over `over` (outermost first) around `leaf`, with an accumulator when there is any loop. NaN wins extremes. */
   const accumulate = (over: readonly number[], index: readonly KValue[], leaf: (index: readonly KValue[]) => KValue): KValue => {
     if (over.length === 0) return leaf(index);
-    const dtype = computeType(source.type.dtype);
     const sum = k.local("acc", dtype, identity(combiner, dtype));
     const loop = (at: number, current: readonly KValue[]): void => {
       const axis = over[at];
-      if (axis === undefined) return k.assign(sum, combine(k, combiner, k.read(sum), leaf(current)));
+      if (axis === undefined) {
+        const [total, next] = [k.read(sum), leaf(current)];
+        const joined = combine(k, combiner, total, next);
+        return k.assign(sum, isExtreme ? k.select(k.ne(total, total), total, joined) : joined);
+      }
       k.for({ end: shape[axis] as Dim }, (i) => loop(at + 1, current.with(axis, i)));
     };
     loop(0, index);
@@ -63,7 +71,19 @@ export function lowerReduction(name: string, original: Graph): Kernel {
     emitter.leaveBlock();
     const value = emitter.at(source, { index });
     emitter.leaveBlock();
-    return value;
+    return isBool ? k.cast(value, "i32") : value;
+  };
+
+  /** Along the last axis. The combiners `max` and `min` drop NaN: a second look over the row counts them. */
+  const reduceRow = (index: readonly KValue[]): KValue => {
+    const size = shape[inner] as Dim;
+    const total = k.reduce(combiner, size, (i) => element(index.with(inner, i)));
+    if (!isExtreme) return total;
+    const strange = k.reduce("sum", size, (i) => {
+      const value = element(index.with(inner, i));
+      return k.select(k.ne(value, value), k.const(dtype, 1), k.const(dtype, 0));
+    });
+    return k.select(k.gt(strange, 0), k.const(dtype, NaN), total);
   };
 
   const zero = shape.map(() => k.index(0));
@@ -71,7 +91,10 @@ export function lowerReduction(name: string, original: Graph): Kernel {
   const outer = reduced.filter((axis) => axis !== inner);
   const task = (index: readonly KValue[]): void => {
     if (axes.has(inner)) {
-      finish(accumulate(outer, index, (at) => k.reduce(combiner, shape[inner] as Dim, (i) => element(at.with(inner, i)))), index);
+      finish(accumulate(outer, index, (at) => reduceRow(at)), index);
+    } else if (inner < 0) {
+      // A scalar has no axes to reduce.
+      finish(element(index), index);
     } else {
       k.each(shape[inner] as Dim, (i) => finish(accumulate(outer, index.with(inner, i), element), index.with(inner, i)));
     }
