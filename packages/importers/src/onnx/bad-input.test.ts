@@ -10,11 +10,20 @@ import { importOnnx } from "./import.ts";
 import { type Partially, encodeMessage } from "./proto/encode.ts";
 import { type GraphProto, type NodeProto, type TensorProto, modelSpec } from "./proto/schema.ts";
 
-const relu = (input: string, output: string): Partially<NodeProto> => ({ opType: "Relu", name: `relu_${output}`, input: [input], output: [output] });
+const relu = (input: string, output: string): Partially<NodeProto> => ({
+  opType: "Relu",
+  name: `relu_${output}`,
+  input: [input],
+  output: [output],
+});
 const x = { name: "x", type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue: 4 }] } } } };
 
 function encode(graph: Partially<GraphProto>): Uint8Array {
-  return encodeMessage(modelSpec, { irVersion: 8, opsetImport: [{ domain: "", version: 13 }], graph: { name: "g", input: [x], output: [{ name: "y" }], ...graph } } as never);
+  return encodeMessage(modelSpec, {
+    irVersion: 8,
+    opsetImport: [{ domain: "", version: 13 }],
+    graph: { name: "g", input: [x], output: [{ name: "y" }], ...graph },
+  } as never);
 }
 
 /** The message of the `UserError` that importing gives. */
@@ -29,12 +38,17 @@ function refusal(bytes: Uint8Array): string {
 }
 
 function withWeights(tensor: Partially<TensorProto>): Uint8Array {
-  return encode({ node: [{ opType: "Add", name: "add", input: ["x", "w"], output: ["y"] }], initializer: [{ name: "w", ...tensor }] });
+  return encode({
+    node: [{ opType: "Add", name: "add", input: ["x", "w"], output: ["y"] }],
+    initializer: [{ name: "w", ...tensor }],
+  });
 }
 
 describe("damaged files", () => {
   it("that are empty, text or truncated", () => {
-    expect(refusal(new Uint8Array(0))).toBe("the file holds no graph\n  at bad.onnx\n  it is empty, truncated, or not an ONNX model");
+    expect(refusal(new Uint8Array(0))).toBe(
+      "the file holds no graph\n  at bad.onnx\n  it is empty, truncated, or not an ONNX model",
+    );
     expect(refusal(new TextEncoder().encode("<!doctype html><html>"))).toContain("not an ONNX model");
     const whole = encode({ node: [relu("x", "y")] });
     expect(refusal(whole.subarray(0, whole.length - 9))).toContain("malformed protobuf");
@@ -45,7 +59,9 @@ describe("damaged files", () => {
   });
 
   it("with graphs that do not hang together", () => {
-    expect(refusal(encode({ node: [relu("a", "b"), relu("b", "a"), relu("x", "y")] }))).toContain("the graph has a cycle");
+    expect(refusal(encode({ node: [relu("a", "b"), relu("b", "a"), relu("x", "y")] }))).toContain(
+      "the graph has a cycle",
+    );
     expect(refusal(encode({ node: [relu("lost", "y")] }))).toBe(
       'value "lost" is produced nowhere\n  at Relu "relu_y", bad.onnx\n  it is no graph input, no initializer and no output of a node',
     );
@@ -55,7 +71,13 @@ describe("damaged files", () => {
   });
 
   it("with sizes that are none", () => {
-    const sized = (dimValue: number): Uint8Array => encode({ node: [relu("x", "y")], input: [{ name: "x", type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue }, { dimValue: 2 ** 40 }] } } } }] as never });
+    const sized = (dimValue: number): Uint8Array =>
+      encode({
+        node: [relu("x", "y")],
+        input: [
+          { name: "x", type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue }, { dimValue: 2 ** 40 }] } } } },
+        ] as never,
+      });
     expect(refusal(sized(-5))).toContain("dimension -5 of [-5] is not a size");
     expect(refusal(sized(2 ** 40))).toContain("too many elements");
     expect(refusal(withWeights({ dims: [2 ** 40, 2 ** 40, 0], dataType: 1 }))).toContain("too many elements");
@@ -66,7 +88,9 @@ describe("damaged files", () => {
     expect(refusal(withWeights({ dims: [4], dataType: 1, rawData: new Uint8Array(15) }))).toBe(
       'f32 tensor of shape [4] needs 16 bytes, the file holds 15\n  at initializer "w", bad.onnx\n  the file is truncated or damaged',
     );
-    expect(refusal(withWeights({ dims: [2 ** 33], dataType: 1 }))).toContain("needs 8589934592 elements, the file holds 0");
+    expect(refusal(withWeights({ dims: [2 ** 33], dataType: 1 }))).toContain(
+      "needs 8589934592 elements, the file holds 0",
+    );
     expect(refusal(withWeights({ dims: [1], dataType: 99 }))).toContain("element type 99 does not exist");
   });
 
@@ -74,19 +98,39 @@ describe("damaged files", () => {
     let graph: Partially<GraphProto> = { name: "leaf", node: [relu("x", "y")], output: [{ name: "y" }] };
     for (let depth = 0; depth < 60; depth++) {
       const branch = { name: "then_branch", type: 5, g: graph };
-      graph = { name: `b${depth}`, node: [{ opType: "If", input: ["c"], output: ["y"], attribute: [branch, { ...branch, name: "else_branch" }].slice(0, 1) }] as never, output: [{ name: "y" }] };
+      graph = {
+        name: `b${depth}`,
+        node: [
+          {
+            opType: "If",
+            input: ["c"],
+            output: ["y"],
+            attribute: [branch, { ...branch, name: "else_branch" }].slice(0, 1),
+          },
+        ] as never,
+        output: [{ name: "y" }],
+      };
     }
     expect(refusal(encode(graph))).toContain("nested messages");
   });
 
   it("with chains longer than the call stack", () => {
     const count = 50_000;
-    const long = encode({ node: Array.from({ length: count }, (_, i) => relu(i === 0 ? "x" : `v${i}`, i === count - 1 ? "y" : `v${i + 1}`)).reverse() });
+    const long = encode({
+      node: Array.from({ length: count }, (_, i) =>
+        relu(i === 0 ? "x" : `v${i}`, i === count - 1 ? "y" : `v${i + 1}`),
+      ).reverse(),
+    });
     expect(refusal(long)).toBe("imported");
   });
 
   it("with operator sets that do not exist", () => {
-    const versions = (...opsetImport: object[]): Uint8Array => encodeMessage(modelSpec, { irVersion: 8, opsetImport, graph: { name: "g", node: [relu("x", "y")], input: [x], output: [{ name: "y" }] } } as never);
+    const versions = (...opsetImport: object[]): Uint8Array =>
+      encodeMessage(modelSpec, {
+        irVersion: 8,
+        opsetImport,
+        graph: { name: "g", node: [relu("x", "y")], input: [x], output: [{ name: "y" }] },
+      } as never);
     expect(refusal(versions())).toContain("imports no operator set");
     expect(refusal(versions({ domain: "", version: 314159 }))).toContain("opset 314159 is not supported");
     expect(refusal(versions({ domain: "", version: -3 }))).toContain("does not exist");

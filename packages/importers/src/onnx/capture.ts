@@ -18,12 +18,16 @@ export function capturesOf(n: OnnxNode, graphs: readonly GraphProto[]): Capture[
 
 /** The captured values that the op passes to its sub-graphs as inputs. */
 export function capturedInputs(n: OnnxNode, captures: readonly Capture[]): Value[] {
-  return captures.map(({ value }) => value).filter(isValue).filter((value) => repeated(n.b, value) === undefined);
+  return captures
+    .map(({ value }) => value)
+    .filter(isValue)
+    .filter((value) => repeated(n.b, value) === undefined);
 }
 
 /** The stand-in for `item` in a sub-graph that is built by `inner`. */
 export function capture(inner: GraphBuilder, outer: GraphBuilder, name: string, item: Item, where: string): Item {
-  if (!isValue(item)) throw new UnsupportedError({ op: `${item.kind} used in a sub-graph`, where, reason: "sub-graphs take tensors" });
+  if (!isValue(item))
+    throw new UnsupportedError({ op: `${item.kind} used in a sub-graph`, where, reason: "sub-graphs take tensors" });
   const repeat = repeated(outer, item);
   return repeat === undefined ? inner.input(name, item.type.dtype, item.type.shape) : repeat(inner);
 }

@@ -33,12 +33,8 @@ function evaluate(b: GraphBuilder, value: Value): RefTensor | undefined {
       stack.pop();
       continue;
     }
-    if (!mayEvaluate(next)) {
-      memo.set(next, undefined);
-      continue;
-    }
     const known = knownDims(b, next);
-    if (known !== undefined) {
+    if (known !== undefined || !mayEvaluate(next)) {
       memo.set(next, known);
       continue;
     }
@@ -56,8 +52,10 @@ function evaluate(b: GraphBuilder, value: Value): RefTensor | undefined {
 }
 
 function mayEvaluate(value: Value): boolean {
-  if (OPAQUE.has(value.node.op)) return false;
-  return value.node.outputs.every(({ type }) => isStatic(type.shape) && type.shape.reduce((size, dim) => size * dim, 1) <= MAX_ELEMENTS);
+  if (OPAQUE.has(value.node.op) || value.node.op === "dimTensor") return false;
+  return value.node.outputs.every(
+    ({ type }) => isStatic(type.shape) && type.shape.reduce((size, dim) => size * dim, 1) <= MAX_ELEMENTS,
+  );
 }
 
 function knownDims(b: GraphBuilder, value: Value): RefTensor | undefined {

@@ -31,14 +31,17 @@ export function externalFiles(folder: string, read: ReadFile = readFileSync): Re
   const opened = new Map<string, Uint8Array>();
   return (location) => {
     let bytes = opened.get(location);
-    if (bytes === undefined) opened.set(location, (bytes = openFile(safePath(folder, location), read, "external data")));
+    if (bytes === undefined)
+      opened.set(location, (bytes = openFile(safePath(folder, location), read, "external data")));
     return bytes;
   };
 }
 
 function safePath(folder: string, location: string): string {
   const refuse = (reason: string): never => {
-    throw new UserError(`external data path "${location}" ${reason}`, { hint: "external data must lie in the model's folder" });
+    throw new UserError(`external data path "${location}" ${reason}`, {
+      hint: "external data must lie in the model's folder",
+    });
   };
   if (location.includes("\0")) refuse("is not a path");
   const forward = location.replaceAll("\\", "/");
@@ -50,9 +53,13 @@ function safePath(folder: string, location: string): string {
     root = realpathSync(folder);
     real = realpathSync(join(root, forward));
   } catch (cause) {
-    throw new UserError(`external data file "${location}" cannot be opened`, { hint: "put the data file beside the model", cause });
+    throw new UserError(`external data file "${location}" cannot be opened`, {
+      hint: "put the data file beside the model",
+      cause,
+    });
   }
-  if (real !== root && !real.startsWith(root.endsWith(sep) ? root : root + sep)) refuse("is a link that leaves the model's folder");
+  if (real !== root && !real.startsWith(root.endsWith(sep) ? root : root + sep))
+    refuse("is a link that leaves the model's folder");
   return real;
 }
 

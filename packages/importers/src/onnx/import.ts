@@ -45,11 +45,18 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Impo
   const model = inFile(file, () => decodeMessage(modelSpec, bytes));
   const { graph, irVersion } = model;
   if (graph === undefined) {
-    throw new UserError("the file holds no graph", { where: file, hint: "it is empty, truncated, or not an ONNX model" });
+    throw new UserError("the file holds no graph", {
+      where: file,
+      hint: "it is empty, truncated, or not an ONNX model",
+    });
   }
   const opsets = opsetsOf(model.opsetImport, file);
   if (opsets.size === 0) {
-    if (irVersion >= 3) throw new UserError("the model imports no operator set", { where: file, hint: "opset_import is required since IR version 3" });
+    if (irVersion >= 3)
+      throw new UserError("the model imports no operator set", {
+        where: file,
+        hint: "opset_import is required since IR version 3",
+      });
     opsets.set("", 1);
   }
   const session = new ImportSession(file, model, { external, shapes, constants });
@@ -68,7 +75,8 @@ function inFile<T>(file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof UserError && error.where === undefined) throw new UserError(error.message, { where: file, cause: error });
+    if (error instanceof UserError && error.where === undefined)
+      throw new UserError(error.message, { where: file, cause: error });
     throw error;
   }
 }

@@ -6,8 +6,16 @@
  */
 
 import {
-  type ConstantData, type Graph, type Shape, type TensorType, type Unsupported, type Value,
-  GraphBuilder, InternalError, UnsupportedError, UserError,
+  type ConstantData,
+  type Graph,
+  type Shape,
+  type TensorType,
+  type Unsupported,
+  type Value,
+  GraphBuilder,
+  InternalError,
+  UnsupportedError,
+  UserError,
 } from "@quern/core";
 import { capture } from "./capture.ts";
 import { type Item, type OpResult, OnnxNode, isValue } from "./node.ts";
@@ -66,7 +74,8 @@ export class ImportSession {
   }
 
   countNode(where: string): void {
-    if (++this.#nodes > this.#limit) throw new UserError(`more than ${this.#limit} nodes after inlining functions`, { where });
+    if (++this.#nodes > this.#limit)
+      throw new UserError(`more than ${this.#limit} nodes after inlining functions`, { where });
   }
 }
 
@@ -74,13 +83,20 @@ function functionKey(domain: string, name: string, overload: string): string {
   return `${normalDomain(domain)}::${name}${overload === "" ? "" : `::${overload}`}`;
 }
 
-export function opsetsOf(imports: readonly { readonly domain: string; readonly version: number }[], where: string): Map<string, number> {
+export function opsetsOf(
+  imports: readonly { readonly domain: string; readonly version: number }[],
+  where: string,
+): Map<string, number> {
   const opsets = new Map<string, number>();
   for (const { domain, version } of imports) {
     const name = normalDomain(domain);
     if (version < 1) throw new UserError(`opset version ${version} of domain "${name}" does not exist`, { where });
     if (name === "" && version > LATEST_OPSET) {
-      throw new UnsupportedError({ op: `opset ${version}`, where, reason: `the latest known version of the default domain is ${LATEST_OPSET}` });
+      throw new UnsupportedError({
+        op: `opset ${version}`,
+        where,
+        reason: `the latest known version of the default domain is ${LATEST_OPSET}`,
+      });
     }
     opsets.set(name, version);
   }
@@ -138,12 +154,23 @@ export class Scope {
         scope.#entries.set(info.name, UNKNOWN);
       }
     }
-    const outputs = scope.#importBody(graph.node, graph.output.map((output) => output.name), session.file);
+    const outputs = scope.#importBody(
+      graph.node,
+      graph.output.map((output) => output.name),
+      session.file,
+    );
     graph.output.forEach(({ name }, i) => {
       const item = outputs[i] as Entry;
       if (item === UNKNOWN) return;
       if (isValue(item)) builder.output(name, item);
-      else session.report([{ op: `graph output of type ${item.kind}`, where: `output "${name}", ${session.file}`, reason: "graph outputs are tensors" }]);
+      else
+        session.report([
+          {
+            op: `graph output of type ${item.kind}`,
+            where: `output "${name}", ${session.file}`,
+            reason: "graph outputs are tensors",
+          },
+        ]);
     });
     return builder.build(graph.name);
   }
@@ -151,7 +178,8 @@ export class Scope {
   #declareInitializers(graph: GraphProto): void {
     const { where, session } = this.#parts;
     for (const tensor of graph.initializer) {
-      if (this.#initializers.has(tensor.name)) throw new UserError(`two initializers are named "${tensor.name}"`, { where });
+      if (this.#initializers.has(tensor.name))
+        throw new UserError(`two initializers are named "${tensor.name}"`, { where });
       this.#initializers.set(tensor.name, tensor);
     }
     for (const { values } of graph.sparseInitializer) {
@@ -218,7 +246,12 @@ export class Scope {
       const attributes = this.#attributesOf(node, where);
       const body = session.functions.get(functionKey(node.domain, node.opType, node.overload));
       const inputs = node.input.map((name) => (name === "" ? undefined : this.#lookup(name)));
-      const blocked = [...inputs, ...subgraphsOf(node).flatMap(freeNames).map((name) => this.#lookup(name))].includes(UNKNOWN);
+      const blocked = [
+        ...inputs,
+        ...subgraphsOf(node)
+          .flatMap(freeNames)
+          .map((name) => this.#lookup(name)),
+      ].includes(UNKNOWN);
       if (body !== undefined) {
         if (!blocked) setOutputs(this.#call(body, inputs as (Item | undefined)[], attributes, where));
         return;
@@ -234,7 +267,12 @@ export class Scope {
       if (blocked) return;
       builder.sourceName = `${prefix}${node.name === "" ? (node.output[0] ?? node.opType) : node.name}`;
       const onnx = new OnnxNode({
-        op: node.opType, domain, opset, where, builder, attributes,
+        op: node.opType,
+        domain,
+        opset,
+        where,
+        builder,
+        attributes,
         inputs: inputs as (Item | undefined)[],
         outputs: node.output,
         subgraphs: {
@@ -250,7 +288,12 @@ export class Scope {
       setOutputs(results);
       // Known while it is near: later the builder would have to follow the whole chain behind a value.
       for (const item of results) if (item !== undefined && isKnownValue(item)) builder.dims(item);
-      if (missing >= 0) throw new UnsupportedError({ op: onnx.title, where, reason: `output ${missing} ("${node.output[missing]}") is not computed` });
+      if (missing >= 0)
+        throw new UnsupportedError({
+          op: onnx.title,
+          where,
+          reason: `output ${missing} ("${node.output[missing]}") is not computed`,
+        });
     });
     builder.sourceName = undefined;
   }
@@ -259,7 +302,8 @@ export class Scope {
   #attributesOf(node: NodeProto, where: string): Map<string, AttributeProto> {
     const attributes = new Map<string, AttributeProto>();
     for (const attribute of node.attribute) {
-      if (attributes.has(attribute.name)) throw new UserError(`attribute "${attribute.name}" is given twice`, { where });
+      if (attributes.has(attribute.name))
+        throw new UserError(`attribute "${attribute.name}" is given twice`, { where });
       if (attribute.refAttrName === "") {
         attributes.set(attribute.name, attribute);
         continue;
@@ -271,15 +315,29 @@ export class Scope {
   }
 
   /** Inlines a call of a model-local function. */
-  #call(body: FunctionProto, inputs: readonly (Item | undefined)[], given: ReadonlyMap<string, AttributeProto>, where: string): Entry[] {
+  #call(
+    body: FunctionProto,
+    inputs: readonly (Item | undefined)[],
+    given: ReadonlyMap<string, AttributeProto>,
+    where: string,
+  ): Entry[] {
     const { session, builder, opsets: outer, calls = [], prefix = "" } = this.#parts;
     const key = functionKey(body.domain, body.name, body.overload);
     if (calls.includes(key)) throw new UserError(`function ${key} calls itself`, { where });
     const opsets = new Map([...outer, ...opsetsOf(body.opsetImport, `function ${key}, ${session.file}`)]);
     const defaults = body.attributeProto.map((attribute) => [attribute.name, attribute] as const);
     const attributes = new Map([...defaults, ...given]);
-    const scope = new Scope({ session, builder, opsets, where, attributes, calls: [...calls, key], prefix: `${prefix}${body.name}/` });
-    if (inputs.length > body.input.length) throw new UserError(`function ${key} takes ${body.input.length} inputs, got ${inputs.length}`, { where });
+    const scope = new Scope({
+      session,
+      builder,
+      opsets,
+      where,
+      attributes,
+      calls: [...calls, key],
+      prefix: `${prefix}${body.name}/`,
+    });
+    if (inputs.length > body.input.length)
+      throw new UserError(`function ${key} takes ${body.input.length} inputs, got ${inputs.length}`, { where });
     body.input.forEach((name, i) => {
       const item = inputs[i];
       if (item !== undefined) scope.#entries.set(name, item);
@@ -300,38 +358,67 @@ export class Scope {
     const scope = new Scope({ ...this.#parts, where, parent: this });
     scope.#declareInitializers(graph);
     if (graph.input.length !== items.length) {
-      throw new UserError(`sub-graph "${graph.name}" has ${graph.input.length} inputs, the operator passes ${items.length}`, { where });
+      throw new UserError(
+        `sub-graph "${graph.name}" has ${graph.input.length} inputs, the operator passes ${items.length}`,
+        { where },
+      );
     }
     graph.input.forEach(({ name }, i) => scope.#entries.set(name, items[i] as Item));
-    const outputs = scope.#importBody(graph.node, graph.output.map(({ name }) => name), where);
+    const outputs = scope.#importBody(
+      graph.node,
+      graph.output.map(({ name }) => name),
+      where,
+    );
     // What is missing has been reported already.
     if (outputs.includes(UNKNOWN)) throw new UnsupportedError([]);
     return outputs as Item[];
   }
 
-  #buildSubgraph(graph: GraphProto, types: readonly TensorType[], captured: readonly { readonly name: string; readonly value: Item }[], where: string): Graph {
+  #buildSubgraph(
+    graph: GraphProto,
+    types: readonly TensorType[],
+    captured: readonly { readonly name: string; readonly value: Item }[],
+    where: string,
+  ): Graph {
     const { prefix, calls, attributes, session, opsets } = this.#parts;
     const builder = new GraphBuilder();
     const scope = new Scope({
-      session, builder, opsets, where,
+      session,
+      builder,
+      opsets,
+      where,
       ...(prefix === undefined ? {} : { prefix }),
       ...(calls === undefined ? {} : { calls }),
       ...(attributes === undefined ? {} : { attributes }),
     });
     scope.#declareInitializers(graph);
     if (graph.input.length !== types.length) {
-      throw new UserError(`sub-graph "${graph.name}" has ${graph.input.length} inputs, the operator passes ${types.length}`, { where });
+      throw new UserError(
+        `sub-graph "${graph.name}" has ${graph.input.length} inputs, the operator passes ${types.length}`,
+        { where },
+      );
     }
     graph.input.forEach(({ name }, i) => {
       const { dtype, shape } = types[i] as TensorType;
-      if (scope.#defines(name)) throw new UserError(`two inputs of sub-graph "${graph.name}" are named "${name}"`, { where });
+      if (scope.#defines(name))
+        throw new UserError(`two inputs of sub-graph "${graph.name}" are named "${name}"`, { where });
       scope.#entries.set(name, builder.input(name, dtype, shape));
     });
-    for (const { name, value } of captured) scope.#entries.set(name, capture(builder, this.#parts.builder, name, value, where));
-    const outputs = scope.#importBody(graph.node, graph.output.map(({ name }) => name), where);
+    for (const { name, value } of captured)
+      scope.#entries.set(name, capture(builder, this.#parts.builder, name, value, where));
+    const outputs = scope.#importBody(
+      graph.node,
+      graph.output.map(({ name }) => name),
+      where,
+    );
     if (outputs.includes(UNKNOWN)) throw new UnsupportedError([]);
     outputs.forEach((item, i) => {
-      if (!isValue(item as Item)) throw new UnsupportedError({ op: "sub-graph output that is no tensor", where, reason: "sub-graphs exchange tensors" });
+      if (!isValue(item as Item))
+        throw new UnsupportedError({
+          op: "sub-graph output that is no tensor",
+          where,
+          reason: "sub-graphs exchange tensors",
+        });
       // The same value may leave under one name several times.
       builder.output(`${i}:${(graph.output[i] as { name: string }).name}`, item as never);
     });
@@ -352,8 +439,10 @@ function placed<T>(work: () => T, where: string): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof UnsupportedError) throw new UnsupportedError(error.items.map((item) => ({ ...item, where: item.where ?? where })));
-    if (error instanceof UserError && error.where === undefined) throw new UserError(error.message, { where, cause: error });
+    if (error instanceof UnsupportedError)
+      throw new UnsupportedError(error.items.map((item) => ({ ...item, where: item.where ?? where })));
+    if (error instanceof UserError && error.where === undefined)
+      throw new UserError(error.message, { where, cause: error });
     throw error;
   }
 }
@@ -364,6 +453,8 @@ function runGuarded<T>(work: () => T, where: string): T {
     return placed(work, where);
   } catch (error) {
     if (error instanceof UserError || error instanceof InternalError) throw error;
-    throw new InternalError(`importing ${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new InternalError(`importing ${where}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }

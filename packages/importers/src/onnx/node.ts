@@ -8,8 +8,15 @@
  */
 
 import {
-  type ConstantData, type DType, type Dim, type Graph, type GraphBuilder, type Value,
-  UnsupportedError, UserError, isConstantData,
+  type ConstantData,
+  type DType,
+  type Dim,
+  type Graph,
+  type GraphBuilder,
+  type Value,
+  UnsupportedError,
+  UserError,
+  isConstantData,
 } from "@quern/core";
 import { evaluateConstant } from "./evaluate.ts";
 import type { AttributeProto, GraphProto, TensorProto } from "./proto/schema.ts";
@@ -50,7 +57,11 @@ export interface SubgraphImporter {
    * Imports `graph` as a graph of its own. The leading inputs are declared with the given types under their own names;
    * `captured` are values of the enclosing graph, which become further inputs.
    */
-  build(graph: GraphProto, inputs: readonly Value["type"][], captured: readonly { readonly name: string; readonly value: Item }[]): Graph;
+  build(
+    graph: GraphProto,
+    inputs: readonly Value["type"][],
+    captured: readonly { readonly name: string; readonly value: Item }[],
+  ): Graph;
   /** Imports the nodes of `graph` in place, its inputs bound to `items`: a branch that is always taken, a loop unrolled. */
   inline(graph: GraphProto, items: readonly Item[]): readonly Item[];
 }
@@ -130,7 +141,9 @@ export class OnnxNode {
   optional(index: number): Value | undefined {
     const item = this.items[index];
     if (item === undefined || isValue(item)) return item;
-    return this.fail(`input ${index} is ${item.kind === "sequence" ? "a sequence" : "an optional"}, a tensor is needed`);
+    return this.fail(
+      `input ${index} is ${item.kind === "sequence" ? "a sequence" : "an optional"}, a tensor is needed`,
+    );
   }
 
   /** Inputs from `start` on, all present. */
@@ -140,7 +153,8 @@ export class OnnxNode {
 
   sequence(index: number): readonly Item[] {
     const item = this.items[index];
-    if (item === undefined || isValue(item) || item.kind !== "sequence") return this.fail(`input ${index} must be a sequence`);
+    if (item === undefined || isValue(item) || item.kind !== "sequence")
+      return this.fail(`input ${index} must be a sequence`);
     return item.elements;
   }
 
@@ -165,7 +179,8 @@ export class OnnxNode {
   /** The one element of input `index`, where it is constant. */
   number(index: number): number | undefined {
     const numbers = this.numbers(index);
-    if (numbers !== undefined && numbers.length !== 1) return this.fail(`input ${index} must have one element, it has ${numbers.length}`);
+    if (numbers !== undefined && numbers.length !== 1)
+      return this.fail(`input ${index} must have one element, it has ${numbers.length}`);
     return numbers?.[0];
   }
 
@@ -245,7 +260,8 @@ export class OnnxNode {
   /** `axis` counted from the first axis, for a tensor of `rank` axes. */
   axis(axis: number, rank: number): number {
     const normal = axis < 0 ? axis + rank : axis;
-    if (!Number.isInteger(normal) || normal < 0 || normal >= rank) return this.fail(`axis ${axis} is not an axis of a tensor with ${rank} axes`);
+    if (!Number.isInteger(normal) || normal < 0 || normal >= rank)
+      return this.fail(`axis ${axis} is not an axis of a tensor with ${rank} axes`);
     return normal;
   }
 

@@ -33,8 +33,11 @@ function findFreeNames(graph: GraphProto): readonly string[] {
   return [...free];
 }
 
+const NO_GRAPHS: readonly GraphProto[] = [];
+
 /** Sub-graphs among the attributes of a node. */
-export function subgraphsOf(node: NodeProto): GraphProto[] {
+export function subgraphsOf(node: NodeProto): readonly GraphProto[] {
+  if (!node.attribute.some(({ g, graphs }) => g !== undefined || graphs.length > 0)) return NO_GRAPHS;
   return node.attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
 }
 
@@ -52,13 +55,21 @@ export function describeNode(node: NodeProto): string {
  * The nodes that `outputs` need, producers first, otherwise in file order.
  * `defined` says whether a name comes from outside the list: inputs, initialisers, enclosing graphs.
  */
-export function orderNodes(nodes: readonly NodeProto[], outputs: readonly string[], defined: (name: string) => boolean, where: string): NodeProto[] {
+export function orderNodes(
+  nodes: readonly NodeProto[],
+  outputs: readonly string[],
+  defined: (name: string) => boolean,
+  where: string,
+): NodeProto[] {
   const producer = new Map<string, number>();
   nodes.forEach((node, i) => {
     for (const name of node.output) {
       if (name === "") continue;
       if (producer.has(name) || defined(name)) {
-        throw new UserError(`value "${name}" is produced twice`, { where: `${describeNode(node)}, ${where}`, hint: "every name has one producer" });
+        throw new UserError(`value "${name}" is produced twice`, {
+          where: `${describeNode(node)}, ${where}`,
+          hint: "every name has one producer",
+        });
       }
       producer.set(name, i);
     }
@@ -77,7 +88,12 @@ export function orderNodes(nodes: readonly NodeProto[], outputs: readonly string
   return order.filter((i) => live.has(i)).map((i) => nodes[i] as NodeProto);
 }
 
-function dependencies(node: NodeProto, producer: ReadonlyMap<string, number>, defined: (name: string) => boolean, where: string): number[] {
+function dependencies(
+  node: NodeProto,
+  producer: ReadonlyMap<string, number>,
+  defined: (name: string) => boolean,
+  where: string,
+): number[] {
   const needs = new Set<number>();
   for (const name of namesRead(node)) {
     const i = producer.get(name);
@@ -116,7 +132,10 @@ function sort(nodes: readonly NodeProto[], needs: readonly (readonly number[])[]
       state[i] = WAITING;
       const back = open.find((need) => state[need] === WAITING);
       if (back !== undefined) {
-        throw new UserError("the graph has a cycle", { where: `${describeNode(nodes[i] as NodeProto)}, ${where}`, hint: `it needs ${describeNode(nodes[back] as NodeProto)}, which needs it` });
+        throw new UserError("the graph has a cycle", {
+          where: `${describeNode(nodes[i] as NodeProto)}, ${where}`,
+          hint: `it needs ${describeNode(nodes[back] as NodeProto)}, which needs it`,
+        });
       }
       stack.push(...open.reverse());
     }

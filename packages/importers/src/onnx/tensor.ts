@@ -53,9 +53,13 @@ interface NarrowType {
 export function dtypeOf(dataType: number, where: string): DType {
   const row = DATA_TYPES[dataType];
   if (row === undefined || dataType === 0) {
-    throw new UserError(`element type ${dataType} does not exist`, { where, hint: "the file is damaged or newer than this importer" });
+    throw new UserError(`element type ${dataType} does not exist`, {
+      where,
+      hint: "the file is damaged or newer than this importer",
+    });
   }
-  if (row.dtype === undefined) throw new UnsupportedError({ op: `element type ${row.name}`, where, reason: "no such dtype yet" });
+  if (row.dtype === undefined)
+    throw new UnsupportedError({ op: `element type ${row.name}`, where, reason: "no such dtype yet" });
   return row.dtype;
 }
 
@@ -66,7 +70,8 @@ const MAX_ELEMENTS = 2 ** 53;
 export function checkedElementCount(dims: readonly number[], where: string): number {
   let count = 1;
   for (const dim of dims) {
-    if (!Number.isSafeInteger(dim) || dim < 0) throw new UserError(`dimension ${dim} of [${dims.join(", ")}] is not a size`, { where });
+    if (!Number.isSafeInteger(dim) || dim < 0)
+      throw new UserError(`dimension ${dim} of [${dims.join(", ")}] is not a size`, { where });
     count *= dim;
     // A zero later on would hide an overflow, so the product is checked at every step.
     if (count > MAX_ELEMENTS) throw new UserError(`shape [${dims.join(", ")}] has too many elements`, { where });
@@ -77,17 +82,21 @@ export function checkedElementCount(dims: readonly number[], where: string): num
 /** The tensor's elements. `external` is absent where the caller has no folder to read from. */
 export function constantOf(tensor: TensorProto, where: string, external: ResolveExternal | undefined): ConstantData {
   const count = checkedElementCount(tensor.dims, where);
-  if (tensor.segment !== undefined) throw new UnsupportedError({ op: "tensor segments", where, reason: "never used by released ONNX" });
+  if (tensor.segment !== undefined)
+    throw new UnsupportedError({ op: "tensor segments", where, reason: "never used by released ONNX" });
   const narrow = DATA_TYPES[tensor.dataType]?.narrow;
   if (narrow !== undefined) return widen(tensor, narrow, count, where, external);
   const dtype = dtypeOf(tensor.dataType, where);
   const size = count * DTYPE_INFO[dtype].bytes;
   const bytes = rawBytes(tensor, where, external) ?? listBytes(tensor, dtype, count, where);
   if (bytes.byteLength !== size) {
-    throw new UserError(`${dtype} tensor of shape [${tensor.dims.join(", ")}] needs ${size} bytes, the file holds ${bytes.byteLength}`, {
-      where,
-      hint: "the file is truncated or damaged",
-    });
+    throw new UserError(
+      `${dtype} tensor of shape [${tensor.dims.join(", ")}] needs ${size} bytes, the file holds ${bytes.byteLength}`,
+      {
+        where,
+        hint: "the file is truncated or damaged",
+      },
+    );
   }
   return { dtype, shape: tensor.dims, bytes: dtype === "bool" ? normalBools(bytes) : bytes };
 }
@@ -114,19 +123,25 @@ function externalBytes(tensor: TensorProto, where: string, external: ResolveExte
   }
   const file = external(location);
   const offset = wholeNumber(entries.get("offset") ?? "0", "offset", where);
-  const length = entries.has("length") ? wholeNumber(entries.get("length") as string, "length", where) : file.byteLength - offset;
+  const length = entries.has("length")
+    ? wholeNumber(entries.get("length") as string, "length", where)
+    : file.byteLength - offset;
   if (offset + length > file.byteLength || length < 0) {
-    throw new UserError(`external data "${location}" ends at byte ${file.byteLength}, bytes ${offset} to ${offset + length} are asked for`, {
-      where,
-      hint: "the data file is truncated or belongs to another model",
-    });
+    throw new UserError(
+      `external data "${location}" ends at byte ${file.byteLength}, bytes ${offset} to ${offset + length} are asked for`,
+      {
+        where,
+        hint: "the data file is truncated or belongs to another model",
+      },
+    );
   }
   return new Uint8Array(file.buffer, file.byteOffset + offset, length);
 }
 
 function wholeNumber(text: string, what: string, where: string): number {
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw new UserError(`external data ${what} "${text}" is not a whole number`, { where });
+  if (!Number.isSafeInteger(value))
+    throw new UserError(`external data ${what} "${text}" is not a whole number`, { where });
   return value;
 }
 
@@ -138,37 +153,71 @@ function bytesOf(array: ArrayBufferView): Uint8Array {
 function listBytes(tensor: TensorProto, dtype: DType, count: number, where: string): Uint8Array {
   const list = listOf(tensor, dtype);
   if (list.length !== count) {
-    throw new UserError(`tensor of shape [${tensor.dims.join(", ")}] needs ${count} elements, the file holds ${list.length}`, {
-      where,
-      hint: "the file is truncated or damaged",
-    });
+    throw new UserError(
+      `tensor of shape [${tensor.dims.join(", ")}] needs ${count} elements, the file holds ${list.length}`,
+      {
+        where,
+        hint: "the file is truncated or damaged",
+      },
+    );
   }
   switch (dtype) {
-    case "f32": case "f64": case "i32": case "i64": case "u64": return bytesOf(list);
-    case "u32": return bytesOf(Uint32Array.from(tensor.uint64Data, Number));
-    case "i16": return bytesOf(Int16Array.from(tensor.int32Data));
-    case "u16": case "f16": case "bf16": return bytesOf(Uint16Array.from(tensor.int32Data));
-    case "i8": return bytesOf(Int8Array.from(tensor.int32Data));
-    case "u8": case "bool": return Uint8Array.from(tensor.int32Data);
+    case "f32":
+    case "f64":
+    case "i32":
+    case "i64":
+    case "u64":
+      return bytesOf(list);
+    case "u32":
+      return bytesOf(Uint32Array.from(tensor.uint64Data, Number));
+    case "i16":
+      return bytesOf(Int16Array.from(tensor.int32Data));
+    case "u16":
+    case "f16":
+    case "bf16":
+      return bytesOf(Uint16Array.from(tensor.int32Data));
+    case "i8":
+      return bytesOf(Int8Array.from(tensor.int32Data));
+    case "u8":
+    case "bool":
+      return Uint8Array.from(tensor.int32Data);
   }
 }
 
-function listOf(tensor: TensorProto, dtype: DType): Float32Array | Float64Array | Int32Array | BigInt64Array | BigUint64Array {
+function listOf(
+  tensor: TensorProto,
+  dtype: DType,
+): Float32Array | Float64Array | Int32Array | BigInt64Array | BigUint64Array {
   switch (dtype) {
-    case "f32": return tensor.floatData;
-    case "f64": return tensor.doubleData;
-    case "i64": return tensor.int64Data;
-    case "u32": case "u64": return tensor.uint64Data;
-    default: return tensor.int32Data;
+    case "f32":
+      return tensor.floatData;
+    case "f64":
+      return tensor.doubleData;
+    case "i64":
+      return tensor.int64Data;
+    case "u32":
+    case "u64":
+      return tensor.uint64Data;
+    default:
+      return tensor.int32Data;
   }
 }
 
 /** Packed elements of 4 or 2 bits, the first in the low bits, one byte each. */
-function widen(tensor: TensorProto, narrow: NarrowType, count: number, where: string, external: ResolveExternal | undefined): ConstantData {
+function widen(
+  tensor: TensorProto,
+  narrow: NarrowType,
+  count: number,
+  where: string,
+  external: ResolveExternal | undefined,
+): ConstantData {
   const perByte = 8 / narrow.bits;
   const packed = rawBytes(tensor, where, external) ?? Uint8Array.from(tensor.int32Data);
   if (packed.byteLength !== Math.ceil(count / perByte)) {
-    throw new UserError(`tensor of shape [${tensor.dims.join(", ")}] needs ${Math.ceil(count / perByte)} bytes, the file holds ${packed.byteLength}`, { where });
+    throw new UserError(
+      `tensor of shape [${tensor.dims.join(", ")}] needs ${Math.ceil(count / perByte)} bytes, the file holds ${packed.byteLength}`,
+      { where },
+    );
   }
   const bytes = new Uint8Array(count);
   const mask = (1 << narrow.bits) - 1;

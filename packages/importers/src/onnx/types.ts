@@ -5,7 +5,16 @@
  * their own elsewhere, so that every symbol can be bound from an input. Unnamed dimensions get a symbol of their own.
  */
 
-import { type DType, type Dim, type Shape, UnsupportedError, UserError, collectSymbols, parseDim, symbol } from "@quern/core";
+import {
+  type DType,
+  type Dim,
+  type Shape,
+  UnsupportedError,
+  UserError,
+  collectSymbols,
+  parseDim,
+  symbol,
+} from "@quern/core";
 import type { DimensionProto, TypeProto, ValueInfoProto } from "./proto/schema.ts";
 import { checkedElementCount, dtypeOf } from "./tensor.ts";
 
@@ -20,7 +29,9 @@ export class DimNames {
   constructor(inputs: readonly ValueInfoProto[]) {
     const params = inputs.flatMap((input) => input.type?.tensorType?.shape?.dim ?? []).map((dim) => dim.dimParam);
     for (const param of params) if (/^[A-Za-z_]\w*$/.test(param) && !UNNAMED.has(param)) this.#define(param);
-    for (const param of params) if (!this.#symbols.has(param) && !UNNAMED.has(param)) this.#symbols.set(param, this.#expression(param) ?? this.#fresh(param));
+    for (const param of params)
+      if (!this.#symbols.has(param) && !UNNAMED.has(param))
+        this.#symbols.set(param, this.#expression(param) ?? this.#fresh(param));
   }
 
   #define(name: string): void {
@@ -43,7 +54,10 @@ export class DimNames {
 
   /** A symbol named after `hint`, different from all others. */
   #fresh(hint: string): Dim {
-    const base = hint.replace(/\W/g, "_").replace(/^(?=\d)|^$/, "_").slice(0, 64);
+    const base = hint
+      .replace(/\W/g, "_")
+      .replace(/^(?=\d)|^$/, "_")
+      .slice(0, 64);
     let name = base;
     for (let n = 2; this.#used.has(name); n++) name = `${base}_${n}`;
     this.#used.add(name);
@@ -61,7 +75,12 @@ export class DimNames {
 }
 
 /** The tensor type of a graph input. `given` replaces the shape in the file. */
-export function inputType(info: ValueInfoProto, names: DimNames, given: Shape | undefined, where: string): { dtype: DType; shape: Shape } {
+export function inputType(
+  info: ValueInfoProto,
+  names: DimNames,
+  given: Shape | undefined,
+  where: string,
+): { dtype: DType; shape: Shape } {
   const tensor = info.type?.tensorType;
   if (tensor === undefined) {
     const kind = describeType(info.type);
@@ -71,10 +90,17 @@ export function inputType(info: ValueInfoProto, names: DimNames, given: Shape | 
   const dtype = dtypeOf(tensor.elemType, where);
   if (given !== undefined) return { dtype, shape: given };
   if (tensor.shape === undefined) {
-    throw new UnsupportedError({ op: "graph input of unknown rank", where, reason: "the number of axes must be known: pass its shape in `shapes`" });
+    throw new UnsupportedError({
+      op: "graph input of unknown rank",
+      where,
+      reason: "the number of axes must be known: pass its shape in `shapes`",
+    });
   }
   const shape = tensor.shape.dim.map((dim, axis) => names.dim(dim, `${info.name}_${axis}`, where));
-  checkedElementCount(shape.filter((dim) => typeof dim === "number"), where);
+  checkedElementCount(
+    shape.filter((dim) => typeof dim === "number"),
+    where,
+  );
   return { dtype, shape };
 }
 

@@ -9,15 +9,21 @@ import { joinHeads, rotate, splitHeads } from "./heads.ts";
 function repeatHeads(n: OnnxNode, x: Value, heads: Dim): Value {
   const [batch, own, length, width] = x.type.shape as [Dim, Dim, Dim, Dim];
   if (dimEqual(own, heads) === true) return x;
-  if (typeof own !== "number" || typeof heads !== "number" || heads % own !== 0) return n.fail(`${String(heads)} query heads for ${String(own)} key heads`);
-  const groups = apply(n.b, "expand", [reshape(n.b, x, [batch, own, 1, length, width])], { shape: [batch, own, heads / own, length, width] });
+  if (typeof own !== "number" || typeof heads !== "number" || heads % own !== 0)
+    return n.fail(`${String(heads)} query heads for ${String(own)} key heads`);
+  const groups = apply(n.b, "expand", [reshape(n.b, x, [batch, own, 1, length, width])], {
+    shape: [batch, own, heads / own, length, width],
+  });
   return reshape(n.b, groups, [batch, heads, length, width]);
 }
 
 /** 0, 1, … along the last axis of a column or row. */
 function positionsAlong(n: OnnxNode, size: Dim, column: boolean): Value {
   const { b } = n;
-  const limit = typeof size === "number" ? scalar(b, "i64", size) : apply(b, "dimTensor", [], { dims: [size], shape: [], dtype: "i64" });
+  const limit =
+    typeof size === "number"
+      ? scalar(b, "i64", size)
+      : apply(b, "dimTensor", [], { dims: [size], shape: [], dtype: "i64" });
   const list = apply(b, "range", [scalar(b, "i64", 0), limit, scalar(b, "i64", 1)]);
   return reshape(b, list, column ? [size, 1] : [1, size]);
 }
@@ -44,14 +50,16 @@ export const Attention: OpFunction = (n) => {
   let mask = maskOf(n, raw, total);
   if (n.flag("is_causal", false)) mask = combine(n, mask, causalMask(n, raw, queries, total, pastKey));
   const softcap = n.float("softcap", 0);
-  const cap = (x: Value): Value => (softcap === 0 ? x : scaled(b, apply(b, "tanh", [scaled(b, x, 1 / softcap)]), softcap));
+  const cap = (x: Value): Value =>
+    softcap === 0 ? x : scaled(b, apply(b, "tanh", [scaled(b, x, 1 / softcap)]), softcap);
   const capped = cap(raw);
   const biased = mask === undefined ? capped : add(b, capped, mask);
   const precise = n.dtype("softmax_precision") ?? raw.type.dtype;
   const soft = cast(b, apply(b, "softmax", [cast(b, biased, precise)], { axis: 3 }), raw.type.dtype);
   const weights = mask === undefined ? soft : withoutHiddenRows(n, soft, mask);
   const result = apply(b, "matmul", [cast(b, weights, value.type.dtype), repeatHeads(n, value, heads)]);
-  const shown = [raw, capped, biased, weights][n.int("qk_matmul_output_mode", 0)] ?? n.fail("qk_matmul_output_mode is not in 0..3");
+  const shown =
+    [raw, capped, biased, weights][n.int("qk_matmul_output_mode", 0)] ?? n.fail("qk_matmul_output_mode is not in 0..3");
   return [flat ? joinHeads(n, result) : result, key, value, shown];
 };
 
@@ -80,7 +88,12 @@ function maskOf(n: OnnxNode, scores: Value, total: Dim): Value | undefined {
     const missing = typeof total === "number" && typeof last === "number" ? total - last : 0;
     if (missing > 0 && last !== 1) {
       const zero = mask.type.shape.map(() => 0);
-      mask = apply(b, "pad", [mask], { before: zero, after: zero.with(-1, missing), mode: "constant", value: -Infinity });
+      mask = apply(b, "pad", [mask], {
+        before: zero,
+        after: zero.with(-1, missing),
+        mode: "constant",
+        value: -Infinity,
+      });
     }
   }
   const lengths = n.optional(6);
@@ -95,10 +108,18 @@ function causalMask(n: OnnxNode, scores: Value, queries: Dim, total: Dim, past: 
   const offset = past?.type.shape[2] ?? 0;
   let row = positionsAlong(n, queries, true);
   const lengths = n.optional(6);
-  if (offset !== 0) row = add(b, row, typeof offset === "number" ? scalar(b, "i64", offset) : apply(b, "dimTensor", [], { dims: [offset], shape: [], dtype: "i64" }));
+  if (offset !== 0)
+    row = add(
+      b,
+      row,
+      typeof offset === "number"
+        ? scalar(b, "i64", offset)
+        : apply(b, "dimTensor", [], { dims: [offset], shape: [], dtype: "i64" }),
+    );
   else if (lengths !== undefined) {
     // Queries are the last of the valid keys.
-    const count = typeof queries === "number" ? scalar(b, "i64", queries) : n.unsupported("queries must have a fixed length");
+    const count =
+      typeof queries === "number" ? scalar(b, "i64", queries) : n.unsupported("queries must have a fixed length");
     row = add(b, row, sub(b, reshape(b, cast(b, lengths, "i64"), [lengths.type.shape[0] ?? 1, 1, 1, 1]), count));
   }
   return hidden(n, apply(b, "lessEqual", [positionsAlong(n, total, false), row]), scores);
@@ -111,7 +132,9 @@ export const RotaryEmbedding: OpFunction = (n) => {
   const [batch, length] = x.type.shape as [Dim, Dim];
   const heads = flat ? n.int("num_heads") : 0;
   if (flat && heads < 1) return n.fail("num_heads is needed for an input of 3 axes");
-  const split = flat ? reshape(b, x, [batch, length, heads, dimFloorDiv(x.type.shape[2] as Dim, heads)]) : transpose(b, x, [0, 2, 1, 3]);
+  const split = flat
+    ? reshape(b, x, [batch, length, heads, dimFloorDiv(x.type.shape[2] as Dim, heads)])
+    : transpose(b, x, [0, 2, 1, 3]);
   const ids = n.optional(3);
   const width = split.type.shape[3];
   const asked = n.int("rotary_embedding_dim", 0);

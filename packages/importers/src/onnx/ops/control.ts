@@ -18,7 +18,10 @@ export const If: OpFunction = (n) => {
   if (known !== undefined) return n.subgraphs.inline(known !== 0 ? thenBranch : elseBranch, []);
   const condition = reshape(n.b, n.input(0), []);
   const captures = capturesOf(n, [thenBranch, elseBranch]);
-  const attrs = { then: n.subgraphs.build(thenBranch, [], captures), else: n.subgraphs.build(elseBranch, [], captures) };
+  const attrs = {
+    then: n.subgraphs.build(thenBranch, [], captures),
+    else: n.subgraphs.build(elseBranch, [], captures),
+  };
   if (!sameRanks(attrs.then, attrs.else) && comparesSizes(n.b, n.input(0))) return n.subgraphs.inline(thenBranch, []);
   return applyAll(n.b, "if", [condition, ...capturedInputs(n, captures)], attrs);
 };
@@ -34,7 +37,8 @@ function sameRanks(a: Graph, c: Graph): boolean {
  */
 function comparesSizes(b: GraphBuilder, condition: Value): boolean {
   const { op, inputs } = condition.node;
-  if (op === "reshape" || op === "identity" || op === "cast") return inputs[0] !== undefined && comparesSizes(b, inputs[0]);
+  if (op === "reshape" || op === "identity" || op === "cast")
+    return inputs[0] !== undefined && comparesSizes(b, inputs[0]);
   return op === "equal" && inputs.every((input) => input !== undefined && b.dims(input)?.length === 1);
 }
 
@@ -43,12 +47,19 @@ export const Loop: OpFunction = (n) => {
   const carried = n.items.slice(2).map((item, i) => item ?? n.fail(`input ${i + 2} is missing`));
   const limit = n.optional(0) === undefined ? Infinity : n.number(0);
   const start = n.optional(1) === undefined ? 1 : n.number(1);
-  const unrolled = limit === undefined || start === undefined ? undefined : unrollLoop(n, body, carried, limit, start !== 0);
+  const unrolled =
+    limit === undefined || start === undefined ? undefined : unrollLoop(n, body, carried, limit, start !== 0);
   return unrolled ?? loopNode(n, body, carried);
 };
 
 /** The loop as straight-line nodes, or `undefined` where the number of turns is not known or too large. */
-function unrollLoop(n: OnnxNode, body: GraphProto, initial: readonly Item[], limit: number, start: boolean): readonly Item[] | undefined {
+function unrollLoop(
+  n: OnnxNode,
+  body: GraphProto,
+  initial: readonly Item[],
+  limit: number,
+  start: boolean,
+): readonly Item[] | undefined {
   let state = initial;
   let going = start;
   const rows: Value[][] = [];
@@ -62,23 +73,45 @@ function unrollLoop(n: OnnxNode, body: GraphProto, initial: readonly Item[], lim
     if (known === undefined) return undefined;
     going = known !== 0;
     state = results.slice(1, 1 + initial.length);
-    rows.push(results.slice(1 + initial.length).map((item) => (isValue(item) ? unsqueeze(n.b, item, [0]) : n.unsupported("scan outputs that are no tensors"))));
+    rows.push(
+      results
+        .slice(1 + initial.length)
+        .map((item) => (isValue(item) ? unsqueeze(n.b, item, [0]) : n.unsupported("scan outputs that are no tensors"))),
+    );
   }
   // Without a turn the shape of a scan output is not known.
   if (rows.length === 0 && scans > 0) return undefined;
-  return [...state, ...Array.from({ length: scans }, (_, i) => concat(n.b, rows.map((row) => row[i] as Value), 0))];
+  return [
+    ...state,
+    ...Array.from({ length: scans }, (_, i) =>
+      concat(
+        n.b,
+        rows.map((row) => row[i] as Value),
+        0,
+      ),
+    ),
+  ];
 }
 
 function loopNode(n: OnnxNode, body: GraphProto, carried: readonly Item[]): readonly Value[] {
   const { b } = n;
   const initial = carried.map((item) => (isValue(item) ? item : n.unsupported(`a loop that carries a ${item.kind}`)));
   const captures = capturesOf(n, [body]);
-  const types: TensorType[] = [{ dtype: "i64", shape: [] }, { dtype: "bool", shape: [] }, ...initial.map((value) => value.type)];
+  const types: TensorType[] = [
+    { dtype: "i64", shape: [] },
+    { dtype: "bool", shape: [] },
+    ...initial.map((value) => value.type),
+  ];
   const graph = stableBody(n, body, types, captures);
-  const scalarOf = (value: Value | undefined): Value | undefined => (value === undefined ? undefined : reshape(b, value, []));
+  const scalarOf = (value: Value | undefined): Value | undefined =>
+    value === undefined ? undefined : reshape(b, value, []);
   const count = n.optional(0) === undefined ? undefined : cast(b, n.input(0), "i64");
   const captured = capturedInputs(n, captures);
-  return applyAll(b, "loop", [scalarOf(count), scalarOf(n.optional(1)), ...initial, ...captured], { body: graph, carried: initial.length, captured: captured.length });
+  return applyAll(b, "loop", [scalarOf(count), scalarOf(n.optional(1)), ...initial, ...captured], {
+    body: graph,
+    carried: initial.length,
+    captured: captured.length,
+  });
 }
 
 /** The body with input types that hold for every turn: sizes that change become symbols. */
@@ -90,8 +123,11 @@ function stableBody(n: OnnxNode, body: GraphProto, first: readonly TensorType[],
     types = types.map((type, i) => {
       const next = i < 2 ? type : graph.outputs[i - 1]?.value.type;
       if (next === undefined) return n.fail("the body has fewer outputs than carried values");
-      if (next.shape.length !== type.shape.length) return n.unsupported("a carried value that changes its number of axes");
-      const shape: Shape = type.shape.map((dim, axis) => (dimEqual(dim, next.shape[axis] ?? dim) === true ? dim : changing(i, axis)));
+      if (next.shape.length !== type.shape.length)
+        return n.unsupported("a carried value that changes its number of axes");
+      const shape: Shape = type.shape.map((dim, axis) =>
+        dimEqual(dim, next.shape[axis] ?? dim) === true ? dim : changing(i, axis),
+      );
       if (shape.some((dim, axis) => dimEqual(dim, type.shape[axis] ?? dim) !== true)) changed = true;
       return { dtype: type.dtype, shape };
     });
@@ -111,7 +147,8 @@ export const Scan: OpFunction = (n) => {
   if (n.opset < 9) return scanBatched(n, body, count);
   const states = n.inputCount - count;
   const scans = body.output.length - states;
-  if (states < 0 || scans < 0) return n.fail(`${n.inputCount} inputs and ${body.output.length} body outputs do not fit to ${count} scan inputs`);
+  if (states < 0 || scans < 0)
+    return n.fail(`${n.inputCount} inputs and ${body.output.length} body outputs do not fit to ${count} scan inputs`);
   const inputs = n.rest(states);
   const axes = inputs.map((x, i) => n.axis(n.ints("scan_input_axes")?.[i] ?? 0, x.type.shape.length));
   const reversed = inputs.map((_, i) => n.ints("scan_input_directions")?.[i] === 1);
@@ -120,14 +157,26 @@ export const Scan: OpFunction = (n) => {
     const ordered = n.ints("scan_output_directions")?.[i] === 1 ? list.toReversed() : list;
     const rank = (list[0] as Value).type.shape.length + 1;
     const axis = n.axis(n.ints("scan_output_axes")?.[i] ?? 0, rank);
-    return concat(n.b, ordered.map((value) => unsqueeze(n.b, value, [axis])), axis);
+    return concat(
+      n.b,
+      ordered.map((value) => unsqueeze(n.b, value, [axis])),
+      axis,
+    );
   });
   return [...state, ...stacked];
 };
 
 const MAX_SCAN = 512;
 
-function unrollScan(n: OnnxNode, body: GraphProto, initial: readonly Value[], inputs: readonly Value[], axes: readonly number[], reversed: readonly boolean[], scans: number): { state: readonly Value[]; rows: Value[][] } {
+function unrollScan(
+  n: OnnxNode,
+  body: GraphProto,
+  initial: readonly Value[],
+  inputs: readonly Value[],
+  axes: readonly number[],
+  reversed: readonly boolean[],
+  scans: number,
+): { state: readonly Value[]; rows: Value[][] } {
   const length = inputs[0]?.type.shape[axes[0] ?? 0];
   if (typeof length !== "number") return n.unsupported("scanning an axis of unknown size");
   if (length > MAX_SCAN || length < 1) return n.unsupported(`scanning ${length} elements`);
@@ -136,9 +185,15 @@ function unrollScan(n: OnnxNode, body: GraphProto, initial: readonly Value[], in
   for (let turn = 0; turn < length; turn++) {
     const slices = inputs.map((x, i) => {
       const [axis, at] = [axes[i] as number, reversed[i] === true ? length - 1 - turn : turn];
-      return reshape(n.b, sliceAxis(n.b, x, axis, at, 1), x.type.shape.filter((_, j) => j !== axis));
+      return reshape(
+        n.b,
+        sliceAxis(n.b, x, axis, at, 1),
+        x.type.shape.filter((_, j) => j !== axis),
+      );
     });
-    const results = n.subgraphs.inline(body, [...state, ...slices]).map((item) => (isValue(item) ? item : n.unsupported("sequences in a scan")));
+    const results = n.subgraphs
+      .inline(body, [...state, ...slices])
+      .map((item) => (isValue(item) ? item : n.unsupported("sequences in a scan")));
     state = results.slice(0, state.length);
     results.slice(state.length).forEach((value, i) => rows[i]?.push(value));
   }
@@ -152,15 +207,39 @@ function scanBatched(n: OnnxNode, body: GraphProto, count: number): readonly Val
   const states = all.length - count;
   const scans = body.output.length - states;
   const batch = all[0]?.type.shape[0];
-  if (typeof batch !== "number" || batch < 1 || batch > 64 || states < 0 || scans < 0) return n.unsupported("a batch of this size");
+  if (typeof batch !== "number" || batch < 1 || batch > 64 || states < 0 || scans < 0)
+    return n.unsupported("a batch of this size");
   const { b } = n;
   const results: Value[][] = [];
   for (let i = 0; i < batch; i++) {
     const pick = (x: Value): Value => reshape(b, sliceAxis(b, x, 0, i, 1), x.type.shape.slice(1));
     const inputs = all.slice(states).map(pick);
     const reversed = inputs.map((_, at) => n.ints("directions")?.[at] === 1);
-    const { state, rows } = unrollScan(n, body, all.slice(0, states).map(pick), inputs, inputs.map(() => 0), reversed, scans);
-    results.push([...state, ...rows.map((list) => concat(b, list.map((value) => unsqueeze(b, value, [0])), 0))]);
+    const { state, rows } = unrollScan(
+      n,
+      body,
+      all.slice(0, states).map(pick),
+      inputs,
+      inputs.map(() => 0),
+      reversed,
+      scans,
+    );
+    results.push([
+      ...state,
+      ...rows.map((list) =>
+        concat(
+          b,
+          list.map((value) => unsqueeze(b, value, [0])),
+          0,
+        ),
+      ),
+    ]);
   }
-  return (results[0] as Value[]).map((_, i) => concat(b, results.map((list) => unsqueeze(b, list[i] as Value, [0])), 0));
+  return (results[0] as Value[]).map((_, i) =>
+    concat(
+      b,
+      results.map((list) => unsqueeze(b, list[i] as Value, [0])),
+      0,
+    ),
+  );
 }

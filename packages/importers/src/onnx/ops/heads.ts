@@ -16,7 +16,11 @@ export function splitHeads(n: OnnxNode, x: Value, heads: number): Value {
 /** [b, h, s, d] as [b, s, h * d]. */
 export function joinHeads(n: OnnxNode, x: Value): Value {
   const [batch, heads, length, width] = x.type.shape as [Dim, Dim, Dim, Dim];
-  return reshape(n.b, transpose(n.b, x, [0, 2, 1, 3]), [batch, length, typeof heads === "number" && typeof width === "number" ? heads * width : n.unsupported("heads must be fixed")]);
+  return reshape(n.b, transpose(n.b, x, [0, 2, 1, 3]), [
+    batch,
+    length,
+    typeof heads === "number" && typeof width === "number" ? heads * width : n.unsupported("heads must be fixed"),
+  ]);
 }
 
 /** Rotates pairs of features by angles that grow with the position. */
@@ -24,7 +28,8 @@ export function rotate(n: OnnxNode, x: Value, cos: Value, sin: Value, interleave
   const { b } = n;
   // x is [b, s, h, d]; cos and sin are [b or 1, s, 1, rotary / 2].
   const width = x.type.shape[3];
-  if (typeof width !== "number" || rotary > width || rotary % 2 !== 0) return n.fail(`cannot rotate ${rotary} of ${String(width)} features`);
+  if (typeof width !== "number" || rotary > width || rotary % 2 !== 0)
+    return n.fail(`cannot rotate ${rotary} of ${String(width)} features`);
   const half = rotary / 2;
   const part = sliceAxis(b, x, 3, 0, rotary);
   const first = interleaved ? sliceAxis(b, part, 3, 0, half, 2) : sliceAxis(b, part, 3, 0, half);

@@ -1,7 +1,7 @@
 /** Matrix products and convolutions. */
 
 import { type Dim, type Value, dimEqual } from "@quern/core";
-import { add, apply, scaled, swapLast, transpose } from "../build.ts";
+import { add, apply, scaled, swapLast } from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 import { kernelShape, spatialArgs, spatialShape } from "./spatial-args.ts";
 
@@ -29,7 +29,8 @@ function groupsOf(n: OnnxNode): number {
 }
 
 function checkWeights(n: OnnxNode, x: Value, w: Value): void {
-  if (w.type.shape.length !== x.type.shape.length) n.fail(`weights have ${w.type.shape.length} axes, the input ${x.type.shape.length}`);
+  if (w.type.shape.length !== x.type.shape.length)
+    n.fail(`weights have ${w.type.shape.length} axes, the input ${x.type.shape.length}`);
 }
 
 export const Conv: OpFunction = (n) => {
@@ -37,8 +38,13 @@ export const Conv: OpFunction = (n) => {
   const spatial = spatialShape(n, x);
   checkWeights(n, x, w);
   const kernel = kernelShape(n, spatial.length, w.type.shape.slice(2));
-  if (kernel.some((size, i) => dimEqual(size, w.type.shape[i + 2] as Dim) === false)) return n.fail("kernel_shape differs from the weights");
-  return apply(n.b, "conv", [x, w, n.optional(2)], { ...spatialArgs(n, spatial, kernel), groups: groupsOf(n), layout: "nchw" });
+  if (kernel.some((size, i) => dimEqual(size, w.type.shape[i + 2] as Dim) === false))
+    return n.fail("kernel_shape differs from the weights");
+  return apply(n.b, "conv", [x, w, n.optional(2)], {
+    ...spatialArgs(n, spatial, kernel),
+    groups: groupsOf(n),
+    layout: "nchw",
+  });
 };
 
 export const ConvInteger: OpFunction = (n) => {
@@ -46,7 +52,11 @@ export const ConvInteger: OpFunction = (n) => {
   const spatial = spatialShape(n, x);
   checkWeights(n, x, w);
   const kernel = kernelShape(n, spatial.length, w.type.shape.slice(2));
-  return apply(n.b, "convInteger", [x, w, n.optional(2), n.optional(3)], { ...spatialArgs(n, spatial, kernel), groups: groupsOf(n), layout: "nchw" });
+  return apply(n.b, "convInteger", [x, w, n.optional(2), n.optional(3)], {
+    ...spatialArgs(n, spatial, kernel),
+    groups: groupsOf(n),
+    layout: "nchw",
+  });
 };
 
 export const ConvTranspose: OpFunction = (n) => {
@@ -58,7 +68,8 @@ export const ConvTranspose: OpFunction = (n) => {
   const outputPadding = n.ints("output_padding") ?? spatial.map(() => 0);
   const shape = n.ints("output_shape");
   const mode = n.choice("auto_pad", ["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"], "NOTSET");
-  if (outputPadding.length !== rank || outputPadding.some((pad) => pad < 0 || pad > 2 ** 31)) return n.fail(`output_padding is [${outputPadding.join(", ")}]`);
+  if (outputPadding.length !== rank || outputPadding.some((pad) => pad < 0 || pad > 2 ** 31))
+    return n.fail(`output_padding is [${outputPadding.join(", ")}]`);
   const same = mode === "SAME_UPPER" || mode === "SAME_LOWER";
   if (shape !== undefined || same) {
     const base = same ? baseArgs(n, rank) : spatialArgs(n, spatial, kernel);
@@ -87,7 +98,8 @@ export const ConvTranspose: OpFunction = (n) => {
 function baseArgs(n: OnnxNode, rank: number): { strides: readonly number[]; dilations: readonly number[] } {
   const ones = Array.from({ length: rank }, () => 1);
   const [strides, dilations] = [n.ints("strides") ?? ones, n.ints("dilations") ?? ones];
-  if (strides.length !== rank || dilations.length !== rank) return n.fail("strides or dilations do not fit to the input");
+  if (strides.length !== rank || dilations.length !== rank)
+    return n.fail("strides or dilations do not fit to the input");
   return { strides, dilations };
 }
 
@@ -95,7 +107,8 @@ function convTranspose(n: OnnxNode, x: Value, w: Value, attrs: Readonly<Record<s
   return apply(n.b, "convTranspose", [x, w, n.optional(2)], { ...attrs, groups: groupsOf(n) });
 }
 
-export const MatMulInteger: OpFunction = (n) => apply(n.b, "matmulInteger", [n.input(0), n.input(1), n.optional(2), n.optional(3)]);
+export const MatMulInteger: OpFunction = (n) =>
+  apply(n.b, "matmulInteger", [n.input(0), n.input(1), n.optional(2), n.optional(3)]);
 
 /** Convolution whose sampling points are moved by `offset` and weighted by `mask`. */
 export const DeformConv: OpFunction = (n) => n.unsupported("deformable sampling has no graph op");

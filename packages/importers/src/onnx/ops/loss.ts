@@ -11,7 +11,9 @@ function negativeLogLikelihood(n: OnnxNode, logits: Value): Value {
   const weight = n.optional(2);
   const { dtype } = logits.type;
   const reduction = n.choice("reduction", ["mean", "sum", "none"], "mean");
-  const ignored = n.has("ignore_index") ? apply(b, "equal", [target, scalar(b, target.type.dtype, n.int("ignore_index"))]) : undefined;
+  const ignored = n.has("ignore_index")
+    ? apply(b, "equal", [target, scalar(b, target.type.dtype, n.int("ignore_index"))])
+    : undefined;
   const safe = ignored === undefined ? target : apply(b, "where", [ignored, scalar(b, target.type.dtype, 0), target]);
   const picked = squeeze(b, apply(b, "gatherElements", [logits, unsqueeze(b, safe, [1])], { axis: 1 }), [1]);
   const own = weight === undefined ? undefined : apply(b, "gather", [weight, safe], { axis: 0 });

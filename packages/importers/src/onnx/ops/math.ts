@@ -15,7 +15,8 @@ function legacyOperand(n: OnnxNode): Value {
   const rank = a.type.shape.length;
   const { shape } = b.type;
   const axis = n.axis(n.int("axis"), rank);
-  if (axis + shape.length > rank) return n.fail(`an operand of ${shape.length} axes does not fit from axis ${axis} of ${rank}`);
+  if (axis + shape.length > rank)
+    return n.fail(`an operand of ${shape.length} axes does not fit from axis ${axis} of ${rank}`);
   return reshape(n.b, b, [...shape, ...Array.from({ length: rank - axis - shape.length }, () => 1)]);
 }
 
@@ -77,8 +78,11 @@ export const BitwiseXor: OpFunction = binary("bitwiseXor");
 export const PRelu: OpFunction = (n) => {
   const [x, slope] = [n.input(0), n.input(1)];
   // Before opset 7 a list of slopes belongs to axis 1.
-  const perChannel = n.opset < 7 && slope.type.shape.length === 1 && x.type.shape.length > 2 && slope.type.shape[0] !== 1;
-  const shape = perChannel ? x.type.shape.map((_, axis) => (axis === 1 ? (slope.type.shape[0] ?? 1) : 1)) : slope.type.shape;
+  const perChannel =
+    n.opset < 7 && slope.type.shape.length === 1 && x.type.shape.length > 2 && slope.type.shape[0] !== 1;
+  const shape = perChannel
+    ? x.type.shape.map((_, axis) => (axis === 1 ? (slope.type.shape[0] ?? 1) : 1))
+    : slope.type.shape;
   const weights = reshape(n.b, slope, shape);
   if (isFloat(x.type.dtype)) return apply(n.b, "prelu", [x, weights]);
   return apply(n.b, "where", [apply(n.b, "less", [x, scalar(n.b, x.type.dtype, 0)]), mul(n.b, x, weights), x]);
@@ -117,7 +121,10 @@ export const Mean: OpFunction = (n) => {
 export const Where: OpFunction = (n) => apply(n.b, "where", [n.input(0), n.input(1), n.input(2)]);
 
 export const IsInf: OpFunction = (n) =>
-  apply(n.b, "isInf", [n.input(0)], { positive: n.flag("detect_positive", true), negative: n.flag("detect_negative", true) });
+  apply(n.b, "isInf", [n.input(0)], {
+    positive: n.flag("detect_positive", true),
+    negative: n.flag("detect_negative", true),
+  });
 
 export const Relu: OpFunction = (n) => {
   const x = n.input(0);
@@ -127,7 +134,8 @@ export const Relu: OpFunction = (n) => {
 export const LeakyRelu: OpFunction = (n) => apply(n.b, "leakyRelu", [n.input(0)], { alpha: n.float("alpha", 0.01) });
 export const Elu: OpFunction = (n) => apply(n.b, "elu", [n.input(0)], { alpha: n.float("alpha", 1) });
 export const Celu: OpFunction = (n) => apply(n.b, "celu", [n.input(0)], { alpha: n.float("alpha", 1) });
-export const ThresholdedRelu: OpFunction = (n) => apply(n.b, "thresholdedRelu", [n.input(0)], { alpha: n.float("alpha", 1) });
+export const ThresholdedRelu: OpFunction = (n) =>
+  apply(n.b, "thresholdedRelu", [n.input(0)], { alpha: n.float("alpha", 1) });
 export const Swish: OpFunction = (n) => apply(n.b, "swish", [n.input(0)], { alpha: n.float("alpha", 1) });
 
 export const Selu: OpFunction = (n) => {
@@ -146,7 +154,8 @@ export const Shrink: OpFunction = (n) => {
   return cast(n.b, apply(n.b, "shrink", [cast(n.b, x, "f64")], attrs), x.type.dtype);
 };
 
-export const Gelu: OpFunction = (n) => apply(n.b, "gelu", [n.input(0)], { approximate: n.choice("approximate", ["none", "tanh"], "none") });
+export const Gelu: OpFunction = (n) =>
+  apply(n.b, "gelu", [n.input(0)], { approximate: n.choice("approximate", ["none", "tanh"], "none") });
 
 export const SwiGLU: OpFunction = (n) => {
   const [x, gate] = [n.input(0), n.input(1)];
@@ -157,12 +166,18 @@ export const SwiGLU: OpFunction = (n) => {
 export const Clip: OpFunction = (n) => {
   const x = n.input(0);
   const { dtype } = x.type;
-  if (n.opset < 11) return clamp(n, x, n.has("min") ? n.float("min") : undefined, n.has("max") ? n.float("max") : undefined);
+  if (n.opset < 11)
+    return clamp(n, x, n.has("min") ? n.float("min") : undefined, n.has("max") ? n.float("max") : undefined);
   const low = n.numbers(1)?.[0];
   const high = n.numbers(2)?.[0];
   const [min, max] = [n.optional(1), n.optional(2)];
   const exact = dtype !== "i64" && dtype !== "u64";
-  if (exact && (min === undefined || low !== undefined) && (max === undefined || high !== undefined) && !(Number.isNaN(low) || Number.isNaN(high))) {
+  if (
+    exact &&
+    (min === undefined || low !== undefined) &&
+    (max === undefined || high !== undefined) &&
+    !(Number.isNaN(low) || Number.isNaN(high))
+  ) {
     return clamp(n, x, low, high);
   }
   const raised = min === undefined ? x : apply(n.b, "maximum", [x, reshape(n.b, min, [])]);
@@ -176,8 +191,18 @@ function clamp(n: OnnxNode, x: Value, low: number | undefined, high: number | un
 }
 
 const CAST_NAMES: Readonly<Record<string, DType>> = {
-  FLOAT: "f32", DOUBLE: "f64", FLOAT16: "f16", INT8: "i8", INT16: "i16", INT32: "i32", INT64: "i64",
-  UINT8: "u8", UINT16: "u16", UINT32: "u32", UINT64: "u64", BOOL: "bool",
+  FLOAT: "f32",
+  DOUBLE: "f64",
+  FLOAT16: "f16",
+  INT8: "i8",
+  INT16: "i16",
+  INT32: "i32",
+  INT64: "i64",
+  UINT8: "u8",
+  UINT16: "u16",
+  UINT32: "u32",
+  UINT64: "u64",
+  BOOL: "bool",
 };
 
 export const Cast: OpFunction = (n) => {
@@ -216,7 +241,12 @@ export const Hardmax: OpFunction = (n) => {
     const depth = y.type.shape[at];
     if (typeof depth !== "number") return n.unsupported("the axis must have a fixed size");
     const index = apply(b, "argMax", [y], { axis: at, keepDims: true, selectLast: false });
-    const places = constant(b, "i64", Array.from({ length: depth }, (_, i) => i), y.type.shape.map((_, i) => (i === at ? depth : 1)));
+    const places = constant(
+      b,
+      "i64",
+      Array.from({ length: depth }, (_, i) => i),
+      y.type.shape.map((_, i) => (i === at ? depth : 1)),
+    );
     return cast(b, apply(b, "equal", [index, places]), y.type.dtype);
   };
   if (n.opset >= 13) return hot(x, axis);
@@ -230,7 +260,9 @@ export const Dropout: OpFunction = (n) => {
   const training = n.opset >= 12 && n.optional(2) !== undefined && n.number(2) !== 0;
   const ratio = n.optional(1) === undefined ? 0.5 : n.number(1);
   if (training && ratio !== 0) return n.unsupported("training mode draws random numbers");
-  const mask = n.wants(1) ? apply(n.b, "expand", [scalar(n.b, n.opset >= 10 ? "bool" : x.type.dtype, 1)], { shape: x.type.shape }) : undefined;
+  const mask = n.wants(1)
+    ? apply(n.b, "expand", [scalar(n.b, n.opset >= 10 ? "bool" : x.type.dtype, 1)], { shape: x.type.shape })
+    : undefined;
   return [x, mask];
 };
 
@@ -264,7 +296,8 @@ export const Det: OpFunction = (n) => {
     return reshape(b, apply(b, "slice", [x], { starts, sizes, steps: starts.map(() => 1) }), x.type.shape.slice(0, -2));
   };
   if (size === 1) return at(0, 0);
-  const minor = (r: number, c: number): Value => sub(b, mul(b, at(r, c), at(r + 1, c + 1)), mul(b, at(r, c + 1), at(r + 1, c)));
+  const minor = (r: number, c: number): Value =>
+    sub(b, mul(b, at(r, c), at(r + 1, c + 1)), mul(b, at(r, c + 1), at(r + 1, c)));
   if (size === 2) return minor(0, 0);
   return n.unsupported("determinants of more than 2×2");
 };

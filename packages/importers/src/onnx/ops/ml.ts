@@ -9,7 +9,8 @@ function list(n: OnnxNode, name: string): Value {
 }
 
 /** (x - offset) * scale per feature. */
-export const Scaler: OpFunction = (n) => mul(n.b, sub(n.b, cast(n.b, n.input(0), "f32"), list(n, "offset")), list(n, "scale"));
+export const Scaler: OpFunction = (n) =>
+  mul(n.b, sub(n.b, cast(n.b, n.input(0), "f32"), list(n, "offset")), list(n, "scale"));
 
 export const Normalizer: OpFunction = (n) => {
   const x = cast(n.b, n.input(0), "f32");
@@ -28,7 +29,10 @@ export const Binarizer: OpFunction = (n) => {
 export const ArrayFeatureExtractor: OpFunction = (n) => {
   const [x, indices] = [n.input(0), n.input(1)];
   const rank = x.type.shape.length;
-  const count = indices.type.shape.reduce<number>((size, dim) => (typeof dim === "number" ? size * dim : n.unsupported("indices must have a fixed size")), 1);
+  const count = indices.type.shape.reduce<number>(
+    (size, dim) => (typeof dim === "number" ? size * dim : n.unsupported("indices must have a fixed size")),
+    1,
+  );
   const picked = apply(n.b, "gather", [x, reshape(n.b, indices, [count])], { axis: rank - 1 });
   return rank === 1 ? reshape(n.b, picked, [1, count]) : picked;
 };

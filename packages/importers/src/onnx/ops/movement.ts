@@ -6,19 +6,47 @@
  */
 
 import {
-  type Dim, type Value, dimAdd, dimCeilDiv, dimEqual, dimFloorDiv, dimMax, dimMin, dimSub, shapeSize,
+  type Dim,
+  type Value,
+  dimAdd,
+  dimCeilDiv,
+  dimEqual,
+  dimFloorDiv,
+  dimMax,
+  dimMin,
+  dimSub,
+  shapeSize,
 } from "@quern/core";
-import { apply, cast, concat, dimTensor, expand, flatten, reshape, slice, sliceAxis, squeeze, transpose, unsqueeze } from "../build.ts";
+import {
+  apply,
+  cast,
+  concat,
+  dimTensor,
+  expand,
+  flatten,
+  reshape,
+  slice,
+  sliceAxis,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 
 export const Reshape: OpFunction = (n) => {
   const x = n.input(0);
   const wanted = n.opset < 5 ? n.ints("shape") : n.dims(1);
-  if (wanted === undefined) return apply(n.b, "reshapeDynamic", [x, shapeArgument(n, 1)], { allowZero: n.flag("allowzero", false) });
-  const shape = wanted.map((dim, i) => (dim === 0 && !n.flag("allowzero", false) ? (x.type.shape[i] ?? n.fail(`axis ${i} of the shape copies an axis that is not there`)) : dim));
+  if (wanted === undefined)
+    return apply(n.b, "reshapeDynamic", [x, shapeArgument(n, 1)], { allowZero: n.flag("allowzero", false) });
+  const shape = wanted.map((dim, i) =>
+    dim === 0 && !n.flag("allowzero", false)
+      ? (x.type.shape[i] ?? n.fail(`axis ${i} of the shape copies an axis that is not there`))
+      : dim,
+  );
   const unknown = shape.filter((dim) => dim === -1).length;
   if (unknown > 1) return n.fail(`shape [${wanted.join(", ")}] has more than one -1`);
-  if (shape.some((dim) => typeof dim === "number" && dim < -1)) return n.fail(`shape [${wanted.join(", ")}] has a negative size`);
+  if (shape.some((dim) => typeof dim === "number" && dim < -1))
+    return n.fail(`shape [${wanted.join(", ")}] has a negative size`);
   return reshape(n.b, x, unknown === 0 ? shape : completeShape(n, x.type.shape, shape));
 };
 
@@ -74,11 +102,16 @@ export const Squeeze: OpFunction = (n) => {
   const given = axesOf(n);
   if (given === undefined) {
     if (shape.some((dim) => typeof dim !== "number")) return n.unsupported("without axes, all sizes must be fixed");
-    return squeeze(n.b, x, shape.flatMap((dim, axis) => (dim === 1 ? [axis] : [])));
+    return squeeze(
+      n.b,
+      x,
+      shape.flatMap((dim, axis) => (dim === 1 ? [axis] : [])),
+    );
   }
   const axes = n.axes(given, shape.length);
   const wrong = axes.find((axis) => dimEqual(shape[axis] as Dim, 1) === false);
-  if (wrong !== undefined) return n.fail(`axis ${wrong} has size ${String(shape[wrong])}, only axes of size 1 can be removed`);
+  if (wrong !== undefined)
+    return n.fail(`axis ${wrong} has size ${String(shape[wrong])}, only axes of size 1 can be removed`);
   return squeeze(n.b, x, axes);
 };
 
@@ -111,7 +144,8 @@ function broadcastWith(n: OnnxNode, shape: readonly Dim[], target: readonly Dim[
     const t = target[i - rank + target.length] ?? 1;
     if (t === 1) return a;
     if (a === 1 || dimEqual(a, t) === true) return t;
-    if (typeof a === "number" && typeof t === "number") return n.fail(`[${shape.join(", ")}] does not broadcast with [${target.join(", ")}]`);
+    if (typeof a === "number" && typeof t === "number")
+      return n.fail(`[${shape.join(", ")}] does not broadcast with [${target.join(", ")}]`);
     return typeof a === "number" ? a : typeof t === "number" ? t : dimMax(a, t);
   });
 }
@@ -121,7 +155,8 @@ export const Tile: OpFunction = (n) => {
   if (n.opset < 6) return tileAxis(n, x);
   const repeats = n.dims(1);
   if (repeats === undefined) return apply(n.b, "tileDynamic", [x, n.input(1)]);
-  if (repeats.some((count) => typeof count === "number" && count < 0)) return n.fail(`repeats [${repeats.join(", ")}] are negative`);
+  if (repeats.some((count) => typeof count === "number" && count < 0))
+    return n.fail(`repeats [${repeats.join(", ")}] are negative`);
   return repeats.every((count) => count === 1) ? x : apply(n.b, "tile", [x], { repeats });
 };
 
@@ -149,7 +184,8 @@ export const Slice: OpFunction = (n) => {
   }
   if (starts.length !== ends.length) return n.fail(`${starts.length} starts and ${ends.length} ends`);
   const chosen = n.axes(axes ?? Array.from({ length: count ?? 0 }, (_, i) => i), rank);
-  if (chosen.length !== starts.length || (steps !== undefined && steps.length !== starts.length)) return n.fail("starts, ends, axes and steps differ in length");
+  if (chosen.length !== starts.length || (steps !== undefined && steps.length !== starts.length))
+    return n.fail("starts, ends, axes and steps differ in length");
   const from: Dim[] = shape.map(() => 0);
   const sizes: Dim[] = [...shape];
   const by: number[] = shape.map(() => 1);
@@ -194,7 +230,8 @@ function bounded(bound: Dim, size: Dim, low: number, high: Dim): Dim {
     const beyond = dimSub(value, high);
     return typeof beyond === "number" && beyond > 0 ? high : value;
   }
-  if (typeof value !== "number") return bound <= -NO_BOUND ? low : leastValue(value) >= low ? value : dimMax(value, low);
+  if (typeof value !== "number")
+    return bound <= -NO_BOUND ? low : leastValue(value) >= low ? value : dimMax(value, low);
   if (typeof high === "number") return Math.min(Math.max(value, low), high);
   if (value >= NO_BOUND) return high;
   return value <= low ? low : leastValue(high) >= value ? value : dimMin(value, high);
@@ -225,10 +262,12 @@ export const Split: OpFunction = (n) => {
   const axis = n.axis(n.int("axis", 0), x.type.shape.length);
   const size = x.type.shape[axis] as Dim;
   const given = n.opset < 13 ? (n.opset === 1 && n.optional(1) !== undefined ? n.dims(1) : n.ints("split")) : n.dims(1);
-  if (n.opset >= 13 && n.optional(1) !== undefined && given === undefined) return n.unsupported("sizes that are computed at run time");
+  if (n.opset >= 13 && n.optional(1) !== undefined && given === undefined)
+    return n.unsupported("sizes that are computed at run time");
   const sizes = given ?? evenSizes(n, size, n.int("num_outputs", n.outputs.length));
   if (sizes.length < n.outputs.length) return n.fail(`${sizes.length} sizes for ${n.outputs.length} outputs`);
-  if (sizes.some((part) => typeof part === "number" && part < 0)) return n.fail(`sizes [${sizes.join(", ")}] are negative`);
+  if (sizes.some((part) => typeof part === "number" && part < 0))
+    return n.fail(`sizes [${sizes.join(", ")}] are negative`);
   const total = sizes.reduce<Dim>((sum, part) => dimAdd(sum, part), 0);
   if (dimEqual(total, size) === false) return n.fail(`sizes [${sizes.join(", ")}] do not add up to ${String(size)}`);
   let start: Dim = 0;
@@ -245,7 +284,8 @@ function evenSizes(n: OnnxNode, size: Dim, parts: number): Dim[] {
   if (typeof size !== "number") return Array.from({ length: parts }, () => dimFloorDiv(size, parts));
   const part = Math.ceil(size / parts);
   const last = size - part * (parts - 1);
-  if (last < 0 || (n.opset < 18 && last !== part)) return n.fail(`an axis of size ${size} does not split into ${parts} equal parts`);
+  if (last < 0 || (n.opset < 18 && last !== part))
+    return n.fail(`an axis of size ${size} does not split into ${parts} equal parts`);
   return Array.from({ length: parts }, (_, i) => (i === parts - 1 ? last : part));
 }
 
@@ -275,18 +315,34 @@ export const Pad: OpFunction = (n) => {
 };
 
 /** Pads; negative amounts remove elements first. */
-function padBy(n: OnnxNode, x: Value, before: readonly Dim[], after: readonly Dim[], mode: (typeof PAD_MODES)[number], value: number): Value {
+function padBy(
+  n: OnnxNode,
+  x: Value,
+  before: readonly Dim[],
+  after: readonly Dim[],
+  mode: (typeof PAD_MODES)[number],
+  value: number,
+): Value {
   const cut = (amount: Dim): number => (typeof amount === "number" && amount < 0 ? -amount : 0);
   const grow = (amount: Dim): Dim => (typeof amount === "number" && amount < 0 ? 0 : amount);
   const sizes = x.type.shape.map((dim, i) => dimSub(dim, cut(before[i] as Dim) + cut(after[i] as Dim)));
   if (sizes.some((dim) => typeof dim === "number" && dim < 0)) return n.fail("negative pads remove more than there is");
-  const kept = slice(n.b, x, before.map(cut), sizes, before.map(() => 1));
+  const kept = slice(
+    n.b,
+    x,
+    before.map(cut),
+    sizes,
+    before.map(() => 1),
+  );
   if ([...before, ...after].every((amount) => grow(amount) === 0)) return kept;
   return apply(n.b, "pad", [kept], { before: before.map(grow), after: after.map(grow), mode, value });
 }
 
 export const DepthToSpace: OpFunction = (n) =>
-  apply(n.b, "depthToSpace", [n.input(0)], { block: blockSize(n), mode: n.choice("mode", ["DCR", "CRD"], "DCR").toLowerCase() });
+  apply(n.b, "depthToSpace", [n.input(0)], {
+    block: blockSize(n),
+    mode: n.choice("mode", ["DCR", "CRD"], "DCR").toLowerCase(),
+  });
 
 export const SpaceToDepth: OpFunction = (n) => apply(n.b, "spaceToDepth", [n.input(0)], { block: blockSize(n) });
 
@@ -333,7 +389,8 @@ export const ConstantOfShape: OpFunction = (n) => {
   const element = n.b.constant({ ...value, shape: [] });
   const shape = n.dims(0);
   if (shape === undefined) return apply(n.b, "expandDynamic", [element, shapeArgument(n, 0)]);
-  if (shape.some((dim) => typeof dim === "number" && dim < 0)) return n.fail(`shape [${shape.join(", ")}] has a negative size`);
+  if (shape.some((dim) => typeof dim === "number" && dim < 0))
+    return n.fail(`shape [${shape.join(", ")}] has a negative size`);
   return expand(n.b, element, shape);
 };
 
@@ -368,7 +425,15 @@ export const Col2Im: OpFunction = (n) => {
   const rank = sizes.length;
   const pads = n.ints("pads") ?? [...sizes, ...sizes].map(() => 0);
   const list = (name: string): readonly number[] => n.ints(name) ?? sizes.map(() => 1);
-  const attrs = { sizes, block, strides: list("strides"), dilations: list("dilations"), padsBefore: pads.slice(0, rank), padsAfter: pads.slice(rank) };
-  if (block.some((size) => !(size >= 1)) || Object.values(attrs).some((values) => values.length !== rank)) return n.fail("image, block and window arguments differ in length");
+  const attrs = {
+    sizes,
+    block,
+    strides: list("strides"),
+    dilations: list("dilations"),
+    padsBefore: pads.slice(0, rank),
+    padsAfter: pads.slice(rank),
+  };
+  if (block.some((size) => !(size >= 1)) || Object.values(attrs).some((values) => values.length !== rank))
+    return n.fail("image, block and window arguments differ in length");
   return apply(n.b, "col2im", [n.input(0)], attrs);
 };

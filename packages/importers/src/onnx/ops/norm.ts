@@ -11,7 +11,8 @@ function softmaxLike(name: string): OpFunction {
     const rank = x.type.shape.length;
     const axis = n.axis(n.int("axis", n.opset >= 13 ? -1 : 1), rank);
     // One trailing axis (or only axes of size 1 after it) is the same under both rules.
-    if (n.opset >= 13 || axis === rank - 1 || x.type.shape.slice(axis + 1).every((dim) => dim === 1)) return apply(n.b, name, [x], { axis });
+    if (n.opset >= 13 || axis === rank - 1 || x.type.shape.slice(axis + 1).every((dim) => dim === 1))
+      return apply(n.b, name, [x], { axis });
     return reshape(n.b, apply(n.b, name, [flatten(n.b, x, axis)], { axis: 1 }), x.type.shape);
   };
 }
@@ -27,11 +28,21 @@ export const BatchNormalization: OpFunction = (n) => {
   const epsilon = n.float("epsilon", 1e-5);
   if (training) return trainingNorm(n, x, scale, bias, mean, variance, epsilon);
   const to = x.type.dtype;
-  return apply(n.b, "batchNorm", [x, ...[scale, bias, mean, variance].map((value) => cast(n.b, value, to))], { epsilon });
+  return apply(n.b, "batchNorm", [x, ...[scale, bias, mean, variance].map((value) => cast(n.b, value, to))], {
+    epsilon,
+  });
 };
 
 /** Statistics of the batch, and the running ones moved towards them. */
-function trainingNorm(n: OnnxNode, x: Value, scale: Value, bias: Value, mean: Value, variance: Value, epsilon: number): readonly Value[] {
+function trainingNorm(
+  n: OnnxNode,
+  x: Value,
+  scale: Value,
+  bias: Value,
+  mean: Value,
+  variance: Value,
+  epsilon: number,
+): readonly Value[] {
   if (n.opset < 14) return n.unsupported("training mode before opset 14");
   const { b } = n;
   const axes = x.type.shape.flatMap((_, i) => (i === 1 ? [] : [i]));
@@ -40,7 +51,8 @@ function trainingNorm(n: OnnxNode, x: Value, scale: Value, bias: Value, mean: Va
   const batchVariance = apply(b, "reduceMean", [apply(b, "square", [centred])], { axes, keepDims: false });
   const y = apply(b, "batchNorm", [x, scale, bias, batchMean, batchVariance], { epsilon });
   const momentum = n.float("momentum", Math.fround(0.9));
-  const moved = (running: Value, now: Value): Value => add(b, scaled(b, running, momentum), scaled(b, now, 1 - momentum));
+  const moved = (running: Value, now: Value): Value =>
+    add(b, scaled(b, running, momentum), scaled(b, now, 1 - momentum));
   return [y, moved(mean, batchMean), moved(variance, batchVariance)];
 }
 
@@ -68,7 +80,10 @@ function statistics(n: OnnxNode, x: Value, axis: number, epsilon: number): reado
 
 export const RMSNormalization: OpFunction = (n) => {
   const x = n.input(0);
-  return apply(n.b, "rmsNorm", [x, n.optional(1)], { axis: n.axis(n.int("axis", -1), x.type.shape.length), epsilon: n.float("epsilon", 1e-5) });
+  return apply(n.b, "rmsNorm", [x, n.optional(1)], {
+    axis: n.axis(n.int("axis", -1), x.type.shape.length),
+    epsilon: n.float("epsilon", 1e-5),
+  });
 };
 
 export const SimplifiedLayerNormalization: OpFunction = RMSNormalization;
@@ -82,12 +97,19 @@ export const GroupNormalization: OpFunction = (n) => {
   // Opset 18 has one scale per group: repeat it for the group's channels.
   if (typeof channels !== "number") return n.unsupported("channels must be fixed");
   const perChannel = (value: Value): Value =>
-    reshape(n.b, apply(n.b, "expand", [reshape(n.b, value, [groups, 1])], { shape: [groups, channels / groups] }), [channels]);
+    reshape(n.b, apply(n.b, "expand", [reshape(n.b, value, [groups, 1])], { shape: [groups, channels / groups] }), [
+      channels,
+    ]);
   return apply(n.b, "groupNorm", [x, perChannel(scale), perChannel(bias)], attrs);
 };
 
 export const LRN: OpFunction = (n) =>
-  apply(n.b, "lrn", [n.input(0)], { size: n.int("size"), alpha: n.float("alpha", 1e-4), beta: n.float("beta", 0.75), bias: n.float("bias", 1) });
+  apply(n.b, "lrn", [n.input(0)], {
+    size: n.int("size"),
+    alpha: n.float("alpha", 1e-4),
+    beta: n.float("beta", 0.75),
+    bias: n.float("bias", 1),
+  });
 
 export const LpNormalization: OpFunction = (n) => {
   const x = n.input(0);
@@ -96,6 +118,9 @@ export const LpNormalization: OpFunction = (n) => {
 
 export const MeanVarianceNormalization: OpFunction = (n) => {
   const x = n.input(0);
-  const axes = n.axes(n.ints("axes") ?? (n.opset < 9 && n.flag("across_channels", false) ? [0, 1, 2, 3] : [0, 2, 3]), x.type.shape.length);
+  const axes = n.axes(
+    n.ints("axes") ?? (n.opset < 9 && n.flag("across_channels", false) ? [0, 1, 2, 3] : [0, 2, 3]),
+    x.type.shape.length,
+  );
   return apply(n.b, "meanVarianceNormalize", [x], { axes });
 };

@@ -5,7 +5,10 @@ import { apply, applyAll, cast } from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 import { type SpatialArgs, kernelShape, spatialArgs, spatialShape } from "./spatial-args.ts";
 
-function windowOf(n: OnnxNode, x: Value): SpatialArgs & { readonly kernel: readonly number[]; readonly ceilMode: boolean } {
+function windowOf(
+  n: OnnxNode,
+  x: Value,
+): SpatialArgs & { readonly kernel: readonly number[]; readonly ceilMode: boolean } {
   const spatial = spatialShape(n, x);
   const kernel = kernelShape(n, spatial.length);
   return { kernel, ...spatialArgs(n, spatial, kernel), ceilMode: n.flag("ceil_mode", false) };
@@ -14,19 +17,29 @@ function windowOf(n: OnnxNode, x: Value): SpatialArgs & { readonly kernel: reado
 /** Runs a float pool on an integer tensor through a wider float, where every value is exact. */
 function throughFloat(n: OnnxNode, x: Value, pool: (x: Value) => Value): Value {
   const { dtype } = x.type;
-  return isFloat(dtype) ? pool(x) : cast(n.b, pool(cast(n.b, x, dtype === "i8" || dtype === "u8" ? "f32" : "f64")), dtype);
+  return isFloat(dtype)
+    ? pool(x)
+    : cast(n.b, pool(cast(n.b, x, dtype === "i8" || dtype === "u8" ? "f32" : "f64")), dtype);
 }
 
 export const MaxPool: OpFunction = (n) => {
   const x = n.input(0);
   const window = windowOf(n, x);
   if (!n.wants(1)) return throughFloat(n, x, (y) => apply(n.b, "maxPool", [y], { ...window, layout: "nchw" }));
-  return applyAll(n.b, "maxPoolWithIndices", [x], { ...window, layout: "nchw", storageOrder: n.int("storage_order", 0) });
+  return applyAll(n.b, "maxPoolWithIndices", [x], {
+    ...window,
+    layout: "nchw",
+    storageOrder: n.int("storage_order", 0),
+  });
 };
 
 export const AveragePool: OpFunction = (n) => {
   const x = n.input(0);
-  return apply(n.b, "averagePool", [x], { ...windowOf(n, x), countIncludePad: n.flag("count_include_pad", false), layout: "nchw" });
+  return apply(n.b, "averagePool", [x], {
+    ...windowOf(n, x),
+    countIncludePad: n.flag("count_include_pad", false),
+    layout: "nchw",
+  });
 };
 
 export const LpPool: OpFunction = (n) => {
@@ -61,7 +74,9 @@ export const MaxUnpool: OpFunction = (n) => {
   const { strides, padsBefore, padsAfter } = spatialArgs(n, spatial, kernel);
   const natural = spatial.map((size: Dim, i) => {
     if (typeof size !== "number") return n.unsupported("spatial axes must have fixed sizes");
-    return (size - 1) * (strides[i] as number) - (padsBefore[i] as number) - (padsAfter[i] as number) + (kernel[i] as number);
+    return (
+      (size - 1) * (strides[i] as number) - (padsBefore[i] as number) - (padsAfter[i] as number) + (kernel[i] as number)
+    );
   });
   const given = n.optional(2) === undefined ? undefined : n.constantNumbers(2, "output shape").slice(2);
   if (given !== undefined && given.some((size, i) => size !== natural[i])) {

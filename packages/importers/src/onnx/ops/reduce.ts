@@ -8,7 +8,12 @@ function reduction(name: string, axesInputSince: number = 18): OpFunction {
   return (n) => {
     const x = n.input(0);
     const rank = x.type.shape.length;
-    const given = n.opset < axesInputSince ? n.ints("axes") : n.optional(1) === undefined ? undefined : n.constantNumbers(1, "axes");
+    const given =
+      n.opset < axesInputSince
+        ? n.ints("axes")
+        : n.optional(1) === undefined
+          ? undefined
+          : n.constantNumbers(1, "axes");
     const none = given === undefined || given.length === 0;
     if (none && n.flag("noop_with_empty_axes", false)) return withoutAxes(n, name, x);
     const axes = none ? x.type.shape.map((_, i) => i) : n.axes(given, rank);
@@ -20,7 +25,11 @@ function reduce(n: OnnxNode, name: string, x: Value, axes: readonly number[], ke
   const { dtype } = x.type;
   // Booleans order as 0 and 1; sums of squares and the like of integers are exact in 64 bits.
   const compute = dtype === "bool" ? "u8" : !isFloat(dtype) && ROUNDED.has(name) ? "f64" : dtype;
-  return cast(n.b, apply(n.b, name, [cast(n.b, x, compute)], { axes: axes.toSorted((a, b) => a - b), keepDims }), dtype);
+  return cast(
+    n.b,
+    apply(n.b, name, [cast(n.b, x, compute)], { axes: axes.toSorted((a, b) => a - b), keepDims }),
+    dtype,
+  );
 }
 
 /** Ops that go through roots, quotients or logarithms. */
@@ -29,10 +38,15 @@ const ROUNDED: ReadonlySet<string> = new Set(["reduceMean", "reduceL2", "reduceL
 /** A reduction over no axes still applies its elementwise part. */
 function withoutAxes(n: OnnxNode, name: string, x: Value): Value {
   switch (name) {
-    case "reduceL1": case "reduceL2": return apply(n.b, "abs", [x]);
-    case "reduceSumSquare": return apply(n.b, "square", [x]);
-    case "reduceLogSum": return apply(n.b, "log", [x]);
-    default: return x;
+    case "reduceL1":
+    case "reduceL2":
+      return apply(n.b, "abs", [x]);
+    case "reduceSumSquare":
+      return apply(n.b, "square", [x]);
+    case "reduceLogSum":
+      return apply(n.b, "log", [x]);
+    default:
+      return x;
   }
 }
 

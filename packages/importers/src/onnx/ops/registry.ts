@@ -26,7 +26,24 @@ import * as vision from "./vision.ts";
 /** Families of each domain; "" is the default one. Made on first use, so that import order does not matter. */
 function domains(): Readonly<Record<string, readonly OpFamily[]>> {
   return {
-    "": [math, movement, indexing, reduce, linear, pool, norm, vision, recurrent, control, quantized, sources, sequence, signal, attention, loss],
+    "": [
+      math,
+      movement,
+      indexing,
+      reduce,
+      linear,
+      pool,
+      norm,
+      vision,
+      recurrent,
+      control,
+      quantized,
+      sources,
+      sequence,
+      signal,
+      attention,
+      loss,
+    ],
     "com.microsoft": [contrib],
     "ai.onnx.ml": [ml],
   };
@@ -35,8 +52,11 @@ function domains(): Readonly<Record<string, readonly OpFamily[]>> {
 let table: ReadonlyMap<string, OpFunction> | undefined;
 
 function functions(): ReadonlyMap<string, OpFunction> {
-  table ??= new Map(Object.entries(domains()).flatMap(([domain, families]) =>
-    families.flatMap((family) => Object.entries(family).map(([name, run]) => [`${domain}::${name}`, run] as const))));
+  table ??= new Map(
+    Object.entries(domains()).flatMap(([domain, families]) =>
+      families.flatMap((family) => Object.entries(family).map(([name, run]) => [`${domain}::${name}`, run] as const)),
+    ),
+  );
   return table;
 }
 

@@ -21,7 +21,8 @@ function position(n: OnnxNode, index: number, count: number): number {
   return normal >= 0 && normal < count ? normal : n.fail(`position ${at} is not in a sequence of ${count}`);
 }
 
-export const SequenceConstruct: OpFunction = (n) => sequenceOf(n.items.map((item, i) => item ?? n.fail(`input ${i} is missing`)));
+export const SequenceConstruct: OpFunction = (n) =>
+  sequenceOf(n.items.map((item, i) => item ?? n.fail(`input ${i} is missing`)));
 export const SequenceEmpty: OpFunction = () => sequenceOf([]);
 
 export const SequenceAt: OpFunction = (n) => {
@@ -31,7 +32,8 @@ export const SequenceAt: OpFunction = (n) => {
 
 export const SequenceInsert: OpFunction = (n) => {
   const elements = n.sequence(0);
-  const at = n.optional(2) === undefined ? elements.length : (n.number(2) ?? n.unsupported("positions must be constant"));
+  const at =
+    n.optional(2) === undefined ? elements.length : (n.number(2) ?? n.unsupported("positions must be constant"));
   if (Math.abs(at) > elements.length) return n.fail(`position ${at} is not in a sequence of ${elements.length}`);
   // Negative positions count from the end, and -1 is before the last element, as for splicing.
   return sequenceOf(elements.toSpliced(at, 0, n.input(1)));
@@ -39,7 +41,9 @@ export const SequenceInsert: OpFunction = (n) => {
 
 export const SequenceErase: OpFunction = (n) => {
   const elements = n.sequence(0);
-  return sequenceOf(elements.toSpliced(n.optional(1) === undefined ? elements.length - 1 : position(n, 1, elements.length), 1));
+  return sequenceOf(
+    elements.toSpliced(n.optional(1) === undefined ? elements.length - 1 : position(n, 1, elements.length), 1),
+  );
 };
 
 export const SequenceLength: OpFunction = (n) => scalar(n.b, "i64", n.sequence(0).length);
@@ -56,7 +60,9 @@ export const SplitToSequence: OpFunction = (n) => {
   const each = n.optional(1)?.type.shape.length === 0 ? (split?.[0] ?? 0) : 1;
   if (each < 1 || size / each > MAX_PIECES) return n.unsupported(`splitting ${size} elements by ${each}`);
   const perElement = split === undefined || n.input(1).type.shape.length === 0;
-  const sizes = perElement ? Array.from({ length: Math.ceil(size / each) }, (_, i) => Math.min(each, size - i * each)) : (split ?? []);
+  const sizes = perElement
+    ? Array.from({ length: Math.ceil(size / each) }, (_, i) => Math.min(each, size - i * each))
+    : (split ?? []);
   let start = 0;
   const pieces = sizes.map((part) => {
     const piece = sliceAxis(b, x, axis, start, part);
@@ -84,7 +90,13 @@ export const SequenceMap: OpFunction = (n) => {
   });
   const count = n.sequence(0).length;
   const rows = Array.from({ length: count }, (_, at) =>
-    n.subgraphs.inline(body, lists.map((list) => (Array.isArray(list) ? (list[at] as Item | undefined) ?? n.fail("sequences differ in length") : (list as Item)))));
+    n.subgraphs.inline(
+      body,
+      lists.map((list) =>
+        Array.isArray(list) ? ((list[at] as Item | undefined) ?? n.fail("sequences differ in length")) : (list as Item),
+      ),
+    ),
+  );
   return body.output.map((_, i) => sequenceOf(rows.map((row) => row[i] as Item)));
 };
 

@@ -15,12 +15,19 @@ interface ComplexPair {
 }
 
 /** Transforms the last axis of `x`, which has `length` elements, to `bins` frequencies. */
-function transform(n: OnnxNode, x: ComplexPair, length: number, bins: number, inverse: boolean): ComplexPair & { readonly imaginary: Value } {
+function transform(
+  n: OnnxNode,
+  x: ComplexPair,
+  length: number,
+  bins: number,
+  inverse: boolean,
+): ComplexPair & { readonly imaginary: Value } {
   const { b } = n;
   const { dtype } = x.real.type;
   const table = (f: (angle: number) => number): Value => {
     const values: number[] = [];
-    for (let t = 0; t < length; t++) for (let k = 0; k < bins; k++) values.push(f((2 * Math.PI * ((t * k) % length)) / length));
+    for (let t = 0; t < length; t++)
+      for (let k = 0; k < bins; k++) values.push(f((2 * Math.PI * ((t * k) % length)) / length));
     return constant(b, dtype, values, [length, bins]);
   };
   const times = (value: Value, matrix: Value): Value => apply(b, "matmul", [value, matrix]);
@@ -50,14 +57,19 @@ function joined(n: OnnxNode, { real, imaginary }: { readonly real: Value; readon
 
 function checkedLength(n: OnnxNode, length: unknown): number {
   if (typeof length !== "number") return n.unsupported("the transform's length must be fixed");
-  return Number.isInteger(length) && length >= 1 && length <= MAX_LENGTH ? length : n.unsupported(`a transform of ${length} elements`);
+  return Number.isInteger(length) && length >= 1 && length <= MAX_LENGTH
+    ? length
+    : n.unsupported(`a transform of ${length} elements`);
 }
 
 export const DFT: OpFunction = (n) => {
   const { b } = n;
   const x = n.input(0);
   const rank = x.type.shape.length;
-  const axis = n.axis(n.opset < 20 ? n.int("axis", 1) : n.optional(2) === undefined ? -2 : (n.constantNumbers(2, "axis")[0] ?? -2), rank);
+  const axis = n.axis(
+    n.opset < 20 ? n.int("axis", 1) : n.optional(2) === undefined ? -2 : (n.constantNumbers(2, "axis")[0] ?? -2),
+    rank,
+  );
   if (axis === rank - 1) return n.fail("the last axis holds the numbers' parts");
   const inverse = n.flag("inverse", false);
   const onesided = n.flag("onesided", false);
@@ -66,8 +78,18 @@ export const DFT: OpFunction = (n) => {
   const length = n.optional(1) === undefined ? size : checkedLength(n, n.constantNumbers(1, "dft_length")[0]);
   const fitted = fit(n, x, axis, size, length);
   const order = [...Array.from({ length: rank - 1 }, (_, i) => i).filter((i) => i !== axis), axis, rank - 1];
-  const y = transform(n, parts(n, transpose(b, fitted, order)), length, onesided ? Math.floor(length / 2) + 1 : length, inverse);
-  return transpose(b, joined(n, y), order.map((_, i) => order.indexOf(i)));
+  const y = transform(
+    n,
+    parts(n, transpose(b, fitted, order)),
+    length,
+    onesided ? Math.floor(length / 2) + 1 : length,
+    inverse,
+  );
+  return transpose(
+    b,
+    joined(n, y),
+    order.map((_, i) => order.indexOf(i)),
+  );
 };
 
 /** Cuts or pads with zeros to `length` elements. */
@@ -91,12 +113,19 @@ function inverseReal(n: OnnxNode, x: Value, axis: number): Value {
   const last = real.type.shape.length - 1;
   const start = length % 2 === 0 ? bins - 2 : bins - 1;
   const mirror = (value: Value): Value => sliceAxis(b, value, last, start, mirrored, -1);
-  const full = mirrored === 0 ? { real, imaginary } : {
-    real: concat(b, [real, mirror(real)], last),
-    imaginary: concat(b, [imaginary, scaled(b, mirror(imaginary), -1)], last),
-  };
+  const full =
+    mirrored === 0
+      ? { real, imaginary }
+      : {
+          real: concat(b, [real, mirror(real)], last),
+          imaginary: concat(b, [imaginary, scaled(b, mirror(imaginary), -1)], last),
+        };
   const y = transform(n, full, length, length, true).real;
-  return transpose(b, unsqueeze(b, y, [rank - 1]), order.map((_, i) => order.indexOf(i)));
+  return transpose(
+    b,
+    unsqueeze(b, y, [rank - 1]),
+    order.map((_, i) => order.indexOf(i)),
+  );
 }
 
 export const STFT: OpFunction = (n) => {
@@ -104,22 +133,35 @@ export const STFT: OpFunction = (n) => {
   const signal = n.input(0);
   const step = n.constantNumbers(1, "frame_step")[0] ?? 0;
   const window = n.optional(2);
-  const length = checkedLength(n, n.optional(3) === undefined ? window?.type.shape[0] : n.constantNumbers(3, "frame_length")[0]);
+  const length = checkedLength(
+    n,
+    n.optional(3) === undefined ? window?.type.shape[0] : n.constantNumbers(3, "frame_length")[0],
+  );
   const size = signal.type.shape[1];
   if (typeof size !== "number") return n.unsupported("the signal must have a fixed length");
   if (!(step >= 1)) return n.fail(`frame_step is ${step}`);
   const frames = Math.floor((size - length) / step) + 1;
-  if (frames < 1 || frames * length > 2 ** 22) return n.fail(`${frames} frames of ${length} elements from a signal of ${size}`);
-  const at = constant(b, "i64", Array.from({ length: frames * length }, (_, i) => Math.floor(i / length) * step + (i % length)), [frames, length]);
+  if (frames < 1 || frames * length > 2 ** 22)
+    return n.fail(`${frames} frames of ${length} elements from a signal of ${size}`);
+  const at = constant(
+    b,
+    "i64",
+    Array.from({ length: frames * length }, (_, i) => Math.floor(i / length) * step + (i % length)),
+    [frames, length],
+  );
   const onesided = n.flag("onesided", true);
   const wave = signal.type.shape.length === 2 ? unsqueeze(b, signal, [2]) : signal;
   const { real, imaginary } = parts(n, wave);
   const framed = (value: Value): Value => {
     const cut = apply(b, "gather", [value, at], { axis: 1 });
     if (window === undefined) return cut;
-    if (dimEqual(window.type.shape[0] ?? 0, length) === false) return n.unsupported("a window of another length than the frames");
+    if (dimEqual(window.type.shape[0] ?? 0, length) === false)
+      return n.unsupported("a window of another length than the frames");
     return mul(b, cut, window);
   };
   const complex = { real: framed(real), imaginary: imaginary === undefined ? undefined : framed(imaginary) };
-  return joined(n, transform(n, complex, length, onesided && imaginary === undefined ? Math.floor(length / 2) + 1 : length, false));
+  return joined(
+    n,
+    transform(n, complex, length, onesided && imaginary === undefined ? Math.floor(length / 2) + 1 : length, false),
+  );
 };

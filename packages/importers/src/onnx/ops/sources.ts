@@ -33,7 +33,11 @@ function cosineWindow(terms: readonly number[]): OpFunction {
       const cosine = i === 0 ? undefined : scaled(b, apply(b, "cos", [scaled(b, angle, i)]), factor);
       return cosine ?? full(b, "f32", factor, k.type.shape);
     });
-    return cast(b, sum.reduce((total, term) => add(b, total, term)), to);
+    return cast(
+      b,
+      sum.reduce((total, term) => add(b, total, term)),
+      to,
+    );
   };
 }
 
@@ -51,12 +55,16 @@ export const Bernoulli: OpFunction = (n) => n.unsupported(RANDOM);
 
 /** Weights that turn a linear spectrum into mel bands: triangles between equally spaced mels. */
 export const MelWeightMatrix: OpFunction = (n) => {
-  const [bands, length, rate, low, high] = ["bands", "DFT length", "sample rate", "lower edge", "upper edge"].map((what, i) => n.constantNumbers(i, what)[0] ?? n.fail(`${what} is empty`)) as [number, number, number, number, number];
+  const [bands, length, rate, low, high] = ["bands", "DFT length", "sample rate", "lower edge", "upper edge"].map(
+    (what, i) => n.constantNumbers(i, what)[0] ?? n.fail(`${what} is empty`),
+  ) as [number, number, number, number, number];
   const bins = Math.floor(length / 2) + 1;
   if (!(bands >= 1 && bins >= 1 && bands * bins <= 2 ** 22)) return n.fail(`a matrix of ${bins} × ${bands}`);
   const mel = (hertz: number): number => 2595 * Math.log10(1 + hertz / 700);
   const step = (mel(high) - mel(low)) / (bands + 2);
-  const edges = Array.from({ length: bands + 2 }, (_, i) => Math.floor(((length + 1) * (700 * (10 ** ((i * step + mel(low)) / 2595) - 1))) / rate));
+  const edges = Array.from({ length: bands + 2 }, (_, i) =>
+    Math.floor(((length + 1) * (700 * (10 ** ((i * step + mel(low)) / 2595) - 1))) / rate),
+  );
   const weights = new Float64Array(bins * bands);
   for (let band = 0; band < bands; band++) {
     const [start, centre, end] = edges.slice(band, band + 3) as [number, number, number];
@@ -64,5 +72,8 @@ export const MelWeightMatrix: OpFunction = (n) => {
     else for (let i = start; i <= centre; i++) weights[i * bands + band] = (i - start) / (centre - start);
     if (end !== centre) for (let i = centre; i < end; i++) weights[i * bands + band] = (end - i) / (end - centre);
   }
-  return constant(n.b, n.dtype("output_datatype") ?? "f32", Array.from(weights.subarray(0, bins * bands)), [bins, bands]);
+  return constant(n.b, n.dtype("output_datatype") ?? "f32", Array.from(weights.subarray(0, bins * bands)), [
+    bins,
+    bands,
+  ]);
 };

@@ -16,7 +16,8 @@ function sizes(n: OnnxNode, name: string, rank: number, fallback: number, least:
   const given = n.ints(name);
   if (given === undefined || given.length === 0) return Array.from({ length: rank }, () => fallback);
   if (given.length !== rank) return n.fail(`attribute "${name}" has ${given.length} values for ${rank} spatial axes`);
-  if (given.some((size) => size < least || size > MAX_SIZE)) return n.fail(`attribute "${name}" is [${given.join(", ")}]`);
+  if (given.some((size) => size < least || size > MAX_SIZE))
+    return n.fail(`attribute "${name}" is [${given.join(", ")}]`);
   return given;
 }
 

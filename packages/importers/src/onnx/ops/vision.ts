@@ -4,7 +4,15 @@ import { type Dim, type Value, dimEqual, dimFloorDiv, dimMul } from "@quern/core
 import { apply } from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 
-const COORDINATES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "tf_half_pixel_for_nn"] as const;
+const COORDINATES = [
+  "half_pixel",
+  "half_pixel_symmetric",
+  "pytorch_half_pixel",
+  "align_corners",
+  "asymmetric",
+  "tf_crop_and_resize",
+  "tf_half_pixel_for_nn",
+] as const;
 const ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] as const;
 
 interface ResizeTarget {
@@ -30,17 +38,26 @@ function fromSizes(n: OnnxNode, shape: readonly Dim[], sizes: readonly Dim[]): R
   const scales = shape.map((dim, i) => {
     const size = sizes[i] as Dim;
     if (dimEqual(size, dim) === true) return 1;
-    const ratio = typeof dim === "number" ? (typeof size === "number" ? size / dim : undefined) : dimFloorDiv(size, dim);
+    const ratio =
+      typeof dim === "number" ? (typeof size === "number" ? size / dim : undefined) : dimFloorDiv(size, dim);
     return typeof ratio === "number" ? ratio : n.unsupported("a factor that depends on symbolic sizes");
   });
   return { sizes, scales };
 }
 
 /** Sizes with the aspect ratio of the input kept, for the axes that are resized. */
-function keepAspect(n: OnnxNode, shape: readonly Dim[], sizes: readonly Dim[], axes: readonly number[], policy: string): ResizeTarget {
+function keepAspect(
+  n: OnnxNode,
+  shape: readonly Dim[],
+  sizes: readonly Dim[],
+  axes: readonly number[],
+  policy: string,
+): ResizeTarget {
   const ratios = axes.map((axis) => {
     const [dim, size] = [shape[axis], sizes[axis]];
-    return typeof dim === "number" && typeof size === "number" ? size / dim : n.unsupported("keep_aspect_ratio_policy with symbolic sizes");
+    return typeof dim === "number" && typeof size === "number"
+      ? size / dim
+      : n.unsupported("keep_aspect_ratio_policy with symbolic sizes");
   });
   const ratio = policy === "not_larger" ? Math.min(...ratios) : Math.max(...ratios);
   const half = (x: number): number => Math.floor(x + 0.5);
@@ -67,11 +84,23 @@ export const Resize: OpFunction = (n) => {
   const sizes = scales === undefined ? (n.dims(3) ?? n.unsupported("sizes that are computed at run time")) : undefined;
   const policy = n.choice("keep_aspect_ratio_policy", ["stretch", "not_larger", "not_smaller"], "stretch");
   const wanted = sizes === undefined ? undefined : spread(sizes, (axis) => shape[axis] as Dim);
-  const target = wanted === undefined ? fromScales(n, shape, spread(scales ?? [], () => 1))
-    : policy === "stretch" ? fromSizes(n, shape, wanted) : keepAspect(n, shape, wanted, axes, policy);
+  const target =
+    wanted === undefined
+      ? fromScales(
+          n,
+          shape,
+          spread(scales ?? [], () => 1),
+        )
+      : policy === "stretch"
+        ? fromSizes(n, shape, wanted)
+        : keepAspect(n, shape, wanted, axes, policy);
   const coordinate = n.choice("coordinate_transformation_mode", COORDINATES, "half_pixel");
   const nearest = n.choice("nearest_mode", ROUNDINGS, "round_prefer_floor");
-  if (coordinate === "align_corners" && scales !== undefined && shape.some((dim, i) => typeof dim === "number" && !Number.isInteger(dim * (target.scales[i] as number)))) {
+  if (
+    coordinate === "align_corners" &&
+    scales !== undefined &&
+    shape.some((dim, i) => typeof dim === "number" && !Number.isInteger(dim * (target.scales[i] as number)))
+  ) {
     // The specification aligns to the fractional size, onnxruntime to the whole one.
     return n.unsupported("align_corners with scales that give fractional sizes");
   }
@@ -80,10 +109,15 @@ export const Resize: OpFunction = (n) => {
   if (roi.length !== 2 * axes.length) return n.fail(`roi has ${roi.length} values for ${axes.length} axes`);
   const full = [...spread(roi.slice(0, axes.length), () => 0), ...spread(roi.slice(axes.length), () => 1)];
   // The output covers the region, so sizes that come from scales follow the region's extent.
-  const cropped = scales === undefined ? target.sizes : shape.map((dim, i) => {
-    if (typeof dim !== "number") return n.unsupported("tf_crop_and_resize of symbolic sizes");
-    return Math.floor(dim * ((full[shape.length + i] as number) - (full[i] as number)) * (target.scales[i] as number));
-  });
+  const cropped =
+    scales === undefined
+      ? target.sizes
+      : shape.map((dim, i) => {
+          if (typeof dim !== "number") return n.unsupported("tf_crop_and_resize of symbolic sizes");
+          return Math.floor(
+            dim * ((full[shape.length + i] as number) - (full[i] as number)) * (target.scales[i] as number),
+          );
+        });
   return resize(n, x, { ...target, sizes: cropped }, mode, coordinate, nearest, { roi: full });
 };
 
@@ -93,13 +127,29 @@ function given(n: OnnxNode, index: number): boolean {
   return value !== undefined && value.type.shape[0] !== 0;
 }
 
-function resize(n: OnnxNode, x: Value, target: ResizeTarget, mode: string, coordinate: (typeof COORDINATES)[number], nearest: string, extra: { readonly roi?: readonly number[] }): Value {
-  if (target.sizes.some((size) => typeof size === "number" && (size < 0 || size > 2 ** 31))) return n.fail(`sizes [${target.sizes.join(", ")}]`);
+function resize(
+  n: OnnxNode,
+  x: Value,
+  target: ResizeTarget,
+  mode: string,
+  coordinate: (typeof COORDINATES)[number],
+  nearest: string,
+  extra: { readonly roi?: readonly number[] },
+): Value {
+  if (target.sizes.some((size) => typeof size === "number" && (size < 0 || size > 2 ** 31)))
+    return n.fail(`sizes [${target.sizes.join(", ")}]`);
   if (coordinate === "tf_half_pixel_for_nn") return n.unsupported("coordinate mode tf_half_pixel_for_nn");
   return apply(n.b, "resize", [x], {
-    sizes: target.sizes, scales: target.scales, mode, coordinate, nearest,
-    cubicCoeff: n.float("cubic_coeff_a", -0.75), excludeOutside: n.flag("exclude_outside", false),
-    extrapolation: n.float("extrapolation_value", 0), antialias: n.flag("antialias", false), ...extra,
+    sizes: target.sizes,
+    scales: target.scales,
+    mode,
+    coordinate,
+    nearest,
+    cubicCoeff: n.float("cubic_coeff_a", -0.75),
+    excludeOutside: n.flag("exclude_outside", false),
+    extrapolation: n.float("extrapolation_value", 0),
+    antialias: n.flag("antialias", false),
+    ...extra,
   });
 }
 
@@ -107,24 +157,48 @@ export const Upsample: OpFunction = (n) => {
   const x = n.input(0);
   const { shape } = x.type;
   const mode = n.choice("mode", ["nearest", "linear", "bilinear"], "nearest");
-  const scales = n.opset >= 9 ? n.constantNumbers(1, "scales")
-    : n.has("scales") ? (n.floats("scales") ?? []) : [1, 1, n.float("height_scale"), n.float("width_scale")];
-  return resize(n, x, fromScales(n, shape, scales), mode === "nearest" ? "nearest" : "linear", "asymmetric", "floor", {});
+  const scales =
+    n.opset >= 9
+      ? n.constantNumbers(1, "scales")
+      : n.has("scales")
+        ? (n.floats("scales") ?? [])
+        : [1, 1, n.float("height_scale"), n.float("width_scale")];
+  return resize(
+    n,
+    x,
+    fromScales(n, shape, scales),
+    mode === "nearest" ? "nearest" : "linear",
+    "asymmetric",
+    "floor",
+    {},
+  );
 };
 
 export const GridSample: OpFunction = (n) => {
-  const mode = n.choice("mode", ["bilinear", "linear", "nearest", "bicubic", "cubic"], n.opset >= 20 ? "linear" : "bilinear");
+  const mode = n.choice(
+    "mode",
+    ["bilinear", "linear", "nearest", "bicubic", "cubic"],
+    n.opset >= 20 ? "linear" : "bilinear",
+  );
   const padding = n.choice("padding_mode", ["zeros", "border", "reflection"], "zeros");
   const short = mode === "bilinear" ? "linear" : mode === "bicubic" ? "cubic" : mode;
-  return apply(n.b, "gridSample", [n.input(0), n.input(1)], { mode: short, padding, alignCorners: n.flag("align_corners", false) });
+  return apply(n.b, "gridSample", [n.input(0), n.input(1)], {
+    mode: short,
+    padding,
+    alignCorners: n.flag("align_corners", false),
+  });
 };
 
 export const RoiAlign: OpFunction = (n) =>
   apply(n.b, "roiAlign", [n.input(0), n.input(1), n.input(2)], {
     mode: n.choice("mode", ["avg", "max"], "avg"),
-    outputHeight: n.int("output_height", 1), outputWidth: n.int("output_width", 1),
-    samplingRatio: n.int("sampling_ratio", 0), spatialScale: n.float("spatial_scale", 1),
-    halfPixel: n.opset >= 16 && n.choice("coordinate_transformation_mode", ["half_pixel", "output_half_pixel"], "half_pixel") === "half_pixel",
+    outputHeight: n.int("output_height", 1),
+    outputWidth: n.int("output_width", 1),
+    samplingRatio: n.int("sampling_ratio", 0),
+    spatialScale: n.float("spatial_scale", 1),
+    halfPixel:
+      n.opset >= 16 &&
+      n.choice("coordinate_transformation_mode", ["half_pixel", "output_half_pixel"], "half_pixel") === "half_pixel",
   });
 
 export const AffineGrid: OpFunction = (n) => {

@@ -49,7 +49,7 @@ function decodeFields(spec: AnySpec, reader: BinaryReader, end: number, depth: n
   if (depth > MAX_DEPTH) throw new UserError(`malformed protobuf: more than ${MAX_DEPTH} nested messages`);
   const table = fieldsByNumber(spec);
   const message: Record<string, unknown> = {};
-  const chunks = new Map<string, NumericArray[]>();
+  const chunks: Chunks = { lists: undefined };
   for (const { name, field } of table.values()) message[name] = defaultOf(field[1]);
   while (reader.pos < end) {
     const [number, wireType] = reader.tag();
@@ -70,7 +70,7 @@ function decodeFields(spec: AnySpec, reader: BinaryReader, end: number, depth: n
     }
     if (reader.pos > end) throw new RangeError(`field ${number} of ${spec.name} is past the end`);
   }
-  for (const [name, list] of chunks) message[name] = joinChunks(list);
+  for (const [name, list] of chunks.lists ?? []) message[name] = joinChunks(list);
   return message;
 }
 
@@ -84,19 +84,47 @@ function expectWire(actual: WireType, expected: WireType, message: string, field
   if (actual !== expected) throw new RangeError(`wire type ${actual} for ${message}.${field}, expected ${expected}`);
 }
 
+// Empty typed arrays cannot change, so all messages share them.
+const NO_FLOATS = new Float32Array(0);
+const NO_DOUBLES = new Float64Array(0);
+const NO_INT32 = new Int32Array(0);
+const NO_INT64 = new BigInt64Array(0);
+const NO_UINT64 = new BigUint64Array(0);
+
 type NumericArray = Float32Array | Float64Array | Int32Array | BigInt64Array | BigUint64Array;
+
+/** Parts of numeric lists by field name, joined when the message ends. */
+interface Chunks {
+  lists: Map<string, NumericArray[]> | undefined;
+}
 
 function defaultOf(kind: Field[1]): unknown {
   switch (kind) {
-    case "int": case "float": return 0;
-    case "string": return "";
-    case "int?": case "bytes": case "one": return undefined;
-    case "many": case "ints": case "floats": case "strings": case "bytesList": return [];
-    case "floatArray": return new Float32Array(0);
-    case "doubleArray": return new Float64Array(0);
-    case "int32Array": return new Int32Array(0);
-    case "int64Array": return new BigInt64Array(0);
-    case "uint64Array": return new BigUint64Array(0);
+    case "int":
+    case "float":
+      return 0;
+    case "string":
+      return "";
+    case "int?":
+    case "bytes":
+    case "one":
+      return undefined;
+    case "many":
+    case "ints":
+    case "floats":
+    case "strings":
+    case "bytesList":
+      return [];
+    case "floatArray":
+      return NO_FLOATS;
+    case "doubleArray":
+      return NO_DOUBLES;
+    case "int32Array":
+      return NO_INT32;
+    case "int64Array":
+      return NO_INT64;
+    case "uint64Array":
+      return NO_UINT64;
   }
 }
 
@@ -106,32 +134,60 @@ function decodeScalar(
   wireType: WireType,
   name: string,
   message: Record<string, unknown>,
-  chunks: Map<string, NumericArray[]>,
+  chunks: Chunks,
 ): void {
   const wire = (expected: WireType): void => expectWire(wireType, expected, "message", name);
   const packed = wireType === WireType.LengthDelimited;
   const append = (array: NumericArray): void => {
-    const list = chunks.get(name);
-    if (list === undefined) chunks.set(name, [array]);
+    chunks.lists ??= new Map();
+    const list = chunks.lists.get(name);
+    if (list === undefined) chunks.lists.set(name, [array]);
     else list.push(array);
   };
   switch (kind) {
-    case "int": case "int?": wire(WireType.Varint); message[name] = Number(reader.int64()); return;
-    case "float": wire(WireType.Bit32); message[name] = reader.float(); return;
-    case "string": wire(WireType.LengthDelimited); message[name] = reader.string(); return;
-    case "bytes": wire(WireType.LengthDelimited); message[name] = reader.bytes(); return;
-    case "strings": wire(WireType.LengthDelimited); (message[name] as string[]).push(reader.string()); return;
-    case "bytesList": wire(WireType.LengthDelimited); (message[name] as Uint8Array[]).push(reader.bytes()); return;
+    case "int":
+    case "int?":
+      wire(WireType.Varint);
+      message[name] = Number(reader.int64());
+      return;
+    case "float":
+      wire(WireType.Bit32);
+      message[name] = reader.float();
+      return;
+    case "string":
+      wire(WireType.LengthDelimited);
+      message[name] = reader.string();
+      return;
+    case "bytes":
+      wire(WireType.LengthDelimited);
+      message[name] = reader.bytes();
+      return;
+    case "strings":
+      wire(WireType.LengthDelimited);
+      (message[name] as string[]).push(reader.string());
+      return;
+    case "bytesList":
+      wire(WireType.LengthDelimited);
+      (message[name] as Uint8Array[]).push(reader.bytes());
+      return;
     case "ints": {
       const list = message[name] as number[];
-      if (packed) for (const value of readVarints(reader, BigInt64Array)) list.push(Number(value));
-      else (wire(WireType.Varint), list.push(Number(reader.int64())));
+      if (packed) {
+        for (const value of readVarints(reader, BigInt64Array)) list.push(Number(value));
+        return;
+      }
+      wire(WireType.Varint);
+      list.push(Number(reader.int64()));
       return;
     }
     case "floats": {
       const list = message[name] as number[];
-      if (packed) for (const value of readFixed(reader, Float32Array)) list.push(value);
-      else (wire(WireType.Bit32), list.push(reader.float()));
+      if (packed) {
+        for (const value of readFixed(reader, Float32Array)) list.push(value);
+        return;
+      }
+      wire(WireType.Bit32);
+      list.push(reader.float());
       return;
     }
     case "floatArray":
@@ -144,7 +200,11 @@ function decodeScalar(
       return;
     case "int32Array":
       if (!packed) wire(WireType.Varint);
-      append(Int32Array.from(packed ? readVarints(reader, BigInt64Array) : [reader.int64() as bigint], (v) => Number(BigInt.asIntN(32, v))));
+      append(
+        Int32Array.from(packed ? readVarints(reader, BigInt64Array) : [reader.int64() as bigint], (v) =>
+          Number(BigInt.asIntN(32, v)),
+        ),
+      );
       return;
     case "int64Array":
       if (!packed) wire(WireType.Varint);
@@ -168,7 +228,10 @@ function readFixed<T extends Float32Array | Float64Array>(
 }
 
 /** Packed varints. Their count is known beforehand: each ends in a byte without the high bit. */
-function readVarints<T extends BigInt64Array | BigUint64Array>(reader: BinaryReader, array: { new (length: number): T }): T {
+function readVarints<T extends BigInt64Array | BigUint64Array>(
+  reader: BinaryReader,
+  array: { new (length: number): T },
+): T {
   const bytes = reader.bytes();
   let count = 0;
   for (let i = 0; i < bytes.byteLength; i++) if ((bytes[i] as number) < 0x80) count += 1;

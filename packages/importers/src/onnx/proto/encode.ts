@@ -7,10 +7,13 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { AnySpec, FieldKind, MessageSpec } from "./schema.ts";
 
 /** An object of message type `T` with any of its fields. */
-export type Partially<T> = T extends Uint8Array | ArrayBufferView ? T
-  : T extends readonly (infer Item)[] ? readonly Partially<Item>[]
-  : T extends object ? { readonly [K in keyof T]?: Partially<T[K]> | undefined }
-  : T;
+export type Partially<T> = T extends Uint8Array | ArrayBufferView
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly Partially<Item>[]
+    : T extends object
+      ? { readonly [K in keyof T]?: Partially<T[K]> | undefined }
+      : T;
 
 export function encodeMessage<T>(spec: MessageSpec<T>, message: Partially<T>): Uint8Array {
   const writer = new BinaryWriter();
@@ -43,15 +46,36 @@ function encodeScalar(writer: BinaryWriter, number: number, kind: FieldKind, val
     writer.join();
   };
   switch (kind) {
-    case "int": case "int?": writer.tag(number, WireType.Varint).int64(integer(value as number)); return;
-    case "float": writer.tag(number, WireType.Bit32).float(value as number); return;
-    case "string": writer.tag(number, WireType.LengthDelimited).string(value as string); return;
-    case "bytes": writer.tag(number, WireType.LengthDelimited).bytes(value as Uint8Array); return;
-    case "strings": for (const text of value as readonly string[]) writer.tag(number, WireType.LengthDelimited).string(text); return;
-    case "bytesList": for (const bytes of value as readonly Uint8Array[]) writer.tag(number, WireType.LengthDelimited).bytes(bytes); return;
-    case "floats": case "floatArray": packed(value as Iterable<number>, (item) => writer.float(item)); return;
-    case "doubleArray": packed(value as Iterable<number>, (item) => writer.double(item)); return;
-    case "ints": case "int32Array": case "int64Array": case "uint64Array":
+    case "int":
+    case "int?":
+      writer.tag(number, WireType.Varint).int64(integer(value as number));
+      return;
+    case "float":
+      writer.tag(number, WireType.Bit32).float(value as number);
+      return;
+    case "string":
+      writer.tag(number, WireType.LengthDelimited).string(value as string);
+      return;
+    case "bytes":
+      writer.tag(number, WireType.LengthDelimited).bytes(value as Uint8Array);
+      return;
+    case "strings":
+      for (const text of value as readonly string[]) writer.tag(number, WireType.LengthDelimited).string(text);
+      return;
+    case "bytesList":
+      for (const bytes of value as readonly Uint8Array[]) writer.tag(number, WireType.LengthDelimited).bytes(bytes);
+      return;
+    case "floats":
+    case "floatArray":
+      packed(value as Iterable<number>, (item) => writer.float(item));
+      return;
+    case "doubleArray":
+      packed(value as Iterable<number>, (item) => writer.double(item));
+      return;
+    case "ints":
+    case "int32Array":
+    case "int64Array":
+    case "uint64Array":
       packed(value as Iterable<number | bigint>, (item) => writer.int64(integer(item)));
   }
 }

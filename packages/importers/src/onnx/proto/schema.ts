@@ -11,9 +11,20 @@
  * `int?` is absent where the file has no such field. Lists ending in `Array` become typed arrays.
  */
 export type FieldKind =
-  | "int" | "int?" | "float" | "string" | "bytes"
-  | "ints" | "floats" | "strings" | "bytesList"
-  | "floatArray" | "doubleArray" | "int32Array" | "int64Array" | "uint64Array";
+  | "int"
+  | "int?"
+  | "float"
+  | "string"
+  | "bytes"
+  | "ints"
+  | "floats"
+  | "strings"
+  | "bytesList"
+  | "floatArray"
+  | "doubleArray"
+  | "int32Array"
+  | "int64Array"
+  | "uint64Array";
 
 export type Field =
   | readonly [number: number, kind: FieldKind]
