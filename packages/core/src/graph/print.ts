@@ -27,12 +27,21 @@ export function printTensorType(type: TensorType): string {
   return `${type.dtype}${printShape(type.shape)}`;
 }
 
-/** Prints `graph`; large constants are appended to `table`. */
-export function printGraph(graph: Graph, table: ConstantTable = { constants: [] }): string {
-  return `${printGraphAt(graph, table, "")}\n`;
+export interface PrintOptions {
+  /** Names of the source model behind nodes (default true). */
+  readonly sourceNames?: boolean;
 }
 
-function printGraphAt(graph: Graph, table: ConstantTable, indent: string): string {
+interface Printing extends PrintOptions {
+  readonly table: ConstantTable;
+}
+
+/** Prints `graph`; large constants are appended to `table`. */
+export function printGraph(graph: Graph, table: ConstantTable = { constants: [] }, options: PrintOptions = {}): string {
+  return `${printGraphAt(graph, { table, ...options }, "")}\n`;
+}
+
+function printGraphAt(graph: Graph, printing: Printing, indent: string): string {
   const names = new Map<Value, string>();
   let next = 0;
   const name = (value: Value): string => {
@@ -43,21 +52,21 @@ function printGraphAt(graph: Graph, table: ConstantTable, indent: string): strin
   const inputs = graph.inputs.map((input) => `${name(input.value)} ${JSON.stringify(input.name)}: ${printTensorType(input.value.type)}`);
   const lines = [`graph @${JSON.stringify(graph.name)}(${inputs.join(", ")}) {`];
   for (const node of graph.nodes) {
-    if (node.op !== "input") lines.push(`${indent}  ${printNode(node, name, table, `${indent}  `)}`);
+    if (node.op !== "input") lines.push(`${indent}  ${printNode(node, name, printing, `${indent}  `)}`);
   }
   const outputs = graph.outputs.map((output) => `${name(output.value)} ${JSON.stringify(output.name)}`);
   lines.push(`${indent}  return ${outputs.join(", ")}`.trimEnd(), `${indent}}`);
   return lines.join("\n");
 }
 
-function printNode(node: Node, name: (value: Value) => string, table: ConstantTable, indent: string): string {
+function printNode(node: Node, name: (value: Value) => string, printing: Printing, indent: string): string {
   const args = node.inputs.map((input) => (input === undefined ? "_" : name(input)));
   const results = node.outputs.map(name).join(", ");
   const call = args.length > 0 ? `(${args.join(", ")})` : "";
-  const attrs = Object.entries(node.attrs).map(([key, attr]) => `${key} = ${printAttr(attr, table, indent)}`);
+  const attrs = Object.entries(node.attrs).map(([key, attr]) => `${key} = ${printAttr(attr, printing, indent)}`);
   const attrText = attrs.length > 0 ? ` {${attrs.join(", ")}}` : "";
   const types = node.outputs.map((output) => printTensorType(output.type)).join(", ");
-  const source = node.name === undefined ? "" : ` // ${JSON.stringify(node.name)}`;
+  const source = node.name === undefined || printing.sourceNames === false ? "" : ` // ${JSON.stringify(node.name)}`;
   return `${results} = ${node.op}${call}${attrText} : ${types}${source}`;
 }
 
@@ -65,13 +74,13 @@ function printNumber(value: number): string {
   return Object.is(value, -0) ? "-0" : Number.isFinite(value) ? String(value) : value > 0 ? "+inf" : value < 0 ? "-inf" : "nan";
 }
 
-function printAttr(attr: Attr, table: ConstantTable, indent: string): string {
+function printAttr(attr: Attr, printing: Printing, indent: string): string {
   if (typeof attr === "string") return JSON.stringify(attr);
   if (typeof attr === "boolean") return String(attr);
   if (typeof attr === "number") return printNumber(attr);
-  if (Array.isArray(attr)) return `[${attr.map((item: Attr) => printAttr(item, table, indent)).join(", ")}]`;
-  if (isGraph(attr as Attr)) return printGraphAt(attr as Graph, table, indent);
-  if (isConstantData(attr as Attr)) return printConstant(attr as ConstantData, table);
+  if (Array.isArray(attr)) return `[${attr.map((item: Attr) => printAttr(item, printing, indent)).join(", ")}]`;
+  if (isGraph(attr as Attr)) return printGraphAt(attr as Graph, printing, indent);
+  if (isConstantData(attr as Attr)) return printConstant(attr as ConstantData, printing.table);
   return `<${printDim(attr as Exclude<Attr, readonly Attr[]> & object as never)}>`;
 }
 

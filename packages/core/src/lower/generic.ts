@@ -14,18 +14,20 @@ import type { KernelSite } from "./site.ts";
 
 /** The launch of a site that the generic lowering can serve, `undefined` for others. */
 export function lowerGeneric(site: KernelSite, name: string): Launch | undefined {
-  const { anchor, body, node } = site;
+  const { anchor, body } = site;
   let kernel: Kernel;
   if (isPointwise(anchor) || isView(anchor)) kernel = lowerPointwise(name, body);
   else if (REDUCTIONS.has(anchor.op) && anchor.attrs["keepDims"] === true) kernel = lowerReduction(name, body);
   else if (ROW_OPS.has(anchor.op)) kernel = lowerRows(name, body);
   else return undefined;
   const bytes = bodyBytes(body);
-  return {
+  const rebind = (other: KernelSite): Launch => ({
     kernel,
-    operands: [...site.operands, node.outputs[0] as Value].map(valueOperand),
-    nodes: body.nodes.filter((inner) => inner.op !== "input" && inner.op !== "constant"),
+    operands: [...other.operands, other.node.outputs[0] as Value].map(valueOperand),
+    nodes: other.body.nodes.filter((inner) => inner.op !== "input" && inner.op !== "constant"),
     decision: "generic",
+    rebind,
     ...(bytes === undefined ? {} : { bytes }),
-  };
+  });
+  return rebind(site);
 }

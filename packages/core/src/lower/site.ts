@@ -13,6 +13,7 @@ import { type ConstantData, type Graph, type Node, type Value, isGraph } from ".
 import { copyNode } from "../graph/rewrite.ts";
 import { KernelBuilder } from "../kernel/builder.ts";
 import type { Access, Buffer, KValue } from "../kernel/ir.ts";
+import { printGraph } from "../graph/print.ts";
 import { constantOf } from "../passes/fold-constants.ts";
 import { isPointwise, isView } from "../passes/fuse.ts";
 import { BodyEmitter, type Place, flatten, storeAs } from "./body.ts";
@@ -58,6 +59,22 @@ export function siteConstant(site: KernelSite, value: Value | undefined): Consta
   return constantOf(value.node.op === "input" ? operandOf(site, value) : value);
 }
 
+/** Constants of up to this many bytes may decide how a kernel is made, and are part of the signature. */
+const SMALL_CONSTANT = 64;
+
+/**
+ * Text that is equal for sites whose kernels have the same code: the body without source names, and which operands are
+ * constants. Large constants count as data.
+ */
+export function siteSignature(site: KernelSite): string {
+  const operands = site.operands.map((operand) => {
+    const data = constantOf(operand);
+    if (data === undefined) return "v";
+    return data.bytes.byteLength <= SMALL_CONSTANT ? `c${data.bytes.join(" ")}` : "c";
+  });
+  return `${operands.join(";")}\n${printGraph(site.body, { constants: [] }, { sourceNames: false })}`;
+}
+
 /** True when nothing is computed behind the anchor. */
 export function isBare(site: KernelSite): boolean {
   return site.body.outputs.every(({ value }) => value.node === site.anchor);
@@ -70,11 +87,16 @@ export interface LaunchFacts {
   readonly scalars?: Readonly<Record<string, number>>;
 }
 
+type OperandRecipe = (site: KernelSite, temporaries: Map<Temporary, Temporary>) => Operand;
+
 /** One kernel of a site under construction. */
 export class GroupKernel {
   readonly k: KernelBuilder;
   readonly site: KernelSite;
   readonly #operands: Operand[] = [];
+  /** How to find each operand for another site of the same signature. */
+  readonly #recipes: OperandRecipe[] = [];
+  #portable = true;
   readonly #inputs = new Map<Value, Buffer>();
   readonly #outputs = new Map<number, Buffer>();
   readonly #temporaries = new Map<Temporary, Buffer>();
@@ -91,23 +113,32 @@ export class GroupKernel {
     let buffer = this.#inputs.get(value);
     if (buffer === undefined) {
       const inside = constantOf(value);
-      const operand: Operand = inside === undefined ? valueOperand(operandOf(this.site, value)) : { kind: "constant", data: inside };
-      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", operand);
+      const at = this.site.body.inputs.findIndex((input) => input.value === value);
+      const recipe: OperandRecipe = inside === undefined ? (site) => valueOperand(site.operands[at] as Value) : () => ({ kind: "constant", data: inside });
+      invariant(inside !== undefined || at >= 0, () => `${this.site.body.name}: the result of ${value.node.op} is not an input of the body`);
+      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", recipe);
       this.#inputs.set(value, buffer);
     }
     return buffer;
   }
 
-  /** Weights in the kernel's own layout, packed at compile time. */
-  constant(name: string, data: ConstantData, alignBytes = 64): Buffer {
-    return this.#declare(name, data.dtype, data.shape.reduce((n, dim) => n * dim, 1), "read", { kind: "constant", data }, alignBytes);
+  /**
+   * Weights in the kernel's own layout, packed at compile time. Given as a function of the site, the kernel can serve
+   * other sites of the same signature; given as data it serves this one alone.
+   */
+  constant(name: string, pack: ConstantData | ((site: KernelSite) => ConstantData), alignBytes = 64): Buffer {
+    if (typeof pack !== "function") this.#portable = false;
+    const make = typeof pack === "function" ? pack : () => pack;
+    const data = make(this.site);
+    const recipe: OperandRecipe = (site) => ({ kind: "constant", data: site === this.site ? data : make(site) });
+    return this.#declare(name, data.dtype, data.shape.reduce((n, dim) => n * dim, 1), "read", recipe, alignBytes);
   }
 
   /** Memory shared with other launches of this site. */
   temporary(temporary: Temporary, access: Access): Buffer {
     let buffer = this.#temporaries.get(temporary);
     if (buffer === undefined) {
-      buffer = this.#declare(temporary.name, temporary.dtype, temporary.size, access, { kind: "temporary", temporary }, 64);
+      buffer = this.#declare(temporary.name, temporary.dtype, temporary.size, access, (_site, temporaries) => ({ kind: "temporary", temporary: counterpart(temporary, temporaries) }), 64);
       this.#temporaries.set(temporary, buffer);
     }
     return buffer;
@@ -119,7 +150,7 @@ export class GroupKernel {
     if (buffer === undefined) {
       const value = this.site.node.outputs[at];
       invariant(value !== undefined, () => `${this.k.name}: the site has no result ${at}`);
-      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, valueOperand(value));
+      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, (site) => valueOperand(site.node.outputs[at] as Value));
       this.#outputs.set(at, buffer);
     }
     return buffer;
@@ -147,13 +178,27 @@ export class GroupKernel {
   }
 
   launch(facts: LaunchFacts): Launch {
-    const nodes = this.site.body.nodes.filter((node) => node.op !== "input" && node.op !== "constant");
-    return { kernel: this.k.finish(), operands: this.#operands, nodes, ...facts };
+    const own: Launch = { kernel: this.k.finish(), operands: this.#operands, nodes: computedNodes(this.site), ...facts };
+    if (!this.#portable) return own;
+    const rebind = (site: KernelSite, temporaries: Map<Temporary, Temporary>): Launch => ({
+      ...own, rebind, nodes: computedNodes(site), operands: this.#recipes.map((recipe) => recipe(site, temporaries)),
+    });
+    return { ...own, rebind };
   }
 
-  #declare(name: string, dtype: DType, size: Dim, access: Access, operand: Operand, alignBytes?: number): Buffer {
-    this.#operands.push(operand);
+  #declare(name: string, dtype: DType, size: Dim, access: Access, recipe: OperandRecipe, alignBytes?: number): Buffer {
+    this.#recipes.push(recipe);
+    this.#operands.push(recipe(this.site, new Map()));
     // Symbols of the model share the names of a kernel's parameters; none begins with "$".
     return this.k.buffer(`$${name}`, dtype, size, alignBytes === undefined ? { access } : { access, alignBytes });
   }
+}
+
+/** The temporary that stands for one of another site; without a pairing it is the temporary itself. */
+function counterpart(temporary: Temporary, temporaries: Map<Temporary, Temporary>): Temporary {
+  return temporaries.get(temporary) ?? temporary;
+}
+
+function computedNodes(site: KernelSite): Node[] {
+  return site.body.nodes.filter((node) => node.op !== "input" && node.op !== "constant");
 }

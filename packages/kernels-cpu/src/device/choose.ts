@@ -4,7 +4,7 @@
  */
 
 import {
-  type KernelSite, type Launch, UnsupportedError, debug, findOp, lowerGeneric,
+  type KernelSite, type Launch, type Temporary, UnsupportedError, debug, findOp, lowerGeneric, siteSignature,
 } from "@quern/core";
 import { CPU_KERNELS } from "../kernels/index.ts";
 import type { CpuKernel, KernelEnvironment } from "../kernels/kernel.ts";
@@ -19,8 +19,38 @@ export type Choice =
   | { readonly kind: "kernels"; readonly launches: readonly Launch[]; readonly candidates: readonly Candidate[] }
   | { readonly kind: "host"; readonly reason: string; readonly candidates: readonly Candidate[] };
 
-/** Throws an `UnsupportedError` where not even the host can compute the site. */
-export function choose(site: KernelSite, environment: KernelEnvironment): Choice {
+/** Choices made so far, by site signature: kernels of equal sites are made and compiled once. */
+export class Chooser {
+  readonly #environment: KernelEnvironment;
+  readonly #known = new Map<string, Choice>();
+
+  constructor(environment: KernelEnvironment) {
+    this.#environment = environment;
+  }
+
+  /** Throws an `UnsupportedError` where not even the host can compute the site. */
+  choose(site: KernelSite): Choice {
+    const signature = siteSignature(site);
+    const known = this.#known.get(signature);
+    const again = known === undefined ? undefined : rebound(known, site);
+    if (again !== undefined) return again;
+    const choice = choose(site, this.#environment);
+    this.#known.set(signature, choice);
+    return choice;
+  }
+}
+
+function rebound(choice: Choice, site: KernelSite): Choice | undefined {
+  if (choice.kind === "host") return choice;
+  const temporaries = new Map<Temporary, Temporary>();
+  for (const { operands } of choice.launches) {
+    for (const operand of operands) if (operand.kind === "temporary") temporaries.set(operand.temporary, { ...operand.temporary });
+  }
+  const launches = choice.launches.map((launch) => launch.rebind?.(site, temporaries));
+  return launches.every((launch) => launch !== undefined) ? { ...choice, launches } : undefined;
+}
+
+function choose(site: KernelSite, environment: KernelEnvironment): Choice {
   const candidates: Candidate[] = [];
   let best: CpuKernel | undefined;
   let lowest = Infinity;

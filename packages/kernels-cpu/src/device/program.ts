@@ -7,12 +7,12 @@
 
 import {
   type DimBindings, type Graph, type Kernel, type KValue, type Launch, type LaunchReport, type Node, type Value, InternalError, UnsupportedError,
-  envFlag, legaliseKernel as legalise, printKernel, siteOf,
+  envFlag, legaliseKernel as legalise, siteOf,
 } from "@quern/core";
 import type { CodeArena } from "../host/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
 import { type CompiledKernel, compileKernel } from "../select/index.ts";
-import { choose, printCandidates } from "./choose.ts";
+import { Chooser, printCandidates } from "./choose.ts";
 import { type Accesses, type Storage, StorageMap, placeBarriers } from "./storage.ts";
 
 export interface NativeStep {
@@ -63,7 +63,8 @@ interface Compiled {
 
 export function compileProgram(graph: Graph, environment: KernelEnvironment, arena: CodeArena): Program {
   const storages = new StorageMap(graph);
-  const compiled = new Map<string, Compiled>();
+  const chooser = new Chooser(environment);
+  const compiled = new Map<Kernel, Compiled>();
   const drafts: (Draft | { node: Node; reason: string })[] = [];
   const reports: LaunchReport[] = [];
   const dimTensors: { node: Node; storage: Storage }[] = [];
@@ -73,7 +74,7 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
       dimTensors.push({ node, storage: storages.of(node.outputs[0] as Value) });
       continue;
     }
-    const choice = choose(siteOf(node), environment);
+    const choice = chooser.choose(siteOf(node));
     const rivals = printCandidates(choice.candidates);
     if (choice.kind === "host") {
       rejectUnknownSizes(node);
@@ -111,15 +112,13 @@ function rejectUnknownSizes(node: Node): void {
   }
 }
 
-/** Equal kernels (same text) are compiled once per program. */
-function compileOnce(kernel: Kernel, environment: KernelEnvironment, known: Map<string, Compiled>): Compiled {
-  const text = printKernel({ ...kernel, name: "" });
-  let one = known.get(text);
+function compileOnce(kernel: Kernel, environment: KernelEnvironment, known: Map<Kernel, Compiled>): Compiled {
+  let one = known.get(kernel);
   if (one === undefined) {
     const vectors = { vectorBytes: environment.target.vectorBytes, masks: environment.target.maskRegisters > 0 };
     const legal = legalise(kernel, { vectors, verify: envFlag("QUERN_VERIFY") });
     one = { kernel: legal, code: compileKernel(legal, environment.target), address: 0n };
-    known.set(text, one);
+    known.set(kernel, one);
   }
   return one;
 }

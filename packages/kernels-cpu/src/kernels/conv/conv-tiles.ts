@@ -41,24 +41,27 @@ export const convTiles: CpuKernel = {
 
 function lower(site: KernelSite, environment: KernelEnvironment): readonly Launch[] {
   const g = convGeometry(site) as ConvGeometry;
-  const [x, w, bias] = site.anchor.inputs as [Value, Value, Value | undefined];
+  const [x, , bias] = site.anchor.inputs as [Value, Value, Value | undefined];
   const pointwise = isPointwiseConv(g);
   // Without padding and taps the whole image is one row of pixels.
   const shape = pointwise ? { ...g, outWidth: g.outHeight * g.outWidth, width: g.height * g.width, outHeight: 1, height: 1 } : g;
   const perGroup = g.outChannels / g.groups;
   const tile = chooseTile(environment.target, Math.min(shape.outWidth, 4096), perGroup);
-  const weights = siteConstant(site, w) as ConstantData;
   const name = `conv_f32_${g.kernelHeight}x${g.kernelWidth}_c${g.channels}o${g.outChannels}g${g.groups}_${g.outHeight}x${g.outWidth}_t${tile.rows}x${tile.columns}`;
   const kernel = new GroupKernel(name, site);
   const plan = planTasks(shape, g, environment.threads, tile);
   const context: ConvContext = {
-    g: shape, tile, plan, kernel, x: kernel.input(x), panels: kernel.constant("w", packConvWeights(weights, g, tile.columns)),
+    g: shape, tile, plan, kernel, x: kernel.input(x), panels: kernel.constant("w", (other) => packConvWeights(weightsOf(other), g, tile.columns)),
     bias: bias === undefined ? undefined : kernel.input(bias), merged: pointwise, outWidth: g.outWidth,
     rank: (site.anchor.outputs[0] as Value).type.shape.length,
   };
   const { k } = kernel;
   k.parallel(g.n, (n) => k.parallel(plan.rowTasks, (rowTask) => k.parallel(plan.columnTasks, (columnTask) => emitTask(context, n, rowTask, columnTask))));
   return [kernel.launch({ decision: name, flops: dimMul(g.n, 2 * convMultiplyAdds(g)) })];
+}
+
+function weightsOf(site: KernelSite): ConstantData {
+  return siteConstant(site, site.anchor.inputs[1]) as ConstantData;
 }
 
 function isPointwiseConv(g: ConvGeometry): boolean {

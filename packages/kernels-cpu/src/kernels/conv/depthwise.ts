@@ -23,13 +23,13 @@ export const convDepthwise: CpuKernel = {
   },
   lower(site, { target, threads }) {
     const g = convGeometry(site) as ConvGeometry;
-    const [x, w, bias] = site.anchor.inputs as [Value, Value, Value | undefined];
+    const [x, , bias] = site.anchor.inputs as [Value, Value, Value | undefined];
     const lanes = target.vectorBytes / 4;
     const name = `conv_f32_dw${g.kernelHeight}x${g.kernelWidth}_c${g.channels}_${g.outHeight}x${g.outWidth}`;
     const kernel = new GroupKernel(name, site);
     const { k } = kernel;
     const xBuffer = kernel.input(x);
-    const weights = kernel.constant("w", channelsLast(siteConstant(site, w) as ConstantData, g));
+    const weights = kernel.constant("w", (other) => channelsLast(siteConstant(other, other.anchor.inputs[1]) as ConstantData, g));
     const biases = bias === undefined ? undefined : kernel.input(bias);
     emitWindows({
       kernel, x: xBuffer, window: g, lanes, threads, rank: x.type.shape.length,

@@ -4,7 +4,7 @@
  */
 
 import {
-  type Dim, GroupKernel, type KernelSite, type KValue, type Launch, type Temporary, type Value,
+  type ConstantData, type Dim, GroupKernel, type KernelSite, type KValue, type Launch, type Temporary, type Value,
   dimCeilDiv, dimMul, shapeSize, siteConstant, printDim,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
@@ -84,7 +84,10 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const constantB = siteConstant(site, b);
   let panels;
   if (constantB !== undefined && sharedB && typeof n === "number") {
-    panels = kernel.constant("b", packPanels(constantB, depth, n, transposeB ? 1 : n, transposeB ? depth : 1, tile.columns));
+    panels = kernel.constant("b", (other) => {
+      const matrix = siteConstant(other, matmulProblem(other).b) as ConstantData;
+      return packPanels(matrix, depth, n, transposeB ? 1 : n, transposeB ? depth : 1, tile.columns);
+    });
   } else {
     const batchB = shapeSize(b.type.shape.slice(0, -2));
     const packed: Temporary = { name: "b", dtype: "f32", size: dimMul(batchB, dimMul(panelCount, depth * tile.columns)) };
