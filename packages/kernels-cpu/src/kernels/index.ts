@@ -5,9 +5,16 @@ import { convTiles } from "./conv/conv-tiles.ts";
 import { averagePoolF32, maxPoolF32 } from "./conv/pooling.ts";
 import { matmulDynamicF32 } from "./gemm/matmul-dynamic.ts";
 import { matmulF32 } from "./gemm/matmul.ts";
+import { argExtreme, running } from "./indexing/along-axis.ts";
+import { gatherElements, gatherRuns, gatherTuples } from "./indexing/gather.ts";
+import { oneHotRows, rangeSteps, triangle } from "./indexing/generators.ts";
+import { scatterElements, scatterTuples } from "./indexing/scatter.ts";
 import type { CpuKernel } from "./kernel.ts";
 import { concatRuns } from "./movement/concat.ts";
 import { transposeTiles } from "./movement/transpose.ts";
 import { recurrentF32 } from "./recurrent/recurrent.ts";
 
-export const CPU_KERNELS: readonly CpuKernel[] = [matmulF32, matmulDynamicF32, convTiles, convDepthwise, maxPoolF32, averagePoolF32, recurrentF32, concatRuns, transposeTiles];
+export const CPU_KERNELS: readonly CpuKernel[] = [
+  matmulF32, matmulDynamicF32, convTiles, convDepthwise, maxPoolF32, averagePoolF32, recurrentF32, concatRuns, transposeTiles,
+  gatherRuns, gatherTuples, gatherElements, scatterTuples, scatterElements, argExtreme, running, oneHotRows, triangle, rangeSteps,
+];

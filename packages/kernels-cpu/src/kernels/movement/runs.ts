@@ -5,7 +5,7 @@
  * the one before (or shorter vectors for short runs): no masks, which narrow elements lack on AVX2.
  */
 
-import { type Buffer, type DType, type Dim, type KernelBuilder, type KValue, DTYPE_INFO, dimMul } from "@quern/core";
+import { type Buffer, type DType, type Dim, type KernelBuilder, type KValue, DTYPE_INFO, dimCeilDiv, dimMul } from "@quern/core";
 import type { CpuTarget } from "../../host/cpu-target.ts";
 
 /** The integer type as which elements of `dtype` are moved. */
@@ -77,4 +77,16 @@ function copyCounted(k: KernelBuilder, run: Run, count: KValue, lanes: number): 
     k.for({ end: last, step: lanes, unroll: LOOP_UNROLL }, (at) => move(k, run, at, lanes));
     move(k, run, last, lanes);
   }, () => short(lanes / 2));
+}
+
+/** Elements that one task of a plain copy moves. */
+const COPY_ELEMENTS = 16 << 10;
+
+/** A whole tensor, in tasks. */
+export function emitCopy(k: KernelBuilder, from: Buffer, to: Buffer, size: Dim, lanes: number): void {
+  k.parallel(dimCeilDiv(size, COPY_ELEMENTS), (task) => {
+    const at = k.mul(task, COPY_ELEMENTS);
+    const count = typeof size === "number" && size <= COPY_ELEMENTS ? size : k.min(k.sub(k.index(size), at), COPY_ELEMENTS);
+    copyRun(k, { from, fromAt: at, to, toAt: at, count }, lanes);
+  });
 }

@@ -9,7 +9,7 @@ import {
   DTYPE_INFO, dimCeilDiv,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
-import { copyRun, lanesOf, movedAs, sizeOf } from "./runs.ts";
+import { copyRun, emitCopy, lanesOf, movedAs, sizeOf } from "./runs.ts";
 import { transposeTile } from "./transpose-tile.ts";
 
 /** Elements that one task moves at least. */
@@ -81,14 +81,6 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   else if (order.at(-1) === axes.length - 1) emitRuns(kernel.k, from, to, axes, order, lanes);
   else emitTiles(kernel.k, from, to, axes, order, lanes, DTYPE_INFO[dtype].bytes as 4 | 8);
   return [kernel.launch({ decision: kernel.k.name })];
-}
-
-function emitCopy(k: KernelBuilder, from: Buffer, to: Buffer, size: Dim, lanes: number): void {
-  k.parallel(dimCeilDiv(size, TASK_ELEMENTS), (task) => {
-    const at = k.mul(task, TASK_ELEMENTS);
-    const count = typeof size === "number" && size <= TASK_ELEMENTS ? size : k.min(k.sub(k.index(size), at), TASK_ELEMENTS);
-    copyRun(k, { from, fromAt: at, to, toAt: at, count }, lanes);
-  });
 }
 
 /** Element strides of the axes of a row-major tensor. */
