@@ -11,9 +11,9 @@ import type { CpuTarget } from "../../host/cpu-target.ts";
 
 export type { TileShape };
 
-/** Rows × vectors that fill 32 registers, and 16. */
-const TILES_32: readonly (readonly [number, number])[] = [[14, 2], [13, 2], [12, 2], [11, 2], [10, 2], [9, 3], [8, 3], [7, 4], [6, 4], [5, 5], [4, 6], [3, 6], [2, 6], [1, 8], [28, 1], [24, 1], [16, 1]];
-const TILES_16: readonly (readonly [number, number])[] = [[6, 2], [5, 2], [4, 3], [4, 2], [3, 3], [2, 4], [1, 6], [12, 1], [8, 1]];
+/** Largest numbers of vectors and rows that are worth trying. */
+const MAX_VECTORS = 8;
+const MAX_ROWS = 28;
 
 /**
  * The tile with the least estimated time for an m × n result. Symbolic sizes are passed as a typical size; a padded row
@@ -21,14 +21,16 @@ const TILES_16: readonly (readonly [number, number])[] = [[6, 2], [5, 2], [4, 3]
  */
 export function chooseTile(target: CpuTarget, m: number, n: number): TileShape {
   const lanes = target.vectorBytes / 4;
-  const tiles = target.vectorRegisters === 32 ? TILES_32 : TILES_16;
   let best: TileShape | undefined;
   let lowest = Infinity;
-  for (const [rows, vectors] of tiles) {
-    const columns = vectors * lanes;
-    const blocks = Math.ceil(m / rows) * Math.ceil(n / columns);
-    const cost = blocks * cyclesPerStep(rows, vectors);
-    if (cost < lowest) [best, lowest] = [{ rows, vectors, lanes, columns }, cost];
+  for (let vectors = 1; vectors <= MAX_VECTORS; vectors++) {
+    // Accumulators, a vector of B per column of vectors, one broadcast.
+    const mostRows = Math.min(MAX_ROWS, m, Math.floor((target.vectorRegisters - 1 - vectors) / vectors));
+    for (let rows = 1; rows <= mostRows; rows++) {
+      const columns = vectors * lanes;
+      const cost = Math.ceil(m / rows) * Math.ceil(n / columns) * cyclesPerStep(rows, vectors);
+      if (cost < lowest) [best, lowest] = [{ rows, vectors, lanes, columns }, cost];
+    }
   }
   return best as TileShape;
 }
