@@ -1,19 +1,22 @@
 /**
- * Random kernels on the element level, for tests of passes: small integers in f32 and i32, so that sums are exact in
- * any order and results can be compared bit by bit.
+ * Random kernels on the element level, for tests of passes and targets: small integers in f32 and i32, so that sums
+ * are exact in any order and results can be compared bit by bit; one more output has a random type.
  */
 
+import { DTYPES, DTYPE_INFO, type DType } from "../dtype.ts";
 import { symbol } from "../dim.ts";
 import { KernelBuilder } from "./builder.ts";
+import { toElement, writeElement } from "./evaluate.ts";
 import { type KernelInputs, seededRandom } from "./interpret.ts";
 import type { Buffer, KValue, Kernel } from "./ir.ts";
 
 /** Elements of each buffer; index expressions stay below. */
 const SIZE = 4096;
+const OPERANDS = 3584;
 
 export interface RandomKernel {
   readonly kernel: Kernel;
-  /** Fresh copies of the arguments; the outputs are `y` and `z`. */
+  /** Fresh copies of the arguments; the outputs are `y`, `z` and `q`. */
   inputs(): KernelInputs & { readonly buffers: Record<string, Float32Array | Int32Array | Uint8Array> };
 }
 
@@ -30,10 +33,23 @@ export function randomKernel(seed: number): RandomKernel {
   return {
     kernel,
     inputs: () => ({
-      buffers: { x: floats.slice(), w: ints.slice(), b: bytes.slice(), y: new Float32Array(SIZE), z: new Int32Array(SIZE) },
+      buffers: {
+        x: floats.slice(), w: ints.slice(), b: bytes.slice(), y: new Float32Array(SIZE), z: new Int32Array(SIZE),
+        q: operands(generator.dtype, seed),
+      },
       symbols: { n },
     }),
   };
+}
+
+/** Memory of `q`: small numbers in its last part, which is read and never written. */
+function operands(dtype: DType, seed: number): Uint8Array {
+  const { bytes } = DTYPE_INFO[dtype];
+  const random = seededRandom(seed + 2000);
+  const memory = new Uint8Array(SIZE * bytes);
+  const view = new DataView(memory.buffer);
+  for (let at = OPERANDS; at < SIZE; at++) writeElement(view, at * bytes, dtype, toElement(dtype, Math.floor(random() * 41) - 20));
+  return memory;
 }
 
 class Generator {
@@ -44,6 +60,9 @@ class Generator {
   readonly #b: Buffer;
   readonly #y: Buffer;
   readonly #z: Buffer;
+  readonly #q: Buffer;
+  /** Type of `q`. */
+  readonly dtype: DType;
   readonly runtimeSize: number;
 
   constructor(random: () => number, seed: number) {
@@ -55,6 +74,8 @@ class Generator {
     this.#y = this.#k.buffer("y", "f32", SIZE, { access: "readwrite" });
     this.#z = this.#k.buffer("z", "i32", SIZE, { access: "readwrite" });
     this.runtimeSize = this.#below(70);
+    this.dtype = this.#pick(...DTYPES);
+    this.#q = this.#k.buffer("q", this.dtype, SIZE, { access: "readwrite" });
   }
 
   #below(n: number): number {
@@ -87,7 +108,9 @@ class Generator {
     const place = this.#pick(i, i, i, k.sub(k.sub(size, 1), i), k.mul(i, 2));
     const at = k.add(offset, place);
     const value = k.add(this.#float(offset, i, 3), total);
-    switch (this.#below(5)) {
+    switch (this.#below(7)) {
+      case 5: return k.store(this.#q, at, this.#typed(i, value));
+      case 6: return k.store(this.#q, at, this.#typed(i, value), { mask: this.#condition(i) });
       case 0: return k.if(this.#condition(i), () => k.store(this.#y, at, value), () => k.store(this.#y, at, -1));
       case 1: return k.store(this.#z, at, k.cast(value, "i32"), { mask: this.#condition(i) });
       case 2: {
@@ -106,6 +129,25 @@ class Generator {
         return;
       default: return k.store(this.#y, at, value);
     }
+  }
+
+  /** A value of the type of `q`, from what `q` holds and `value`. */
+  #typed(i: KValue, value: KValue): KValue {
+    const k = this.#k;
+    const a = k.cast(k.max(k.min(value, 100), -100), this.dtype);
+    const b = k.load(this.#q, k.add(i, OPERANDS + this.#below(2) * 8));
+    if (this.dtype === "bool") return this.#pick(() => k.and(a, b), () => k.xor(a, b), () => k.or(k.not(a), b))();
+    const c = k.const(this.dtype, this.#below(5));
+    const options = [
+      () => k.add(a, c), () => k.sub(a, b), () => k.max(k.min(a, c), b), () => k.select(k.lt(a, c), b, a), () => k.abs(a),
+    ];
+    // 64-bit products and conversions of 64-bit integers are slow paths of their own; narrow ones wrap.
+    const { kind, bytes } = DTYPE_INFO[this.dtype];
+    if (kind === "float") options.push(() => k.mul(a, c), () => k.sqrt(k.abs(a)), () => k.floor(k.mul(a, 0.5)), () => k.fma(a, c, b));
+    else options.push(() => k.and(a, c), () => k.or(a, c), () => k.xor(a, b), () => k.shl(a, 3), () => k.shr(a, 2), () => k.not(a));
+    if (kind !== "float" && bytes >= 2) options.push(() => k.mul(a, c));
+    const result = this.#pick(...options)();
+    return this.#below(3) === 0 ? k.cast(k.cast(result, "f32"), this.dtype) : result;
   }
 
   /** An index within the buffers, from the axis or without it. */

@@ -24,6 +24,7 @@ test("random kernels give the same results as scalars and as vectors", () => {
         interpretKernel(vectors, actual, { shuffleSeed: seed });
         expect(actual.buffers["y"]).toEqual(expected.buffers["y"]);
         expect(actual.buffers["z"]).toEqual(expected.buffers["z"]);
+        expect(actual.buffers["q"]).toEqual(expected.buffers["q"]);
       } catch (error) {
         throw new Error(`seed ${seed}, ${JSON.stringify(options)}\n${printKernel(kernel)}${printKernel(vectors)}`, { cause: error });
       }
