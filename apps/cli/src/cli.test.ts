@@ -145,9 +145,10 @@ describe("bench", () => {
   it("a model that no engine can read is a failure, and no success is claimed", () => {
     writeFileSync(join(folder, "spoiled.onnx"), "this is not protobuf");
     const { code, stdout, stderr } = quern("bench", "model", "spoiled.onnx", "--engines", "onnxruntime", "--json", "-");
-    expect(code).not.toBe(0);
+    expect(code).toBe(2);
     expect(stdout).toBe("");
-    expect(stderr).toContain("quern: ");
+    expect(stderr).toContain("nothing could be measured");
+    expect(stderr).toContain("model/spoiled, onnxruntime: ");
     expect(existsSync(join(folder, "-"))).toBe(false);
   });
 });

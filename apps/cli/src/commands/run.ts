@@ -70,7 +70,7 @@ export function addRun(program: Command): void {
     .command("run")
     .description("Run a model once and show its outputs.")
     .argument("<file>", "an .onnx file")
-    .option("--input <name=file>", "a .npy file, or random (repeatable)", collectPairs("--input"), {})
+    .option("--input <name=file>", "a .npy file, or random (repeatable)", collectInput, {})
     .option("--case <folder>", "inputs in-<name>.npy of a folder; its out-<name>.npy are compared")
     .option("--dim <name=size>", "size of a symbolic dimension (repeatable)", collectPairs("--dim"), {})
     .option("--device <kind>", "cpu, gpu or reference", parseDevice, "cpu")
@@ -84,6 +84,13 @@ export function addRun(program: Command): void {
     .option("--json <file>", "write shapes, statistics and checks; - is standard output")
     .addHelpText("after", EXAMPLES)
     .action(run);
+}
+
+const collectPair = collectPairs("--input");
+
+/** `name=file.npy`, `name=random`; `random` alone is what happens anyway. */
+function collectInput(text: string, previous: Record<string, string>): Record<string, string> {
+  return text === "random" ? previous : collectPair(text, previous);
 }
 
 async function run(file: string, options: RunOptions): Promise<void> {

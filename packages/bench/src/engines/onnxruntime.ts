@@ -105,7 +105,7 @@ export const onnxruntime: Engine = {
         interOpNumThreads: String(interOpNumThreads),
         intraOpNumThreads: "as in each row",
         "session.intra_op.allow_spinning": options.idle === "stopped" ? "1 (stopped while idle)" : "0",
-        call: "session.run",
+        call: "session.run (goes through setImmediate)",
       },
     };
   },

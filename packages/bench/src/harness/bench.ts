@@ -10,13 +10,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError, type MatmulPrecision } from "@quern/core";
 import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
-import { modelWorkload, requireModelFile, type ModelValue } from "../cases/model.ts";
+import { modelName, modelWorkload, requireModelFile, type ModelValue } from "../cases/model.ts";
 import { opCase, opWorkload } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { EngineOptions } from "../engines/engine.ts";
 import type { EngineRecord, Result, Results, Comparison, Skipped, RooflinePoint } from "../results/schema.ts";
-import { IDLE, withProcess } from "./engine-process.ts";
+import { IDLE, cleanUpAtEnd, withProcess } from "./engine-process.ts";
 import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
 import { describeMachine } from "./machine.ts";
 import { higherPeaks } from "./roofline.ts";
@@ -63,6 +63,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   for (const name of plan.engines) engineNamed(name);
   const engines = await describeEngines(plan, settings.timeoutMs);
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
+  const removeDirectory = cleanUpAtEnd(() => rmSync(directory, { recursive: true, force: true }));
   try {
     progress("measuring the machine's peaks", 0);
     const peakThreads = [...new Set([1, ...plan.threads])];
@@ -71,7 +72,13 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
     const measured: { readonly workload: Workload; readonly threads: number; readonly outcomes: ArmOutcome[] }[] = [];
     const groups = plan.cases.length * plan.threads.length;
     for (const [index, request] of plan.cases.entries()) {
-      const workload = await makeWorkload(request, plan, settings, directory);
+      let workload: Workload;
+      try {
+        workload = await makeWorkload(request, plan, settings, directory);
+      } catch (error) {
+        skipped.push(...skippedCase(request, plan, error));
+        continue;
+      }
       await makeExpected(workload, plan, settings);
       for (const [turn, threads] of plan.threads.entries()) {
         const done = index * plan.threads.length + turn;
@@ -99,6 +106,10 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
       }
       comparisons.push(...compareArms(workload, outcomes, BASELINE));
     }
+    if (results.length === 0) {
+      const reasons = new Set(skipped.map((row) => `${row.case}, ${row.engine}: ${row.reason}`));
+      throw new UserError(["nothing could be measured", ...reasons].join("\n  "));
+    }
     return {
       schema: "quern.results/1",
       createdAt: new Date().toISOString(),
@@ -117,7 +128,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
       skipped,
     };
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    removeDirectory();
   }
 }
 
@@ -144,6 +155,21 @@ async function describeEngines(plan: BenchPlan, timeoutMs: number): Promise<Engi
 
 function skippedArm(workload: Workload, arm: Arm): Omit<Skipped, "reason"> {
   return { case: workload.id, engine: arm.engine, threads: arm.threads, precision: arm.precision };
+}
+
+/** A file that cannot even be looked at leaves the other cases measured. */
+function skippedCase(request: CaseRequest, plan: BenchPlan, error: unknown): Skipped[] {
+  if (!(error instanceof UserError) || request.kind !== "model") throw error;
+  return plan.engines.flatMap((engine) =>
+    plan.threads.map((threads) => ({
+      case: `model/${modelName(request.file)}`,
+      engine,
+      threads,
+      precision: plan.precisions[0] ?? "highest",
+      reason: error.message,
+      failed: true,
+    })),
+  );
 }
 
 /** Engines and precisions to measure; what an engine does not support goes to `skipped`. */

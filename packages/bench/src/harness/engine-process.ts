@@ -28,9 +28,21 @@ export class EngineFailure extends UserError {
 
 const living = new Set<ChildProcess>();
 
-/** Kills all engine processes; a stopped process would outlive its parent. */
-function killAll(): void {
+const cleanups = new Set<() => void>();
+
+/** Runs `cleanUp` when the process is interrupted; the returned function runs it now, and not again. */
+export function cleanUpAtEnd(cleanUp: () => void): () => void {
+  guardExit();
+  cleanups.add(cleanUp);
+  return () => {
+    if (cleanups.delete(cleanUp)) cleanUp();
+  };
+}
+
+/** Kills all engine processes, since a stopped process would outlive its parent, and removes temporary files. */
+function endAll(): void {
   for (const child of living) child.kill("SIGKILL");
+  for (const cleanUp of cleanups) cleanUp();
 }
 
 let guarded = false;
@@ -38,10 +50,10 @@ let guarded = false;
 function guardExit(): void {
   if (guarded) return;
   guarded = true;
-  process.on("exit", killAll);
+  process.on("exit", endAll);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {
-      killAll();
+      endAll();
       process.kill(process.pid, signal);
     });
   }

@@ -49,7 +49,7 @@ export type Progress = (text: string, share: number) => void;
 
 const MIN_ROUNDS = 5;
 const MIN_ROUNDS_SLOW = 2;
-const SLOW_ROUND_MS = 5000;
+const SLOW_ROUND_MS = 1500;
 const MAX_ROUNDS = 500;
 
 interface LiveArm {

@@ -57,11 +57,12 @@ export class SliceRunner {
     this.#task = task;
   }
 
-  /** Calls until `minMs` and `minCalls` are reached; returns the time of the fastest call. */
-  async warmUp(minMs: number, minCalls: number): Promise<number> {
+  /** Calls until `minMs` and `minCalls` or `maxMs` are reached; returns the time of the fastest call. */
+  async warmUp(minMs: number, minCalls: number, maxMs: number): Promise<number> {
     const start = performance.now();
     let fastest = Infinity;
-    for (let calls = 0; calls < minCalls || performance.now() - start < minMs; calls++) {
+    const spent = (): number => performance.now() - start;
+    for (let calls = 0; calls === 0 || ((calls < minCalls || spent() < minMs) && spent() < maxMs); calls++) {
       const before = performance.now();
       await this.#untimedCall();
       fastest = Math.min(fastest, performance.now() - before);

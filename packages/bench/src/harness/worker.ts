@@ -18,8 +18,8 @@ import type { Verification } from "./verify.ts";
 
 const WARM_UP_MS = 150;
 const WARM_UP_CALLS = 5;
-/** A call so slow that one warm one has to do. */
-const SLOW_CALL_MS = 1000;
+/** Slow models are warm after fewer calls. */
+const WARM_UP_LIMIT_MS = 1000;
 
 interface State {
   readonly job: Job;
@@ -54,9 +54,8 @@ async function prepare(job: Job): Promise<Prepared> {
   const verification = checkOutputs(workload, 0, inputs[0] ?? {}, model.tensors(fetched), options.precision, seed);
   model.release(fetched);
   const runner = new SliceRunner(model, feeds, job.sliceMs, Random.of(seed, "keep", workload.id));
-  const slow = firstRunMs > SLOW_CALL_MS;
   const callMs =
-    verification?.ok === false ? firstRunMs : await runner.warmUp(slow ? 0 : WARM_UP_MS, slow ? 1 : WARM_UP_CALLS);
+    verification?.ok === false ? firstRunMs : await runner.warmUp(WARM_UP_MS, WARM_UP_CALLS, WARM_UP_LIMIT_MS);
   state = { job, inputs, engine, model, runner };
   return { loadMs, compileMs, firstRunMs, peakBytes, callMs, verification, facts: model.facts() };
 }
