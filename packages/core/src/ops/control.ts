@@ -11,9 +11,10 @@ import { graphAttr, numberAttr, numbersAttr } from "./attrs.ts";
 import { CaseGraph, singleNodeGraph } from "./case-graphs.ts";
 import { of, opCase, scalar, values } from "./cases.ts";
 import { type Types, given, reject, typedAs } from "./check.ts";
-import type { InferContext, Op, RefTensor } from "./op.ts";
+import type { InferContext, Op, RefTensor, Tolerances } from "./op.ts";
 import { gatherAt, input, newRef, positions, refOf, slicesAlong, stridesOf } from "./ref-tensor.ts";
 import { checkBodyInputs } from "./subgraph.ts";
+import { ulps } from "./tolerance.ts";
 
 /** Symbols of a sub-graph's inputs by the sizes that the node gives them. */
 function outerSizes(body: Graph, types: Types): Map<string, Dim> {
@@ -46,6 +47,9 @@ function joinTypes(op: string, name: string, a: TensorType, b: TensorType, insid
   return { dtype: a.dtype, shape };
 }
 
+/** Bodies of the cases are a few additions; larger bodies have the bounds of their ops. */
+const BODY_TOLERANCE: Tolerances = ulps(8, 16);
+
 export const ifOp: Op = {
   name: "if",
   summary: "The outputs of one of two graphs, by the condition; the other inputs go to both",
@@ -72,6 +76,7 @@ export const ifOp: Op = {
     const branch = graphAttr("if", attrs, input(inputs, 0).data[0] === 0 ? "else" : "then");
     return context.runGraph(branch, inputs.slice(1).map((_, i) => input(inputs, i + 1)));
   },
+  tolerance: BODY_TOLERANCE,
   cases: () => {
     const type: TensorType = { dtype: "f32", shape: [3, 5] };
     const attrs = { then: singleNodeGraph("then", "relu", [type], type), else: singleNodeGraph("else", "neg", [type], type) };
@@ -156,6 +161,7 @@ export const loop: Op = {
     }
     return [...state, ...scans.map((turns, i) => stack(turns, 0, outputs[carried + i] as TensorType))];
   },
+  tolerance: BODY_TOLERANCE,
   cases: () => [
     opCase("counts", [scalar("i64", 4), undefined, of("f32", 3), of("f32", 3)], { body: countingBody(undefined), carried: 1, captured: 1 }),
     opCase("stops", [scalar("i64", 10), scalar("bool", 1), of("f32", 3), of("f32", 3)], { body: countingBody(2), carried: 1, captured: 1 }),
@@ -245,6 +251,7 @@ export const scan: Op = {
     }
     return [...state, ...results.map((list, i) => stack(list, outputAxes[i] as number, outputs[carried + i] as TensorType))];
   },
+  tolerance: BODY_TOLERANCE,
   cases: () => [
     opCase("sums", [of("f32", 3), of("f32", 5, 3)], { body: scanBody(), carried: 1, scanned: 1, inputAxes: [0] }),
     opCase("columns backwards", [of("f32", 3), of("f32", 3, 4)], { body: scanBody(), carried: 1, scanned: 1, inputAxes: [1], inputDirections: [1], outputAxes: [1], outputDirections: [1] }),

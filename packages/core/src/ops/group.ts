@@ -9,6 +9,7 @@ import { singleNodeGraph } from "./case-graphs.ts";
 import type { Op } from "./op.ts";
 import { input } from "./ref-tensor.ts";
 import { checkBodyInputs } from "./subgraph.ts";
+import { ulps } from "./tolerance.ts";
 
 export const group: Op = {
   name: "group",
@@ -20,6 +21,7 @@ export const group: Op = {
     return body.outputs.map(({ value }) => value.type);
   },
   reference: (inputs, attrs, _outputs, context) => context.runGraph(graphAttr("group", attrs, "body"), inputs.map((_, i) => input(inputs, i))),
+  tolerance: ulps(1),
   cases: () => [
     opCase("add", [of("f32", 3, 17), of("f32", 17)], { body: addBody() }),
   ],
