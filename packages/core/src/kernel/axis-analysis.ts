@@ -9,6 +9,7 @@
 
 import { DTYPE_INFO, type DType } from "../dtype.ts";
 import { isIntegerType } from "./evaluate.ts";
+import { visitStatements } from "./finish.ts";
 import type { Block, KDType, KValue, Local, Prim, Stmt } from "./ir.ts";
 
 /**
@@ -25,6 +26,8 @@ export interface AnalysisTarget {
   readonly vectorBytes: number;
   /** Loads and stores can be predicated per lane. */
   readonly masks: boolean;
+  /** Axes that may be negative. */
+  readonly signedAxes: ReadonlySet<KValue>;
 }
 
 /** Thrown inside the analysis when the body has no vector form; never leaves `analyseAxis`. */
@@ -214,7 +217,7 @@ export class AxisAnalysis {
   /** Lanes of a division by a constant that stay in step. */
   #division(prim: "div" | "rem", a: KValue, step: number, b: KValue): LaneKind | undefined {
     const divisor = b.def.kind === "const" ? Number(b.def.value) : 0;
-    if (divisor <= 0 || !this.isNotNegative(a)) return undefined;
+    if (divisor <= 0 || !isNotNegative(a, this.#target.signedAxes)) return undefined;
     if (step > 0 && step % divisor === 0) return prim === "div" ? { kind: "affine", step: step / divisor } : UNIFORM;
     // All lanes lie between two multiples of the divisor.
     const span = step * this.lanes;
@@ -245,23 +248,37 @@ export class AxisAnalysis {
       default: return 1;
     }
   }
+}
 
-  /** True where an index is known to be at least 0: sizes and axes are. */
-  isNotNegative(value: KValue): boolean {
-    const { def } = value;
-    if (value.type.dtype !== "index") return false;
-    if (def.kind === "axis" || def.kind === "param") return true;
-    if (def.kind === "const") return Number(def.value) >= 0;
-    if (def.kind !== "prim") return false;
-    const [a, b] = def.args as [KValue, KValue];
-    switch (def.prim) {
-      case "add": case "mul": case "div": case "min": return this.isNotNegative(a) && this.isNotNegative(b);
-      case "max": return this.isNotNegative(a) || this.isNotNegative(b);
-      case "rem": return this.isNotNegative(a);
-      case "select": return this.isNotNegative(b) && this.isNotNegative(def.args[2] as KValue);
-      default: return false;
-    }
+/**
+ * True where an index is known to be at least 0: sizes are, and axes except those of loops that may start below 0
+ * (`signed`).
+ */
+export function isNotNegative(value: KValue, signed: ReadonlySet<KValue>): boolean {
+  const { def } = value;
+  if (value.type.dtype !== "index") return false;
+  if (def.kind === "axis") return !signed.has(value);
+  if (def.kind === "param") return true;
+  if (def.kind === "const") return Number(def.value) >= 0;
+  if (def.kind !== "prim") return false;
+  const [a, b] = def.args as [KValue, KValue];
+  const both = (): boolean => isNotNegative(a, signed) && isNotNegative(b, signed);
+  switch (def.prim) {
+    case "add": case "mul": case "div": case "min": return both();
+    case "max": return isNotNegative(a, signed) || isNotNegative(b, signed);
+    case "rem": return isNotNegative(a, signed);
+    case "select": return isNotNegative(b, signed) && isNotNegative(def.args[2] as KValue, signed);
+    default: return false;
   }
+}
+
+/** Axes of the loops in `body` that may start below 0. */
+export function signedAxes(body: Block): Set<KValue> {
+  const signed = new Set<KValue>();
+  visitStatements(body, (statement) => {
+    if (statement.kind === "for" && !isNotNegative(statement.start, signed)) signed.add(statement.axis);
+  });
+  return signed;
 }
 
 /** True for targets of a cast from an index that need 64 bits on the way. */

@@ -121,6 +121,20 @@ test("views read vectors where lanes are consecutive, scalars where they are equ
   expect(loads((k, _, i) => k.rem(i, 7))).toEqual(["f32"]);
 });
 
+test("loops that start below zero keep truncating divisions apart", () => {
+  const k = new KernelBuilder("below");
+  const y = k.buffer("y", "i32", 128, { access: "write" });
+  k.for({ start: -1, end: 1 }, (j) => k.each(64, (i) => {
+    const place = k.add(k.mul(j, 64), i);
+    k.store(y, k.add(place, 64), k.cast(k.div(place, 64), "i32"));
+  }));
+  const kernel = k.finish();
+  const [scalars, vectors] = [new Int32Array(128), new Int32Array(128)];
+  interpretKernel(kernel, { buffers: { y: scalars } });
+  interpretKernel(vectorise(kernel, { vectorBytes: 64, masks: true }), { buffers: { y: vectors } });
+  expect(vectors).toEqual(scalars);
+});
+
 test("an each with row reductions vectorises along the rows", () => {
   const [rows, cols] = [symbol("rows"), symbol("cols")];
   const k = new KernelBuilder("rowSums");
