@@ -6,7 +6,7 @@
  * depth, cost less than its own. Evicted registers live in memory, with a short-lived temporary around each use, and
  * the scan starts over. Copies prefer the register of their other side, so most of them vanish.
  */
-import { gpr16, gpr8, isInstr, k, mem, r32, r64, tmm, xmm, ymm, zmm } from "../asm/index.ts";
+import { gpr16, gpr8, isInstr, k, mem, r32, r64, rsp, tmm, xmm, ymm, zmm } from "../asm/index.ts";
 import type { Instr, Item, Mem, Operand, Reg } from "../asm/index.ts";
 import { InternalError } from "@quern/core";
 import type { Abi } from "./abi.ts";
@@ -244,9 +244,20 @@ function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, 
     const operands = item.operands.map((operand) => replaceRegisters(operand, physical));
     const [to, from] = operands;
     if (isCopy(item) && (to as Reg).id === (from as Reg).id) continue;
+    if (reloads(out.at(-1), item, operands)) continue;
     out.push(item.mask === undefined ? { op: item.op, operands } : { op: item.op, operands, mask: physical(item.mask), zeroing: item.zeroing });
   }
   return { items: out, spills: spiller.count, usedGeneral, usedVector, tileShapes, frameBytes: spiller.frameBytes };
+}
+
+/** Does the instruction load what the one before has just stored from the same register? */
+function reloads(before: Item | undefined, item: Instr, operands: readonly Operand[]): boolean {
+  if (before === undefined || !isInstr(before) || before.op !== item.op || item.mask !== undefined || before.mask !== undefined) return false;
+  if (item.op !== "mov" && item.op !== "vmovups") return false;
+  const [place, stored] = before.operands;
+  const [reg, loaded] = operands;
+  if (place?.kind !== "mem" || loaded?.kind !== "mem" || stored?.kind !== "reg" || reg?.kind !== "reg") return false;
+  return place.base?.id === rsp.id && loaded.base?.id === rsp.id && place.index === undefined && loaded.index === undefined && place.disp === loaded.disp && stored.cls === reg.cls && stored.id === reg.id;
 }
 
 function replaceRegisters(operand: Operand, replace: (reg: Reg) => Reg): Operand {

@@ -203,4 +203,27 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
       }
     }
   });
+
+  test("rows a symbolic stride apart", () => {
+    for (const rows of [2, 5, 14]) {
+      for (const inner of [false, true]) {
+        const k = new KernelBuilder("rows");
+        const n = k.symbol("n");
+        const x = k.buffer("x", "f32", 4096);
+        const out = k.buffer("out", "f32", 4096, { access: "readwrite" });
+        const sums = Array.from({ length: rows }, (_row, r) => k.local(`sum${r}`, vectorType("f32", 8)));
+        k.parallel(2, (task) => {
+          const row = (r: number): KValue => k.mul(k.add(k.mul(task, rows), r), n);
+          for (const sum of sums) k.assign(sum, 0);
+          const step = (j: KValue): void => sums.forEach((sum, r) => k.assign(sum, k.add(k.read(sum), k.load(x, k.add(row(r), j), { lanes: 8 }))));
+          if (inner) k.for({ end: k.sub(n, 7) }, step);
+          else step(k.mul(task, 3));
+          for (let r = rows - 1; r >= 0; r--) k.store(out, k.add(row(r), 4), k.read(sums[r]!));
+          for (let r = 0; r < rows; r++) k.store(out, row(r), k.extract(k.read(sums[r]!), 1));
+        });
+        const difference = trials.compare(k.finish(), target, { buffers: { x: randomElements("f32", 4096, seed) }, symbols: { n: 37 } });
+        expect(difference).toBeUndefined();
+      }
+    }
+  });
 });

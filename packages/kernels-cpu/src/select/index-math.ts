@@ -36,12 +36,29 @@ export interface LoopAxis {
   readonly innermost: boolean;
   /** The variable itself is needed in a register. */
   used: boolean;
-  readonly pointers: Map<string, Pointer>;
+  /** Registers that move with the loop, by the key of what they point to. */
+  readonly pointers: Map<string, Reg>;
 }
 
-interface Pointer {
+interface Place {
+  readonly base: Reg;
+  readonly index?: Reg;
+  readonly scale?: 1 | 2 | 4 | 8;
+}
+
+/** An address that was used, without its constant. */
+interface Seen {
+  readonly sum: Affine;
+  readonly buffer: number;
+  /** The loop it moves with. */
+  readonly loop: LoopAxis | undefined;
+  readonly region: Region;
+}
+
+/** One whose register serves others a multiple of `stride` away. */
+interface Row extends Seen {
   readonly reg: Reg;
-  readonly terms: readonly Term[];
+  readonly stride: Term;
 }
 
 export class IndexMath {
@@ -51,6 +68,8 @@ export class IndexMath {
   private readonly polynomials: (Affine | undefined)[] = [];
   private readonly params = new Map<string, number>();
   private readonly buffers = new Map<number, number>();
+  private readonly seen: Seen[] = [];
+  private readonly rows: Row[] = [];
 
   constructor(s: Selector) {
     this.s = s;
@@ -101,8 +120,21 @@ export class IndexMath {
         const by = this.affine(b!);
         return isConstant(by) && by.constant < 31 ? scaleAffine(this.affine(a), 2 ** by.constant) : undefined;
       }
+      case "min":
+      case "max":
+      case "div":
+      case "rem": return this.fold(prim, this.affine(a), this.affine(b!));
       default: return undefined;
     }
+  }
+
+  /** Operations without a formula are known for literals, which variables become in unrolled loops. */
+  private fold(prim: "min" | "max" | "div" | "rem", a: Affine, b: Affine): Affine | undefined {
+    if (!isConstant(a) || !isConstant(b)) return undefined;
+    const [x, y] = [a.constant, b.constant];
+    if (prim === "min" || prim === "max") return constantAffine(Math[prim](x, y));
+    if (y === 0) return undefined;
+    return constantAffine(prim === "div" ? Math.trunc(x / y) : x - y * Math.trunc(x / y));
   }
 
   /** Is the value a formula of others, so that its `let` emits nothing? */
@@ -326,7 +358,7 @@ export class IndexMath {
   address(buffer: Buffer, at: KValue, bytes: number, size: 0 | 1 | 2 | 4 | 8): Mem {
     const scaled = scaleAffine(this.affine(at), DTYPE_INFO[buffer.dtype].bytes);
     const sum = addAffine(addAffine(atomAffine(this.bufferAtom(buffer)), scaled), constantAffine(bytes));
-    return this.memory(sum, size);
+    return this.memory(sum, size, buffer.id);
   }
 
   /** As {@link address}, without an index register. */
@@ -338,27 +370,30 @@ export class IndexMath {
     return mem({ base: reg, disp: place.disp });
   }
 
-  private memory(sum: Affine, size: 0 | 1 | 2 | 4 | 8): Mem {
+  private memory(sum: Affine, size: 0 | 1 | 2 | 4 | 8, buffer: number): Mem {
     if (!fits32(sum.constant)) return mem({ base: this.sum(sum), size: size || undefined });
     const terms: Affine = { constant: 0, terms: sum.terms };
     const place = { disp: sum.constant, size: size || undefined };
     const loop = this.loops.at(-1);
-    if (loop === undefined || !loop.innermost) return mem({ ...place, ...this.baseAndIndex(terms) });
+    const fixed = (): Mem => mem({ ...place, ...(this.nearRow(terms, buffer, undefined) ?? this.baseAndIndex(terms)) });
+    if (loop === undefined || !loop.innermost) return fixed();
     const moving = terms.terms.filter((term) => term.atoms.includes(loop.atom));
-    if (moving.length === 0) return mem({ ...place, ...this.baseAndIndex(terms) });
+    if (moving.length === 0) return fixed();
     const still = terms.terms.filter((term) => !term.atoms.includes(loop.atom));
     const isLinear = moving.every((term) => term.atoms.every((atom) => atom === loop.atom || this.atoms[atom]!.depth < loop.region.depth) && term.atoms.indexOf(loop.atom) === term.atoms.lastIndexOf(loop.atom));
     const isStill = still.every((term) => this.termDepth(term) < loop.region.depth);
-    if (!isLinear || !isStill) return mem({ ...place, ...this.baseAndIndex(terms) });
+    if (!isLinear || !isStill) return fixed();
+    const near = this.nearRow(terms, buffer, loop);
+    if (near !== undefined) return mem({ ...place, ...near });
     const [only] = moving as [Term];
     if (moving.length === 1 && only.atoms.length === 1 && isScale(only.coefficient) && still.length > 0) {
       return mem({ ...place, base: this.sum({ constant: 0, terms: still }), index: this.atomReg(loop.atom), scale: only.coefficient });
     }
-    return mem({ ...place, base: this.pointer(loop, terms, moving, still) });
+    return mem({ ...place, base: this.pointer(loop, terms) });
   }
 
   /** [base + index * scale] for a sum that is not strength-reduced: the cheapest split into two registers. */
-  private baseAndIndex(sum: Affine): { base: Reg; index?: Reg; scale?: 1 | 2 | 4 | 8 } {
+  private baseAndIndex(sum: Affine): Place {
     const depth = this.depthOfSum(sum);
     if (this.s.code.lookUp(`${termsKey(sum.terms)}0`, depth) !== undefined) return { base: this.sum(sum) };
     const inner = sum.terms.filter((term) => this.termDepth(term) === depth);
@@ -370,11 +405,54 @@ export class IndexMath {
     return { base: this.sum(sum) };
   }
 
-  private pointer(loop: LoopAxis, sum: Affine, moving: readonly Term[], still: readonly Term[]): Reg {
+  /**
+   * Addresses a few symbolic strides behind one that has been used: `[row + stride]`, `[row + stride * 2]`,
+   * `[row + 3 strides]`, and a register of its own for every fourth row.
+   */
+  private nearRow(sum: Affine, buffer: number, loop: LoopAxis | undefined): Place | undefined {
+    const { code } = this.s;
+    const isOpen = (seen: Seen): boolean => seen.buffer === buffer && seen.loop === loop && code.regions[seen.region.depth] === seen.region && seen.region.depth <= code.depth;
+    for (let i = this.rows.length - 1; i >= 0; i--) {
+      const row = this.rows[i]!;
+      if (!isOpen(row)) continue;
+      const step = singleDifference(sum, row.sum);
+      if (step === undefined || step.key !== row.stride.key) continue;
+      const count = step.coefficient / row.stride.coefficient;
+      const stride: Affine = { constant: 0, terms: [row.stride] };
+      if (count === 1 || count === 2) return { base: row.reg, index: this.sum(stride), scale: count };
+      if (count === 3) return { base: row.reg, index: this.sum(scaleAffine(stride, 3)) };
+      if (count === 4 || count === 8) {
+        let reg: Reg;
+        if (loop !== undefined) reg = this.pointer(loop, sum);
+        else {
+          const index = this.sum(stride);
+          reg = code.general();
+          code.emit("lea", reg, mem({ base: row.reg, index, scale: count }));
+        }
+        this.rows.push({ sum, buffer, loop, region: code.region, reg, stride: row.stride });
+        return { base: reg };
+      }
+    }
+    for (let i = this.seen.length - 1; i >= Math.max(0, this.seen.length - 24); i--) {
+      const seen = this.seen[i]!;
+      if (!isOpen(seen)) continue;
+      const stride = singleDifference(sum, seen.sum);
+      if (stride === undefined || stride.coefficient <= 0 || this.termDepth(stride) > 0) continue;
+      const reg = loop === undefined ? this.sum(seen.sum) : this.pointer(loop, seen.sum);
+      this.rows.push({ ...seen, region: code.region, reg, stride });
+      return { base: reg, index: this.sum({ constant: 0, terms: [stride] }) };
+    }
+    this.seen.push({ sum, buffer, loop, region: code.region });
+    return undefined;
+  }
+
+  private pointer(loop: LoopAxis, sum: Affine): Reg {
     const key = termsKey(sum.terms);
     const known = loop.pointers.get(key);
-    if (known !== undefined) return known.reg;
+    if (known !== undefined) return known;
     const { code } = this.s;
+    const moving = sum.terms.filter((term) => term.atoms.includes(loop.atom));
+    const still = sum.terms.filter((term) => !term.atoms.includes(loop.atom));
     const reg = code.general();
     const outside = loop.region.depth - 1;
     let start: Affine = { constant: 0, terms: still };
@@ -395,9 +473,16 @@ export class IndexMath {
       latch.push(...code.region.items.splice(saved));
       loop.region.latch.push(...latch);
     });
-    loop.pointers.set(key, { reg, terms: sum.terms });
+    loop.pointers.set(key, reg);
     return reg;
   }
+}
+
+/** The only term in which two sums differ, with the difference of its coefficients. */
+function singleDifference(a: Affine, b: Affine): Term | undefined {
+  if (Math.abs(a.terms.length - b.terms.length) > 1) return undefined;
+  const { terms } = addAffine(a, b, -1);
+  return terms.length === 1 ? terms[0] : undefined;
 }
 
 export function fits32(value: number): boolean {
