@@ -63,13 +63,22 @@ function choose(site: KernelSite, environment: KernelEnvironment): Choice {
   }
   debug(3, () => `${site.node.name ?? site.anchor.op}: ${printCandidates(candidates) || "no kernel of its own"}`);
   if (best !== undefined) return { kind: "kernels", launches: best.lower(site, environment), candidates };
-  const reason = unsupportedTypes(site);
-  const launch = reason === undefined ? lowerGeneric(site, site.body.name.slice(0, 60)) : undefined;
-  if (launch !== undefined) return { kind: "kernels", launches: [launch], candidates };
+  const generic = unsupportedTypes(site) ?? generate(site);
+  if (typeof generic === "object") return { kind: "kernels", launches: [generic], candidates };
   if (findOp(site.anchor.op).reference === undefined) {
     throw new UnsupportedError({ op: site.anchor.op, target: "cpu", where: site.node.name, reason: "no kernel and no reference implementation" });
   }
-  return { kind: "host", reason: reason ?? `no kernel for ${site.anchor.op}`, candidates };
+  return { kind: "host", reason: generic ?? `no kernel for ${site.anchor.op}`, candidates };
+}
+
+/** The generic lowering, or why it cannot compute the site, such as math functions that no target has in f64. */
+function generate(site: KernelSite): Launch | string | undefined {
+  try {
+    return lowerGeneric(site, site.body.name.slice(0, 60));
+  } catch (error) {
+    if (error instanceof UnsupportedError) return error.message;
+    throw error;
+  }
 }
 
 export function printCandidates(candidates: readonly Candidate[]): string {

@@ -27,12 +27,18 @@ export interface PackedGates {
   readonly launches: readonly Launch[];
 }
 
-/** Packs `weights` [directions, gates · hidden, depth], at compile time where they are known. */
-export function packGates(site: KernelSite, name: string, weights: Value, sizes: GateSizes): PackedGates {
-  const known = siteConstant(site, weights);
-  if (known !== undefined) {
-    const data = packConstant(known, sizes);
-    return { bind: (kernel) => kernel.constant(name, data), launches: [] };
+/** Packs input `at` of the anchor, [directions, gates · hidden, depth], at compile time where it is known. */
+export function packGates(site: KernelSite, name: string, at: number, sizes: GateSizes): PackedGates {
+  const weights = site.anchor.inputs[at] as Value;
+  if (siteConstant(site, weights) !== undefined) {
+    // Several launches of a site share the packed weights.
+    const packed = new WeakMap<KernelSite, ConstantData>();
+    const pack = (other: KernelSite): ConstantData => {
+      const known = packed.get(other) ?? packConstant(siteConstant(other, other.anchor.inputs[at]) as ConstantData, sizes);
+      packed.set(other, known);
+      return known;
+    };
+    return { bind: (kernel) => kernel.constant(name, pack), launches: [] };
   }
   const { directions, gates, hidden, depth, lanes } = sizes;
   const temporary: Temporary = { name, dtype: "f32", size: directions * Math.ceil(hidden / lanes) * depth * gates * lanes };

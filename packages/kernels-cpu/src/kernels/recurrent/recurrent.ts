@@ -43,8 +43,8 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const p = recurrentProblem(site) as RecurrentProblem;
   const lanes = environment.target.vectorBytes / 4;
   const sizes = { directions: p.directions, gates: p.gates, hidden: p.hidden, lanes };
-  const recurrent = packGates(site, "r", p.r, { ...sizes, depth: p.hidden });
-  const weights = packGates(site, "w", p.w, { ...sizes, depth: p.inputSize });
+  const recurrent = packGates(site, "r", 2, { ...sizes, depth: p.hidden });
+  const weights = packGates(site, "w", 1, { ...sizes, depth: p.inputSize });
   const name = `${p.cell}_f32_i${p.inputSize}h${p.hidden}${p.directions === 2 ? "x2" : ""}`;
   const rows = rowsPerTask(p, environment);
   const launches: Launch[] = [...recurrent.launches, ...weights.launches];
