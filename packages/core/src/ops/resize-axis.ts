@@ -2,6 +2,9 @@
  * One axis of a resize: which input positions an output position reads, with what weights. Formulas of ONNX Resize.
  */
 
+import type { Attrs } from "../graph/graph.ts";
+import { booleanAttr, choiceAttr, numberAttr, numbersAttr } from "./attrs.ts";
+
 export type Coordinate = "half_pixel" | "half_pixel_symmetric" | "pytorch_half_pixel" | "align_corners" | "asymmetric" | "tf_crop_and_resize";
 export type ResizeMode = "nearest" | "linear" | "cubic";
 export type NearestRounding = "round_prefer_floor" | "round_prefer_ceil" | "floor" | "ceil";
@@ -22,6 +25,22 @@ export interface ResizeAxis {
   readonly antialias: boolean;
   /** Begin and end of the region for tf_crop_and_resize, as fractions. */
   readonly roi: readonly [number, number];
+}
+
+/** What a resize does along axis `at` of `rank`, from `from` to `to` elements. */
+export function resizeAxis(attrs: Attrs, rank: number, at: number, from: number, to: number): ResizeAxis {
+  const roi = numbersAttr("resize", attrs, "roi", [...new Array<number>(rank).fill(0), ...new Array<number>(rank).fill(1)]);
+  return {
+    from, to,
+    scale: numbersAttr("resize", attrs, "scales")[at] as number,
+    mode: choiceAttr("resize", attrs, "mode", RESIZE_MODES, "nearest"),
+    coordinate: choiceAttr("resize", attrs, "coordinate", COORDINATES, "half_pixel"),
+    nearest: choiceAttr("resize", attrs, "nearest", NEAREST_ROUNDINGS, "round_prefer_floor"),
+    cubicCoeff: numberAttr("resize", attrs, "cubicCoeff", -0.75),
+    excludeOutside: booleanAttr("resize", attrs, "excludeOutside", false),
+    antialias: booleanAttr("resize", attrs, "antialias", false),
+    roi: [roi[at] as number, roi[rank + at] as number],
+  };
 }
 
 /** Input positions and their weights. `outside` is set where tf_crop_and_resize leaves the input. */

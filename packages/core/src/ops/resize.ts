@@ -5,12 +5,12 @@
 import type { Dim } from "../dim.ts";
 import type { Attrs } from "../graph/graph.ts";
 import { printTensorType } from "../graph/print.ts";
-import { booleanAttr, choiceAttr, dimsAttr, numberAttr, numbersAttr } from "./attrs.ts";
+import { dimsAttr, numberAttr, numbersAttr } from "./attrs.ts";
 import { of, opCase } from "./cases.ts";
 import { reject, typed } from "./check.ts";
 import type { Op, OpCase, RefTensor } from "./op.ts";
 import { input, newRef, slicesAlong, wrapInteger } from "./ref-tensor.ts";
-import { COORDINATES, NEAREST_ROUNDINGS, RESIZE_MODES, type ResizeAxis, resizeTaps } from "./resize-axis.ts";
+import { type ResizeAxis, resizeAxis, resizeTaps } from "./resize-axis.ts";
 import { isFloat } from "../dtype.ts";
 import { sumTolerance } from "./tolerance.ts";
 
@@ -33,21 +33,6 @@ function resizeAlong(x: RefTensor, at: number, axis: ResizeAxis): { result: RefT
   return { result, outside: taps.map((tap) => tap.outside) };
 }
 
-function axisOf(attrs: Attrs, rank: number, at: number, from: number, to: number): ResizeAxis {
-  const roi = numbersAttr("resize", attrs, "roi", [...new Array<number>(rank).fill(0), ...new Array<number>(rank).fill(1)]);
-  return {
-    from, to,
-    scale: numbersAttr("resize", attrs, "scales")[at] as number,
-    mode: choiceAttr("resize", attrs, "mode", RESIZE_MODES, "nearest"),
-    coordinate: choiceAttr("resize", attrs, "coordinate", COORDINATES, "half_pixel"),
-    nearest: choiceAttr("resize", attrs, "nearest", NEAREST_ROUNDINGS, "round_prefer_floor"),
-    cubicCoeff: numberAttr("resize", attrs, "cubicCoeff", -0.75),
-    excludeOutside: booleanAttr("resize", attrs, "excludeOutside", false),
-    antialias: booleanAttr("resize", attrs, "antialias", false),
-    roi: [roi[at] as number, roi[rank + at] as number],
-  };
-}
-
 export const resize: Op = {
   name: "resize",
   summary: "x resampled to other sizes",
@@ -58,7 +43,7 @@ export const resize: Op = {
     const scales = numbersAttr("resize", attrs, "scales");
     const rank = x.shape.length;
     if (sizes.length !== rank || scales.length !== rank) reject("resize", `needs a size and a scale per axis of ${printTensorType(x)}, got ${sizes.length} and ${scales.length}`);
-    axisOf(attrs, rank, 0, 1, 1);
+    resizeAxis(attrs, rank, 0, 1, 1);
     sizes.forEach((size, axis) => {
       if (x.shape[axis] === 0 && size !== 0) reject("resize", `axis ${axis} has no elements to resample`);
     });
@@ -71,7 +56,7 @@ export const resize: Op = {
     const fill = numberAttr("resize", attrs, "extrapolation", 0);
     const outsideByAxis: { axis: number; outside: boolean[] }[] = [];
     sizes.forEach((to, at) => {
-      const axis = axisOf(attrs, rank, at, x.shape[at] as number, to);
+      const axis = resizeAxis(attrs, rank, at, x.shape[at] as number, to);
       const same = axis.from === axis.to && axis.scale === 1 && axis.coordinate !== "tf_crop_and_resize";
       if (same) return;
       const { result, outside } = resizeAlong(x, at, axis);
