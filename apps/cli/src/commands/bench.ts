@@ -177,7 +177,10 @@ async function bench(what: string | undefined, files: readonly string[], options
   }
   if (json !== undefined) writeWhole(json, `${JSON.stringify(results, null, 2)}\n`);
   if (html !== undefined) writeWhole(html, renderHtml(results));
-  if (json !== "-") process.stdout.write(renderTerminal(results));
+  if (json !== "-") {
+    const written = [json, html].filter((file) => file !== undefined).map((file) => `wrote ${file}\n`);
+    process.stdout.write([renderTerminal(results), ...written].join(""));
+  }
   const wrong =
     results.results.some((row) => row.verified === false) || results.skipped.some((row) => row.failed === true);
   if (wrong) process.exitCode = 1;
