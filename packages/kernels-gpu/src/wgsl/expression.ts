@@ -2,7 +2,7 @@
  * Primitives as WGSL expressions, lane by lane as in the IR. Operands are texts that may be repeated.
  *
  * Results of narrow types are brought back into their range: integers wrapped, f16 and bf16 rounded. Comparisons of
- * floats avoid `!=`, which is false for NaN on Vulkan.
+ * floats avoid `!=`, which is false for NaN on Vulkan. Range reductions are kept from the algebra of drivers (`keep`).
  */
 
 import { DTYPE_INFO, type DType, InternalError, type KDType, type KType, type KValue, type Prim, UnsupportedError, isFloatType } from "@quern/core";
@@ -29,8 +29,30 @@ export function renderPrim(helpers: Helpers, value: KValue, prim: Prim, args: re
   const [a = "", b = "", c = ""] = texts;
   if (prim === "cast") return renderCast(helpers, operand.type, value.type, a);
   if (prim === "bitcast") return renderBitcast(helpers, operand.type, value.type, a);
-  const text = renderPlain(helpers, prim, operand.type, args, [a, b, c]);
+  if (prim === "div" && isZero(args[1])) return `(${a} / ${helpers.use("keep", operand.type.lanes)}(${b}))`;
+  const third = prim === "fma" && isReductionStep(args) ? `${helpers.use("keep", operand.type.lanes)}(${c})` : c;
+  const text = renderPlain(helpers, prim, operand.type, args, [a, b, third]);
   return WIDENING.has(prim) ? fit(helpers, value.type, text) : text;
+}
+
+/** A literal divisor of 0, which drivers fold to something else than infinity and NaN. */
+function isZero(value: KValue | undefined): boolean {
+  return value !== undefined && value.def.kind === "const" && isFloatType(value.type.dtype) && value.def.value === 0;
+}
+
+/**
+ * True for x·c1 + (x·c2 + y): a step of a range reduction, where c1 holds the low bits of a number and c2 the high ones.
+ * Drivers without fused multiply-adds may add the constants up, and with that the low bits are gone.
+ */
+function isReductionStep(args: readonly KValue[]): boolean {
+  const inner = args[2]?.def;
+  if (inner?.kind !== "prim" || inner.prim !== "fma") return false;
+  const multiplied = (factors: readonly KValue[]): KValue | undefined => {
+    const [a, b] = factors as [KValue, KValue];
+    return a.def.kind === "const" ? b : b.def.kind === "const" ? a : undefined;
+  };
+  const x = multiplied(args);
+  return x !== undefined && x === multiplied(inner.args);
 }
 
 function renderPlain(helpers: Helpers, prim: Prim, { dtype, lanes }: KType, args: readonly KValue[], [a, b, c]: Operands): string {
@@ -63,7 +85,7 @@ function renderPlain(helpers: Helpers, prim: Prim, { dtype, lanes }: KType, args
 }
 
 /** Brings a register value back into the range of a narrow type. */
-function fit(helpers: Helpers, { dtype, lanes }: KType, text: string): string {
+export function fit(helpers: Helpers, { dtype, lanes }: KType, text: string): string {
   const u = withLanes("u32", lanes);
   switch (dtype) {
     case "f16": return `${helpers.use("roundF16", lanes)}(${text})`;

@@ -21,7 +21,10 @@ interface Helper {
   text(w: Width): string;
 }
 
-export type HelperName = "f32FromBits" | "isNaN" | "minFloat" | "maxFloat" | "toI32" | "toU32" | "scale2" | "roundF16" | "roundBf16" | "bitsF16";
+export type HelperName = "f32FromBits" | "isNaN" | "minFloat" | "maxFloat" | "toI32" | "toU32" | "scale2" | "roundF16" | "roundBf16" | "bitsF16" | "keep";
+
+/** A private variable that is 0 at run time, which no compiler knows. */
+export const ZERO = "zero";
 
 const HELPERS: Readonly<Record<HelperName, Helper>> = {
   // A call is no constant expression, so infinities and NaN pass.
@@ -101,6 +104,13 @@ const HELPERS: Readonly<Record<HelperName, Helper>> = {
   return bitcast<${w.f}>(result & ${w.u}(0xffff0000u));
 }`,
   },
+  // x itself, opaque to the driver's floating-point algebra.
+  keep: {
+    uses: [],
+    text: (w) => `fn ${w.name("keep")}(x: ${w.f}) -> ${w.f} {
+  return bitcast<${w.f}>(bitcast<${w.u}>(x) ^ ${w.u}(${ZERO}));
+}`,
+  },
   // The 16 bits of a value that is an f16 already.
   bitsF16: {
     uses: [],
@@ -123,6 +133,7 @@ export class Helpers {
   /** The name of a helper for `lanes`; the helper becomes part of the module. */
   use(helper: HelperName, lanes = 1): string {
     const name = nameOf(helper, lanes);
+    if (helper === "keep") this.add(ZERO, () => `var<private> ${ZERO}: u32;`);
     if (!this.#texts.has(name)) {
       const { uses, text } = HELPERS[helper];
       for (const other of uses) this.use(other, lanes);
@@ -136,6 +147,10 @@ export class Helpers {
   add(name: string, text: () => string): string {
     if (!this.#texts.has(name)) this.#texts.set(name, text());
     return name;
+  }
+
+  has(name: string): boolean {
+    return this.#texts.has(name);
   }
 
   get texts(): readonly string[] {

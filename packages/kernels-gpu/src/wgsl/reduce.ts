@@ -2,7 +2,8 @@
  * Combining one value of every invocation of a workgroup, with the result the same (and provably uniform) in all.
  *
  * With subgroups: one subgroup operation, then the first invocation combines the results of the subgroups; nothing is
- * assumed about the size of a subgroup. Without: a tree over workgroup memory. Both orders are fixed.
+ * assumed about the size of a subgroup. Without: two steps of about √n values each over workgroup memory, since a binary
+ * tree has more barriers, which cost more than the additions. Both orders are fixed.
  */
 
 import type { Combiner } from "@quern/core";
@@ -37,7 +38,7 @@ export function workgroupReduction(helpers: Helpers, combiner: Combiner, registe
   const memory = `partial_${register}`;
   helpers.add(memory, () => `var<workgroup> ${memory}: array<${register}, ${target.workgroupSize}>;`);
   const combine = (a: string, b: string): string => combineText(helpers, combiner, register, a, b);
-  return helpers.add(name, () => (target.subgroups && register !== "bool" ? withSubgroups(name, memory, combiner, register, combine) : tree(name, memory, register, target, combine)));
+  return helpers.add(name, () => (target.subgroups && register !== "bool" ? withSubgroups(name, memory, combiner, register, combine) : twoSteps(name, memory, register, target, combine)));
 }
 
 function withSubgroups(name: string, memory: string, combiner: Combiner, register: Register, combine: (a: string, b: string) => string): string {
@@ -58,14 +59,25 @@ function withSubgroups(name: string, memory: string, combiner: Combiner, registe
 }`;
 }
 
-function tree(name: string, memory: string, register: Register, { workgroupSize }: ReductionTarget, combine: (a: string, b: string) => string): string {
+function twoSteps(name: string, memory: string, register: Register, { workgroupSize }: ReductionTarget, combine: (a: string, b: string) => string): string {
+  const columns = 2 ** Math.floor(Math.log2(workgroupSize) / 2);
   return `fn ${name}(value: ${register}, at: Invocation) -> ${register} {
   ${memory}[at.local] = value;
-  for (var distance = ${workgroupSize / 2}u; distance > 0u; distance >>= 1u) {
-    workgroupBarrier();
-    if (at.local < distance) {
-      ${memory}[at.local] = ${combine(`${memory}[at.local]`, `${memory}[at.local + distance]`)};
+  workgroupBarrier();
+  if (at.local < ${columns}u) {
+    var column = value;
+    for (var i = at.local + ${columns}u; i < ${workgroupSize}u; i += ${columns}u) {
+      column = ${combine("column", `${memory}[i]`)};
     }
+    ${memory}[at.local] = column;
+  }
+  workgroupBarrier();
+  if (at.local == 0u) {
+    var total = ${memory}[0];
+    for (var i = 1u; i < ${columns}u; i++) {
+      total = ${combine("total", `${memory}[i]`)};
+    }
+    ${memory}[0] = total;
   }
   return workgroupUniformLoad(&${memory}[0]);
 }`;

@@ -7,7 +7,7 @@
 
 import { type KDType, type KValue, type Kernel, UnsupportedError } from "@quern/core";
 import { geometryOf, isUniform } from "./geometry.ts";
-import { Helpers } from "./helpers.ts";
+import { Helpers, ZERO } from "./helpers.ts";
 import { type BufferPlan, planBuffers, storageType } from "./memory.ts";
 import { BodyRenderer } from "./statements.ts";
 import { registerOf, wgslType } from "./types.ts";
@@ -64,12 +64,16 @@ export function renderWgsl(kernel: Kernel, target: WgslTarget = {}): WgslProgram
   // The last axis runs fastest.
   geometry.axes.toReversed().forEach(({ axis, count }, i) => {
     const outermost = i === geometry.axes.length - 1;
-    renderer.line(`let ${renderer.text(axis)} = ${outermost ? "task" : `task % ${renderer.expression(count)}`};`);
-    if (!outermost) renderer.line(`task /= ${renderer.expression(count)};`);
+    // An empty axis has no tasks, but a constant zero divisor would be an error of the module.
+    const size = count.def.kind === "const" && Number(count.def.value) === 0 ? "1i" : renderer.expression(count);
+    renderer.line(`let ${renderer.text(axis)} = ${outermost ? "task" : `task % ${size}`};`);
+    if (!outermost) renderer.line(`task /= ${size};`);
   });
   renderer.body(geometry.body);
+  // Grids have one layer.
+  const head = helpers.has(ZERO) ? [`  ${ZERO} = groups.z - 1u;`] : [];
   return {
-    code: moduleText(kernel, plans, helpers, parameters, renderer.lines, { f16: [...plans.values()].some(({ element }) => element === "f16"), subgroups, alone, size }),
+    code: moduleText(kernel, plans, helpers, parameters, [...head, ...renderer.lines], { f16: [...plans.values()].some(({ element }) => element === "f16"), subgroups, alone, size }),
     workgroupSize: size, counts, parameters, tasksPerWorkgroup: alone ? size : 1,
   };
 }

@@ -7,7 +7,7 @@
  */
 
 import { type Block, type Combiner, type KType, type KValue, type Stmt, UnsupportedError, InternalError, combinerIdentity } from "@quern/core";
-import { renderPrim } from "./expression.ts";
+import { fit, renderPrim } from "./expression.ts";
 import type { Helpers } from "./helpers.ts";
 import { type BufferPlan, readElement, writeElement } from "./memory.ts";
 import { type ReductionTarget, combineText, workgroupReduction } from "./reduce.ts";
@@ -118,8 +118,9 @@ export class BodyRenderer {
   #reduce(statement: Stmt & { kind: "reduce" }, level: Level): void {
     const { result, combiner, axis, count, body, yields } = statement;
     const register = registerOf(result.type.dtype);
-    if (result.type.dtype !== register && result.type.dtype !== "index") {
-      throw new UnsupportedError({ op: "reduce", dtype: result.type.dtype, target: "wgsl", reason: "narrow types are combined in a 32-bit type" });
+    const { dtype } = result.type;
+    if (dtype === "f16" || dtype === "bf16") {
+      throw new UnsupportedError({ op: "reduce", dtype, target: "wgsl", reason: "cast to f32: partial results would be rounded differently by every target" });
     }
     const partial = `part${result.id}`;
     const { helpers, reduction } = this.#context;
@@ -129,7 +130,8 @@ export class BodyRenderer {
       this.line(`${partial} = ${combineText(helpers, combiner, register, partial, this.text(yields))};`);
     });
     const whole = level === "workgroup" ? `${workgroupReduction(helpers, combiner, register, reduction)}(${partial}, at)` : partial;
-    this.line(`let ${this.text(result)} = ${whole};`);
+    // Narrow integers wrap at the end: every combiner agrees with itself modulo a power of two.
+    this.line(`let ${this.text(result)} = ${fit(helpers, result.type, whole)};`);
   }
 
   #identity(combiner: Combiner, type: KType): string {

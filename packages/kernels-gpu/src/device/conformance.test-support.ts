@@ -1,0 +1,55 @@
+/**
+ * The cases of all op records on the GPU, as a test suite for one width of the software driver.
+ *
+ * lavapipe's subgroups have as many invocations as its vectors have 32-bit lanes: 4, 8 or 16 by `LP_NATIVE_VECTOR_WIDTH`,
+ * which it reads once per process. Other drivers ignore the variable.
+ */
+
+import { allOps } from "@quern/core";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { type CaseOutcome, type Opened, openForTests, runCase } from "./gpu.test-support.ts";
+
+const SEED = 20265;
+/** Cases that compile at the same time. */
+const PARALLEL = 4;
+/** At least so many cases run: a device that refuses everything must not pass. */
+const LEAST_CASES = 700;
+
+export function describeConformance(width: 128 | 256 | 512, required: string | undefined): void {
+  describe(`op records, vectors of ${width} bits, seed ${SEED}`, () => {
+    let opened: Opened;
+    let ran = 0;
+    beforeAll(async () => {
+      vi.stubEnv("LP_NATIVE_VECTOR_WIDTH", String(width));
+      opened = await openForTests(required);
+    });
+    afterAll(() => {
+      if ("device" in opened) opened.device.dispose();
+      vi.unstubAllEnvs();
+    });
+
+    for (const op of allOps()) {
+      test(op.name, async (context) => {
+        if ("reason" in opened) return context.skip(opened.reason);
+        const { device } = opened;
+        const outcomes = await inGroups(op.cases(), (opCase) => runCase(device, op, opCase, SEED));
+        ran += outcomes.filter((outcome) => outcome.ran).length;
+        const problems = outcomes.flatMap((outcome) => outcome.problems);
+        expect(problems, problems.join("\n")).toEqual([]);
+      });
+    }
+
+    test("most cases are served", (context) => {
+      if ("reason" in opened) return context.skip(opened.reason);
+      expect(ran).toBeGreaterThan(LEAST_CASES);
+    });
+  });
+}
+
+async function inGroups<T>(items: readonly T[], run: (item: T) => Promise<CaseOutcome>): Promise<CaseOutcome[]> {
+  const outcomes: CaseOutcome[] = [];
+  for (let at = 0; at < items.length; at += PARALLEL) {
+    outcomes.push(...(await Promise.all(items.slice(at, at + PARALLEL).map(run))));
+  }
+  return outcomes;
+}
