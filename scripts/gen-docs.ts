@@ -5,6 +5,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ENV_VARIABLES, allOps, type Op } from "../packages/core/src/index.ts";
+import { LATEST_OPSET } from "../packages/importers/src/onnx/importer.ts";
+import { importableOps } from "../packages/importers/src/onnx/ops/registry.ts";
 import { renderCoverage } from "../packages/kernels-cpu/src/asm/index.ts";
 import { root } from "./workspace.ts";
 
@@ -64,11 +66,27 @@ ${renderCoverage().trim()}
 `;
 }
 
+function onnxPage(): string {
+  const byDomain = Map.groupBy(importableOps(), (key) => key.slice(0, key.indexOf("::")));
+  const sections = [...byDomain].map(([domain, keys]) => {
+    const names = keys.map((key) => `\`${key.slice(key.indexOf("::") + 2)}\``).toSorted();
+    return `## ${domain === "" ? "ai.onnx" : domain} (${names.length})\n\n${names.join(", ")}\n`;
+  });
+  return `${NOTE}
+# ONNX operators
+
+What the importer takes, in every version up to opset ${LATEST_OPSET}. An operator that is here may still be refused for a data type or an
+attribute; all such places of a file are reported together.
+
+${sections.join("\n")}`;
+}
+
 /** The text of every generated page by its path from the root of the repository. */
 export function generatedPages(): ReadonlyMap<string, string> {
   return new Map([
     ["packages/core/docs/ops.md", opsPage()],
     ["packages/core/docs/environment.md", environmentPage()],
+    ["packages/importers/docs/onnx.md", onnxPage()],
     ["packages/kernels-cpu/docs/instructions.md", instructionsPage()],
   ]);
 }
