@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { afterAll, describe, expect, it } from "vitest";
+import { parseShapes } from "../cases/gemm.ts";
+import { bundledModels } from "../cases/suite.ts";
+import { resultsSchema, type Results } from "../results/schema.ts";
+import { DEFAULT_SETTINGS, runBench, type BenchPlan, type CaseRequest } from "./bench.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "quern-bench-test-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const validate = new Ajv2020({ formats: { "date-time": true } }).compile(resultsSchema);
+const mnist = bundledModels().find((file) => file.includes("mnist")) ?? "";
+
+function bench(
+  cases: readonly CaseRequest[],
+  engines: readonly string[],
+  changes: Partial<BenchPlan> = {},
+): Promise<Results> {
+  const plan = { cases, engines, threads: [1], precisions: ["highest"], dims: {}, ...changes } as const;
+  return runBench(plan, { ...DEFAULT_SETTINGS, secondsPerEngine: 0.02, processes: 1 }, () => {});
+}
+
+const gemm: CaseRequest[] = parseShapes("24x16x40").map((shape) => ({ kind: "gemm", gemm: shape }));
+
+describe("runBench", () => {
+  it("produces a file that follows the schema, with both engines verified and compared", async () => {
+    const results = await bench([...gemm, { kind: "model", file: mnist }], ["quern-reference", "onnxruntime"]);
+    validate(JSON.parse(JSON.stringify(results)));
+    expect(validate.errors).toBeNull();
+    const steady = results.results.filter((row) => row.phase === "steady");
+    expect(steady.map((row) => [row.case, row.engine, row.verified])).toEqual([
+      ["gemm/24x16x40", "quern-reference", true],
+      ["gemm/24x16x40", "onnxruntime", true],
+      ["model/mnist", "quern-reference", true],
+      ["model/mnist", "onnxruntime", true],
+    ]);
+    expect(steady.every((row) => row.samples.length >= 2 && (row.median ?? 0) > 0)).toBe(true);
+    expect(results.comparisons.filter((row) => row.phase === "steady").map((row) => row.engine)).toEqual([
+      "quern-reference",
+      "quern-reference",
+    ]);
+    expect(results.skipped).toEqual([]);
+  });
+
+  it("one file that no engine can read leaves the others measured", async () => {
+    const spoiled = join(directory, "spoiled.onnx");
+    writeFileSync(spoiled, "nonsense");
+    const results = await bench([{ kind: "model", file: spoiled }, ...gemm], ["onnxruntime"]);
+    expect(results.skipped).toMatchObject([{ case: "model/spoiled", engine: "onnxruntime", failed: true }]);
+    expect(results.results.some((row) => row.case === "gemm/24x16x40")).toBe(true);
+    await expect(bench([{ kind: "model", file: spoiled }], ["onnxruntime"])).rejects.toThrow(
+      "nothing could be measured",
+    );
+  });
+
+  it("an engine of one precision stands beside all that are asked for", async () => {
+    const results = await bench(gemm, ["onnxruntime", "quern-reference"], { precisions: ["high"] });
+    expect(new Set(results.results.map((row) => row.precision))).toEqual(new Set(["highest"]));
+  });
+
+  it("another seed gives other inputs", async () => {
+    const errorOf = async (seed: number): Promise<number | null | undefined> => {
+      const plan: BenchPlan = {
+        cases: gemm,
+        engines: ["quern-reference"],
+        threads: [1],
+        precisions: ["highest"],
+        dims: {},
+      };
+      const settings = { ...DEFAULT_SETTINGS, seed, secondsPerEngine: 0.01, processes: 1 };
+      return (await runBench(plan, settings, () => {})).results[0]?.rmsError;
+    };
+    const first = await errorOf(1);
+    expect(first).toBeGreaterThan(0);
+    expect(await errorOf(2)).not.toBe(first);
+  });
+
+  it.each([
+    [[], ["onnxruntime"], "nothing to measure"],
+    [gemm, [], "no engine to measure"],
+    [gemm, ["torch"], 'there is no engine "torch"'],
+    [[{ kind: "op", name: "wiggle" }], ["onnxruntime"], 'there is no op case "wiggle"'],
+    [[{ kind: "model", file: "/nowhere/x.onnx" }], ["onnxruntime"], "the model file does not exist"],
+  ] as const)("%j with %j is refused at once", async (cases, engines, message) => {
+    await expect(bench(cases, engines)).rejects.toThrow(message);
+  });
+});
