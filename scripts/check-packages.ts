@@ -43,7 +43,7 @@ function manifestProblem(manifest: Manifest, folder: string): string {
   const leaks = ["quern-src", "workspace:", "catalog:"].filter((word) => text.includes(word));
   const missing = ["LICENSE", "README.md", "dist"].filter((name) => !existsSync(join(folder, name)));
   const stray = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
-    (name) => /(\.test\.|\.tsbuildinfo$|(^|[/\\])src[/\\])/.test(name) && !name.includes("node_modules"),
+    (name) => /(\.test[.-]|\.tsbuildinfo$|(^|[/\\])src[/\\])/.test(name) && !name.includes("node_modules"),
   );
   return [
     ...leaks.map((word) => `package.json still says ${word}`),
