@@ -6,6 +6,7 @@ import { DTYPE_INFO, evaluateDim } from "@quern/core";
 import type { DType, DimBindings } from "@quern/core";
 import { interpretKernel, readElement, seededRandom, writeElement } from "@quern/core/kernel";
 import type { Buffer, Kernel, Scalar } from "@quern/core/kernel";
+import { assemble } from "../asm/index.ts";
 import { CodeArena, cpuInfo, nativeHost } from "../host/index.ts";
 import { assembleKernelCall } from "../host/kernel-call.ts";
 import type { NativeMemory } from "../host/index.ts";
@@ -13,6 +14,7 @@ import { literalBytes } from "./constants.ts";
 import { compileKernel } from "./compile.ts";
 import type { CompiledKernel } from "./compile.ts";
 import { CPU_TARGETS } from "./target.ts";
+import { EMULATION_BYTES, emulateTiles } from "./tile-emulation.ts";
 import type { CpuTarget } from "./target.ts";
 import { taskCount } from "./tasks.ts";
 
@@ -22,10 +24,10 @@ export interface TrialInputs {
   readonly symbols?: DimBindings;
 }
 
-/** The pinned targets that this processor can run. */
+/** The pinned targets that this processor can run, tiles in memory where it has no tile registers. */
 export function runnableTargets(): readonly CpuTarget[] {
-  const { features } = cpuInfo(nativeHost());
-  return CPU_TARGETS.filter((target) => [...target.features].every((name) => (features as ReadonlySet<string>).has(name)));
+  const features: ReadonlySet<string> = cpuInfo(nativeHost()).features;
+  return CPU_TARGETS.filter((target) => [...target.features].every((name) => features.has(name) || name.startsWith("amx")));
 }
 
 const POISON = 0xa5;
@@ -50,7 +52,9 @@ export class Trials {
       memories.push(memory);
       return memory;
     };
-    const [address] = this.arena.publish([compiled.bytes]);
+    const isNative = !compiled.usesTiles || (cpuInfo(this.host).features as ReadonlySet<string>).has("amx-tile");
+    const code = isNative ? compiled.bytes : assemble(emulateTiles(compiled.items, allocate(EMULATION_BYTES, 64).address)).bytes;
+    const [address] = this.arena.publish([code]);
     const slots: bigint[] = [];
     const outputs = new Map<string, Uint8Array>();
     const buffers = new Map(kernel.buffers.map((buffer) => [buffer.name, buffer]));

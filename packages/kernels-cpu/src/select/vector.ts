@@ -263,7 +263,7 @@ export function scaleByPower(s: Selector, type: KType, x: readonly Reg[], n: rea
     const last = clamp(n[i]!);
     const rest = s.vector(bytes);
     code.emit(`vsub${suffix}`, rest, n[i]!, last);
-    if (range !== undefined && !range.mayBeNaN && range.low >= (single ? -252 : -2044) && range.high <= (single ? 254 : 2046)) {
+    if (range !== undefined && range.low >= (single ? -252 : -2044) && range.high <= (single ? 254 : 2046)) {
       const product = s.vector(bytes);
       code.emit(`vmul${suffix}`, product, x[i]!, power(rest));
       code.emit(`vmul${suffix}`, to, product, power(last));
