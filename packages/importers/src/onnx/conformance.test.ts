@@ -323,6 +323,10 @@ describe("models", () => {
     ["onnx-models/silero-vad-v6/silero_vad", "model.onnx"],
     ["onnx-models/silero-vad-v6/silero_vad_16k_op15", "model.onnx"],
     ["onnx-models/silero-vad-v6/silero_vad_op18_ifless", "model.onnx"],
+    ["onnx-models/silero-vad-v6/silero_vad_openvino_16k", "model.onnx"],
+    ["onnx-models/tract/qlstm_3-2-3_T3_S1", "model.onnx"],
+    ["onnx-models/ultraface/version-slim-320", "model.onnx"],
+    ["derived/cifar10-resnet20", "resnet20.onnx"],
     ["derived/stories260K", "stories260K.onnx"],
   ];
   for (const [folder, file] of MODELS) {

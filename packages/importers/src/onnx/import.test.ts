@@ -375,6 +375,30 @@ describe("control flow", () => {
       sums: { shape: [4], values: [1, 3, 6, 10] },
     });
   });
+
+  it("scans an axis of unknown length, backwards too", () => {
+    const step: Part<GraphProto> = {
+      name: "step",
+      node: [node("Add", ["sum", "item"], ["sum2"]), node("Mul", ["sum2", "outside"], ["out"])],
+      input: [{ name: "sum" }, { name: "item" }],
+      output: [{ name: "sum2" }, { name: "out" }],
+    };
+    const scan = (attributes: Parameters<typeof node>[3]): number[] => {
+      const graph = load(16, {
+        node: [node("Scan", ["zero", "x"], ["total", "sums"], { body: step, num_scan_inputs: 1, ...attributes })],
+        initializer: [f32("zero", [], [0])],
+        input: [input("x", ["n"]), input("outside", [])],
+        output: [{ name: "total" }, { name: "sums" }],
+      });
+      expect(ops(graph)).toContain("loop");
+      const outputs = run(graph, { x: Tensor.from("f32", [1, 2, 4]), outside: Tensor.from("f32", [10], []) });
+      expect(outputs["total"]?.values).toEqual([7]);
+      return outputs["sums"]?.values ?? [];
+    };
+    expect(scan({})).toEqual([10, 30, 70]);
+    expect(scan({ scan_input_directions: [1] })).toEqual([40, 60, 70]);
+    expect(scan({ scan_output_directions: [1] })).toEqual([70, 30, 10]);
+  });
 });
 
 describe("functions", () => {

@@ -274,6 +274,7 @@ export class Scope {
         builder,
         attributes,
         inputs: inputs as (Item | undefined)[],
+        inputNames: node.input,
         outputs: node.output,
         subgraphs: {
           freeNames,

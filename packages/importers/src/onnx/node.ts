@@ -76,6 +76,7 @@ export interface OnnxNodeParts {
   readonly where: string;
   readonly builder: GraphBuilder;
   readonly inputs: readonly (Item | undefined)[];
+  readonly inputNames: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: ReadonlyMap<string, AttributeProto>;
   readonly subgraphs: SubgraphImporter;
@@ -90,6 +91,8 @@ export class OnnxNode {
   readonly where: string;
   readonly b: GraphBuilder;
   readonly items: readonly (Item | undefined)[];
+  /** Names of the inputs in the ONNX graph, for sub-graphs that read them from outside. */
+  readonly inputNames: readonly string[];
   readonly outputs: readonly string[];
   readonly subgraphs: SubgraphImporter;
   readonly #attributes: ReadonlyMap<string, AttributeProto>;
@@ -102,6 +105,7 @@ export class OnnxNode {
     this.where = parts.where;
     this.b = parts.builder;
     this.items = parts.inputs;
+    this.inputNames = parts.inputNames;
     this.outputs = parts.outputs;
     this.subgraphs = parts.subgraphs;
     this.#attributes = parts.attributes;

@@ -18,6 +18,7 @@ import * as pool from "./pool.ts";
 import * as quantized from "./quantized.ts";
 import * as recurrent from "./recurrent.ts";
 import * as reduce from "./reduce.ts";
+import * as scan from "./scan.ts";
 import * as sequence from "./sequence.ts";
 import * as signal from "./signal.ts";
 import * as sources from "./sources.ts";
@@ -37,6 +38,7 @@ function domains(): Readonly<Record<string, readonly OpFamily[]>> {
       vision,
       recurrent,
       control,
+      scan,
       quantized,
       sources,
       sequence,
