@@ -154,7 +154,6 @@ export function joinMasks(s: Selector, parts: readonly Reg[], lanes: number, int
 
 /** AVX2: compares in the operands' lanes, then brings the result to 32-bit lanes. */
 function vectorCompare(s: Selector, prim: string, type: KType, a: readonly Reg[], b: readonly Reg[], mask: KType, into: readonly Reg[] | undefined): readonly Reg[] {
-  const { code } = s;
   const { dtype } = type;
   const bytes = laneBytesOf(dtype);
   const out = into ?? s.fresh(mask);

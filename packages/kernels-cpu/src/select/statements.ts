@@ -12,7 +12,7 @@ import { selectFor, selectIf } from "./control.ts";
 import { selectPrefetch, selectStore } from "./memory.ts";
 import type { Selector } from "./selector.ts";
 import { selectTileMma, selectTileStore } from "./tiles.ts";
-import { materialise, overwritesSafely } from "./values.ts";
+import { overwritesSafely } from "./values.ts";
 
 export function selectBlock(s: Selector, block: Block): void {
   for (const stmt of block) selectStatement(s, stmt);
