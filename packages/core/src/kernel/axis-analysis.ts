@@ -28,6 +28,8 @@ export interface AnalysisTarget {
   readonly masks: boolean;
   /** Axes that may be negative. */
   readonly signedAxes: ReadonlySet<KValue>;
+  /** Largest value of the axes for which it is a literal. */
+  readonly lastValues: ReadonlyMap<KValue, number>;
 }
 
 /** Thrown inside the analysis when the body has no vector form; never leaves `analyseAxis`. */
@@ -177,12 +179,12 @@ export class AxisAnalysis {
     if (uniform) return UNIFORM;
     const exact = operand === "index" ? this.#indexPrim(prim, args) : undefined;
     if (exact !== undefined) return exact;
-    if (divides) this.#reject(`${prim} of ${operand} vectors`);
+    if (divides && (operand !== "index" || this.magicDivision(a, b) === undefined)) this.#reject(`${prim} of ${operand} vectors`);
     if (operand === "index" && prim === "cast" && this.kind(a).kind === "affine") {
       this.#vector(wideCast(dtype) ? "i64" : "i32");
       return VARYING;
     }
-    for (const arg of args) this.#materialise(arg);
+    if (!divides) for (const arg of args) this.#materialise(arg);
     return VARYING;
   }
 
@@ -223,6 +225,32 @@ export class AxisAnalysis {
     const span = step * this.lanes;
     if (step > 0 && divisor % span === 0 && this.multipleOf(a) % span === 0) return prim === "div" ? UNIFORM : { kind: "affine", step };
     return undefined;
+  }
+
+  /** How to divide the lanes of `a` by the literal `b`; undefined where the range of `a` is not known well enough. */
+  magicDivision(a: KValue, b: KValue): MagicDivision | undefined {
+    const divisor = b.def.kind === "const" ? Number(b.def.value) : 0;
+    if (divisor <= 0 || !isNotNegative(a, this.#target.signedAxes)) return undefined;
+    return magicDivision(divisor, this.#upperBound(a));
+  }
+
+  /** Largest value of an index that is not negative. */
+  #upperBound(value: KValue): number {
+    const { def } = value;
+    if (def.kind === "const") return Number(def.value);
+    if (def.kind === "axis") return this.#target.lastValues.get(value) ?? Infinity;
+    if (def.kind !== "prim") return Infinity;
+    const [a, b] = def.args as [KValue, KValue];
+    switch (def.prim) {
+      case "add": return this.#upperBound(a) + this.#upperBound(b);
+      case "mul": return this.#upperBound(a) * this.#upperBound(b) || 0;
+      case "min": return Math.min(this.#upperBound(a), this.#upperBound(b));
+      case "max": return Math.max(this.#upperBound(a), this.#upperBound(b));
+      case "select": return Math.max(this.#upperBound(b), this.#upperBound(def.args[2] as KValue));
+      case "div": return b.def.kind === "const" ? Math.floor(this.#upperBound(a) / Number(b.def.value)) : this.#upperBound(a);
+      case "rem": return Math.min(this.#upperBound(a), b.def.kind === "const" ? Number(b.def.value) - 1 : Infinity);
+      default: return Infinity;
+    }
   }
 
   /** A number that divides the index in its first lane; 0 for zero, which everything divides. */
@@ -279,6 +307,36 @@ export function signedAxes(body: Block): Set<KValue> {
     if (statement.kind === "for" && !isNotNegative(statement.start, signed)) signed.add(statement.axis);
   });
   return signed;
+}
+
+/** Literal last values of the axes in `body`. Masked lanes behind the end of an axis are harmless: they are not used. */
+export function lastValues(body: Block): Map<KValue, number> {
+  const last = new Map<KValue, number>();
+  visitStatements(body, (statement) => {
+    const end = statement.kind === "for" ? statement.end : "count" in statement ? statement.count : undefined;
+    if (end?.def.kind === "const" && "axis" in statement) last.set(statement.axis, Math.max(0, Number(end.def.value) - 1));
+  });
+  return last;
+}
+
+/** x / divisor = (x * factor) >> shift for 0 <= x <= some bound, in integers of the given type. */
+export interface MagicDivision {
+  readonly type: "i32" | "i64";
+  readonly factor: number;
+  readonly shift: number;
+}
+
+/**
+ * Granlund and Montgomery: with factor = ⌈2^shift / divisor⌉ the error of the product stays below 1 / divisor for
+ * x < 2^bits when shift = bits + ⌈log2 divisor⌉. Lanes of 32 bits suffice for x < 2^15.
+ */
+function magicDivision(divisor: number, largest: number): MagicDivision | undefined {
+  const bits = Math.max(1, Math.ceil(Math.log2(largest + 1)));
+  const shift = bits + Math.ceil(Math.log2(divisor));
+  // The product must fit without its sign bit: x below 2^bits times a factor of at most 2^(bits + 1).
+  if (bits > 31 || shift > 62) return undefined;
+  const type = bits <= 15 && shift <= 30 ? "i32" : "i64";
+  return { type, factor: Number((2n ** BigInt(shift) + BigInt(divisor) - 1n) / BigInt(divisor)), shift };
 }
 
 /** True for targets of a cast from an index that need 64 bits on the way. */

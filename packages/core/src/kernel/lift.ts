@@ -183,13 +183,33 @@ export class Lift {
     }
     if (operand === "index" && prim === "cast" && this.#facts.kind(a).kind === "affine") {
       // Positions are counted in 32 bits where the result has no more.
-      const integer = wideCast(dtype) ? "i64" : "i32";
-      const first = k.cast(this.#scalars.value(a), integer);
-      const step = this.#facts.step(a) as number;
-      const lane = k.iota(step === 1 ? first : k.const(integer, 0), this.#facts.lanes);
-      return k.cast(step === 1 ? lane : k.add(k.broadcast(first, this.#facts.lanes), k.mul(lane, step)), dtype);
+      return k.cast(this.#positions(a, wideCast(dtype) ? "i64" : "i32"), dtype);
     }
+    if (operand === "index" && (prim === "div" || prim === "rem")) return this.#divide(prim, a, b);
     return k.prim(prim, args.map((arg) => this.vector(arg)), vectorType(dtype, this.#facts.lanes));
+  }
+
+  /** An index as integers per lane. */
+  #positions(value: KValue, integer: "i32" | "i64"): KValue {
+    const k = this.#k;
+    const { lanes } = this.#facts;
+    const step = this.#facts.step(value);
+    if (step === undefined || step === 0) return k.cast(this.vector(value), integer);
+    const first = k.cast(this.#scalars.value(value), integer);
+    if (step === 1) return k.iota(first, lanes);
+    return k.add(k.broadcast(first, lanes), k.mul(k.iota(k.const(integer, 0), lanes), step));
+  }
+
+  /** Division by a literal as a multiplication and a shift. */
+  #divide(prim: "div" | "rem", a: KValue, b: KValue): KValue {
+    const k = this.#k;
+    const magic = this.#facts.magicDivision(a, b);
+    if (magic === undefined) throw new InternalError(`lift: ${prim} of index vectors`);
+    const { type, factor, shift } = magic;
+    const x = this.#positions(a, type);
+    const quotient = k.shr(k.mul(x, factor), shift);
+    const result = prim === "div" ? quotient : k.sub(x, k.mul(quotient, Number((b.def as { value: number }).value)));
+    return k.cast(result, "index");
   }
 
   /** Compares indices which differ by ±lane from lane to lane: the lanes below a bound. */

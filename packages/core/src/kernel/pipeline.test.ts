@@ -46,6 +46,8 @@ test("divisions that the extents decide disappear, with symbolic sizes too", () 
     const [width, flat] = [k.add(cols, k.symbol("pad")), k.add(k.mul(k.add(k.mul(r, 12), 5), k.add(cols, k.symbol("pad"))), c)];
     return k.add(k.rem(k.div(flat, width), 12), k.rem(flat, width));
   })).toEqual(["add %1, index(5)"]);
+  expect(simplified((k, _, c) => k.add(k.rem(c, 22), k.mul(k.div(c, 22), 22)))).toEqual([]);
+  expect(simplified((k, r, c) => k.add(k.add(k.mul(k.rem(c, 22), 5), r), k.mul(k.div(c, 22), 110)))).toEqual(["mul %1, index(5)", "add %0, %2"]);
   expect(simplified((k, _, c, cols) => k.min(c, cols))).toEqual([]);
   expect(simplified((k, _, c) => k.div(c, 64))).toEqual(["div %1, index(64)"]);
 });

@@ -7,7 +7,7 @@
 
 import { someStatement } from "./finish.ts";
 import {
-  IndexRanges, type Polynomial, addPolynomials, constantPolynomial, divideTerms,
+  IndexRanges, type Polynomial, addPolynomials, constantPolynomial, divideTerms, multiplyPolynomials,
 } from "./index-ranges.ts";
 import type { KValue, Kernel, Prim, Stmt } from "./ir.ts";
 import { Rebuilder } from "./rebuild.ts";
@@ -61,6 +61,12 @@ class IndexSimplifier extends Rebuilder {
 
   override define(value: KValue): KValue {
     const { def } = value;
+    if (def.kind === "prim" && def.prim === "add" && value.type.dtype === "index" && value.type.lanes === 1) {
+      const [a, b] = def.args.map((arg) => this.value(arg)) as [KValue, KValue];
+      const sum = addPolynomials(this.#ranges.polynomial(a), this.#ranges.polynomial(b));
+      const joined = joinDivisions(sum, this.#ranges);
+      if (joined !== undefined) return this.#value(joined);
+    }
     if (def.kind === "prim" && isDecidable(value)) {
       const [a, b] = def.args.map((arg) => this.value(arg)) as [KValue, KValue];
       const simpler = this.#simplify(def.prim, a, b);
@@ -119,4 +125,32 @@ class IndexSimplifier extends Rebuilder {
     }
     return sum;
   }
+}
+
+/** x rem d + (x / d) d => x, also as a multiple, within a sum. */
+function joinDivisions(sum: Polynomial, ranges: IndexRanges): Polynomial | undefined {
+  for (const term of sum) {
+    for (const factor of term.factors) {
+      const { def } = factor;
+      if (def.kind !== "prim" || def.prim !== "rem") continue;
+      const [x, d] = def.args as [KValue, KValue];
+      const quotient = sum.flatMap(({ factors }) => factors).find((other) => other.def.kind === "prim" && other.def.prim === "div" && other.def.args[0] === x && other.def.args[1] === d);
+      if (quotient === undefined) continue;
+      const others = [{ coefficient: term.coefficient, factors: without(term.factors, factor) }];
+      const divisor = multiplyPolynomials(ranges.polynomial(d), [{ coefficient: 1, factors: [quotient] }]);
+      const partner = divisor && multiplyPolynomials(others, divisor);
+      const whole = multiplyPolynomials(others, ranges.polynomial(x));
+      if (partner === undefined || whole === undefined) continue;
+      const rest = addPolynomials(addPolynomials(sum, [term], -1), partner, -1);
+      if (rest.length !== sum.length - 1 - partner.length) continue;
+      const joined = addPolynomials(rest, whole);
+      return joinDivisions(joined, ranges) ?? joined;
+    }
+  }
+  return undefined;
+}
+
+function without(factors: readonly KValue[], factor: KValue): KValue[] {
+  const at = factors.indexOf(factor);
+  return factors.filter((_, i) => i !== at);
 }

@@ -44,7 +44,12 @@ export function simplify(make: Maker, prim: Prim, args: readonly KValue[], type:
   const [a, b, c] = args as [KValue, KValue, KValue];
   const dtype = a.type.dtype;
   switch (prim) {
-    case "cast":
+    case "cast": {
+      if (sameType(a.type, type)) return a;
+      // A value of 32 bits or less survives the way through an index.
+      const inner = a.type.dtype === "index" ? isPrim(a, "cast")?.args[0] : undefined;
+      return inner !== undefined && inner.type.dtype === "i32" && sameType(inner.type, type) ? inner : undefined;
+    }
     case "bitcast": return sameType(a.type, type) ? a : undefined;
     case "select":
       if (b === c) return b;

@@ -117,8 +117,30 @@ test("views read vectors where lanes are consecutive, scalars where they are equ
   expect(loads((k, _, i) => k.rem(i, 64))).toEqual(["f32x16"]);
   // transpose of the inner axis: gathers
   expect(loads((k, _, i) => k.add(k.mul(k.rem(i, 64), 64), k.div(i, 64)))).toEqual(["f32x16"]);
-  // rows of 7: not in step, so the loop stays scalar
-  expect(loads((k, _, i) => k.rem(i, 7))).toEqual(["f32"]);
+  // rows of 7: not in step, so a gather
+  expect(loads((k, _, i) => k.rem(i, 7))).toEqual(["f32x16"]);
+  // divided by a run-time value: the loop stays scalar
+  expect(loads((k, _, i) => k.rem(i, k.symbol("n")))).toEqual(["f32"]);
+});
+
+test("divisions by literals are exact up to the bounds of the axes", () => {
+  for (const [count, offset] of [[200, 0], [40, 32_700], [40, 2 ** 31 - 40]] as const) {
+    for (const divisor of [1, 2, 3, 5, 7, 9, 22, 100, 641, 32_767, 65_535, 1_000_003, 2 ** 31 - 1]) {
+      const k = new KernelBuilder("divide");
+      const y = k.buffer("y", "i64", 2 * count, { access: "write" });
+      k.each(count, (i) => {
+        const x = k.add(i, offset);
+        k.store(y, i, k.cast(k.div(x, divisor), "i64"));
+        k.store(y, k.add(i, count), k.cast(k.rem(x, divisor), "i64"));
+      });
+      const quotients = new BigInt64Array(2 * count);
+      interpretKernel(vectorise(k.finish(), { vectorBytes: 64, masks: true }), { buffers: { y: quotients } });
+      for (let i = 0; i < count; i++) {
+        const x = i + offset;
+        expect([Number(quotients[i]), Number(quotients[i + count])]).toEqual([Math.floor(x / divisor), x % divisor]);
+      }
+    }
+  }
 });
 
 test("loops that start below zero keep truncating divisions apart", () => {

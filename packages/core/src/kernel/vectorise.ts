@@ -7,7 +7,7 @@
  * floating-point sums changes, and products summed up are rounded once.
  */
 
-import { type AnalysisTarget, type AxisAnalysis, analyseAxis, signedAxes } from "./axis-analysis.ts";
+import { type AnalysisTarget, type AxisAnalysis, analyseAxis, lastValues, signedAxes } from "./axis-analysis.ts";
 import { combinerIdentity, isFloatType } from "./evaluate.ts";
 import { someStatement, visitStatements } from "./finish.ts";
 import { type Block, type KValue, type Kernel, type Local, type Stmt, vectorType } from "./ir.ts";
@@ -36,7 +36,7 @@ class Vectoriser extends Rebuilder {
   constructor(kernel: Kernel, options: VectoriseOptions) {
     super(kernel);
     this.#options = options;
-    this.#target = { vectorBytes: options.vectorBytes, masks: options.masks, signedAxes: signedAxes(kernel.body) };
+    this.#target = { vectorBytes: options.vectorBytes, masks: options.masks, signedAxes: signedAxes(kernel.body), lastValues: lastValues(kernel.body) };
   }
 
   override statement(statement: Stmt): void {
