@@ -1,7 +1,20 @@
 import { describe, expect, test } from "vitest";
 import {
-  type Dim, dimAdd, dimCeilDiv, dimFloorDiv, dimMax, dimMin, dimMod, dimMul, dimSub, evaluateDim, parseDim, printDim,
-  sameDim, substituteDim, symbol,
+  type Dim,
+  dimAdd,
+  dimCeilDiv,
+  dimFloorDiv,
+  dimMax,
+  dimMin,
+  dimMod,
+  dimMul,
+  dimSub,
+  evaluateDim,
+  parseDim,
+  printDim,
+  sameDim,
+  substituteDim,
+  symbol,
 } from "./dim.ts";
 
 const n = symbol("n");
@@ -35,13 +48,20 @@ describe("dimensions", () => {
       const a = make(depth - 1);
       const b = make(depth - 1);
       switch (random(7)) {
-        case 0: return dimSub(a, b);
-        case 1: return dimMul(a, b);
-        case 2: return dimFloorDiv(a, 1 + random(5));
-        case 3: return dimMax(a, b);
-        case 4: return dimMin(a, b);
-        case 5: return dimCeilDiv(a, 1 + random(5));
-        default: return dimAdd(a, b);
+        case 0:
+          return dimSub(a, b);
+        case 1:
+          return dimMul(a, b);
+        case 2:
+          return dimFloorDiv(a, 1 + random(5));
+        case 3:
+          return dimMax(a, b);
+        case 4:
+          return dimMin(a, b);
+        case 5:
+          return dimCeilDiv(a, 1 + random(5));
+        default:
+          return dimAdd(a, b);
       }
     };
     for (let i = 0; i < 300; i++) {

@@ -170,7 +170,12 @@ function extremeOf(kind: "max" | "min", a: Dim, b: Dim): Dim {
   }
   // max(a, min(a, b)) = a, and the other way round.
   const opposite = kind === "max" ? "min" : "max";
-  operands = operands.filter((operand) => !operandsOf(opposite, operand).some((part) => part !== operand && operands.some((other) => dimEqual(other, part) === true)));
+  operands = operands.filter(
+    (operand) =>
+      !operandsOf(opposite, operand).some(
+        (part) => part !== operand && operands.some((other) => dimEqual(other, part) === true),
+      ),
+  );
   operands.sort((x, y) => (printDim(x) < printDim(y) ? -1 : 1));
   return operands.reduce((result, operand) => fromAtom({ kind, a: result, b: operand }));
 }
@@ -239,10 +244,14 @@ function substituteAtom(atom: DimAtom, replace: (name: string) => Dim | undefine
   const a = substituteDim(atom.a, replace);
   const b = substituteDim(atom.b, replace);
   switch (atom.kind) {
-    case "floordiv": return dimFloorDiv(a, b);
-    case "mod": return dimMod(a, b);
-    case "max": return dimMax(a, b);
-    case "min": return dimMin(a, b);
+    case "floordiv":
+      return dimFloorDiv(a, b);
+    case "mod":
+      return dimMod(a, b);
+    case "max":
+      return dimMax(a, b);
+    case "min":
+      return dimMin(a, b);
   }
 }
 
@@ -296,11 +305,16 @@ export function parseDim(text: string): Dim {
     const b = sum();
     take(")");
     switch (token) {
-      case "floordiv": return dimFloorDiv(a, b);
-      case "mod": return dimMod(a, b);
-      case "max": return dimMax(a, b);
-      case "min": return dimMin(a, b);
-      default: return fail();
+      case "floordiv":
+        return dimFloorDiv(a, b);
+      case "mod":
+        return dimMod(a, b);
+      case "max":
+        return dimMax(a, b);
+      case "min":
+        return dimMin(a, b);
+      default:
+        return fail();
     }
   };
   const product = (): Dim => {

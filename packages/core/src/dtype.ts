@@ -6,7 +6,19 @@
  */
 
 export const DTYPES = [
-  "f64", "f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8", "bool",
+  "f64",
+  "f32",
+  "f16",
+  "bf16",
+  "i64",
+  "i32",
+  "i16",
+  "i8",
+  "u64",
+  "u32",
+  "u16",
+  "u8",
+  "bool",
 ] as const;
 
 export type DType = (typeof DTYPES)[number];

@@ -6,7 +6,13 @@
  */
 
 export type EnvName =
-  | "QUERN_DEBUG" | "QUERN_KERNEL" | "QUERN_DUMP" | "QUERN_VERIFY" | "QUERN_CHECK" | "QUERN_TRACE" | "QUERN_BLESS"
+  | "QUERN_DEBUG"
+  | "QUERN_KERNEL"
+  | "QUERN_DUMP"
+  | "QUERN_VERIFY"
+  | "QUERN_CHECK"
+  | "QUERN_TRACE"
+  | "QUERN_BLESS"
   | "QUERN_FEATURES";
 
 export interface EnvVariable {
@@ -16,14 +22,27 @@ export interface EnvVariable {
 }
 
 export const ENV_VARIABLES: readonly EnvVariable[] = [
-  { name: "QUERN_DEBUG", values: "0..6", meaning: "Levels add up: 1 what ran, 2 a line per launch, 3 decisions, 4 generated code, 5 IR after each pass that changed it, 6 every rewrite rule that fired." },
+  {
+    name: "QUERN_DEBUG",
+    values: "0..6",
+    meaning:
+      "Levels add up: 1 what ran, 2 a line per launch, 3 decisions, 4 generated code, 5 IR after each pass that changed it, 6 every rewrite rule that fired.",
+  },
   { name: "QUERN_KERNEL", values: "glob", meaning: "Restricts levels 3 to 6 to kernels whose name matches." },
   { name: "QUERN_DUMP", values: "folder", meaning: "Writes numbered files of each stage of every compilation." },
   { name: "QUERN_VERIFY", values: "0|1", meaning: "Verifies the IR between all passes instead of only at the ends." },
-  { name: "QUERN_CHECK", values: "0|1", meaning: "Runs every launch also on the reference interpreter and reports the first element beyond tolerance." },
+  {
+    name: "QUERN_CHECK",
+    values: "0|1",
+    meaning: "Runs every launch also on the reference interpreter and reports the first element beyond tolerance.",
+  },
   { name: "QUERN_TRACE", values: "file", meaning: "Writes passes and launches as Chrome trace JSON." },
   { name: "QUERN_BLESS", values: "0|1", meaning: "Rewrites golden files in place (tests)." },
-  { name: "QUERN_FEATURES", values: "avx2|avx512|avx512+vnni|+amx|-name", meaning: "Masks CPU features, as the option `features`." },
+  {
+    name: "QUERN_FEATURES",
+    values: "avx2|avx512|avx512+vnni|+amx|-name",
+    meaning: "Masks CPU features, as the option `features`.",
+  },
 ];
 
 /** The value of a variable, or `undefined` where it is unset or there is no environment. */

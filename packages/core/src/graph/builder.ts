@@ -12,8 +12,17 @@ import type { InferContext } from "../ops/op.ts";
 import { findOp } from "../ops/registry.ts";
 import { elementCount } from "../runtime/tensor.ts";
 import {
-  type Attr, type Attrs, type ConstantData, type Graph, type NamedValue, type Node, type TensorType, type Value,
-  isConstantData, isGraph, reachableNodes,
+  type Attr,
+  type Attrs,
+  type ConstantData,
+  type Graph,
+  type NamedValue,
+  type Node,
+  type TensorType,
+  type Value,
+  isConstantData,
+  isGraph,
+  reachableNodes,
 } from "./graph.ts";
 
 /** Integer tensors of up to this many elements are tracked as dimensions. */
@@ -62,7 +71,14 @@ export class GraphBuilder {
     known?: readonly TensorType[],
   ): readonly Value[] {
     const op = findOp(name);
-    const types = known ?? op.infer(inputs.map((input) => input?.type), attrs, this.#context, inputs);
+    const types =
+      known ??
+      op.infer(
+        inputs.map((input) => input?.type),
+        attrs,
+        this.#context,
+        inputs,
+      );
     if (op.impure === true) return this.#create(name, inputs, attrs, types);
     const key = this.#key(name, inputs, attrs);
     const shared = this.#shared.get(key);
@@ -73,7 +89,8 @@ export class GraphBuilder {
   }
 
   output(name: string, value: Value): void {
-    if (this.#outputs.some((output) => output.name === name)) throw new UserError(`graph: two outputs are named "${name}"`);
+    if (this.#outputs.some((output) => output.name === name))
+      throw new UserError(`graph: two outputs are named "${name}"`);
     this.#outputs.push({ name, value });
   }
 
@@ -85,10 +102,19 @@ export class GraphBuilder {
     let dims: readonly Dim[] | undefined;
     const size = type.shape.reduce<number>((n, dim) => (typeof dim === "number" ? n * dim : Infinity), 1);
     // Floats take part where sizes pass through them, as in ⌊n · 2.0⌋.
-    const tracked = type.dtype === "i64" || type.dtype === "i32" || type.dtype === "bool" || type.dtype === "f32" || type.dtype === "f64";
+    const tracked =
+      type.dtype === "i64" ||
+      type.dtype === "i32" ||
+      type.dtype === "bool" ||
+      type.dtype === "f32" ||
+      type.dtype === "f64";
     if (tracked && size <= MAX_TRACKED_DIMS && node.outputs.length === 1 && op.dims !== undefined) {
       const inputs = node.inputs.map((input) => (input === undefined ? undefined : this.dims(input)));
-      dims = op.dims(inputs, node.attrs, node.inputs.map((input) => input?.type));
+      dims = op.dims(
+        inputs,
+        node.attrs,
+        node.inputs.map((input) => input?.type),
+      );
     }
     this.#dims.set(value, dims);
     return dims;
@@ -100,7 +126,10 @@ export class GraphBuilder {
 
   /** The finished graph: outputs as declared, nodes that outputs need (inputs always stay). */
   build(name: string): Graph {
-    const nodes = reachableNodes(this.#outputs.map((o) => o.value), this.#inputs.map((i) => i.value));
+    const nodes = reachableNodes(
+      this.#outputs.map((o) => o.value),
+      this.#inputs.map((i) => i.value),
+    );
     return { name, inputs: [...this.#inputs], outputs: [...this.#outputs], nodes };
   }
 
@@ -109,7 +138,12 @@ export class GraphBuilder {
     freshDim: (hint) => this.freshDim(hint),
   };
 
-  #create(op: string, inputs: readonly (Value | undefined)[], attrs: Attrs, types: readonly TensorType[]): readonly Value[] {
+  #create(
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    attrs: Attrs,
+    types: readonly TensorType[],
+  ): readonly Value[] {
     const outputs: Value[] = [];
     const node: Node = { id: this.#nextNode++, op, inputs: [...inputs], attrs, outputs, name: this.sourceName };
     types.forEach((type, index) => outputs.push({ node, index, type }));

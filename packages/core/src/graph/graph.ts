@@ -88,7 +88,8 @@ export function usesOf(graph: Graph): Map<Value, { readers: Node[]; outputs: num
     if (use === undefined) uses.set(value, (use = { readers: [], outputs: 0 }));
     return use;
   };
-  for (const node of graph.nodes) for (const input of node.inputs) if (input !== undefined) of(input).readers.push(node);
+  for (const node of graph.nodes)
+    for (const input of node.inputs) if (input !== undefined) of(input).readers.push(node);
   for (const { value } of graph.outputs) of(value).outputs += 1;
   return uses;
 }

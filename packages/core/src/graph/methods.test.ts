@@ -9,10 +9,20 @@ test("a small classifier by hand", () => {
   const g = graph("classifier");
   const x = g.input("x", "f32", ["n", 3]);
   const weights = g.constant("f32", [1, 0, 0, 1, 1, 1], [3, 2]);
-  const model = g.output("y", g.matmul(x, weights).add(g.constant("f32", [0, -10])).relu()).build();
+  const model = g
+    .output(
+      "y",
+      g
+        .matmul(x, weights)
+        .add(g.constant("f32", [0, -10]))
+        .relu(),
+    )
+    .build();
   verifyGraph(model, "test");
   expect(printGraph(model)).toContain("relu(%4) : f32[n, 2]");
-  const { y } = referenceDevice().compile(model).runSync({ x: Tensor.from("f32", [1, 2, 3, 4, 5, 6], [2, 3]) });
+  const { y } = referenceDevice()
+    .compile(model)
+    .runSync({ x: Tensor.from("f32", [1, 2, 3, 4, 5, 6], [2, 3]) });
   // [1, 2, 3] · W = [4, 5]; [4, 5, 6] · W = [10, 11]
   expect(y?.toArray()).toEqual([4, 0, 10, 1]);
 });
@@ -49,11 +59,20 @@ test("reshape works out -1, also beside symbols", () => {
 test("a convolution net", () => {
   const g = graph("net");
   const x = g.input("x", "f32", [1, 1, 8, 8]);
-  const y = x.conv(g.constant("f32", new Float32Array(2 * 9).fill(1), [2, 1, 3, 3]), { padding: 1, bias: g.constant("f32", [0, 5]) })
-    .relu().maxPool([2, 2]).averagePool([4, 4]).flatten();
+  const y = x
+    .conv(g.constant("f32", new Float32Array(2 * 9).fill(1), [2, 1, 3, 3]), {
+      padding: 1,
+      bias: g.constant("f32", [0, 5]),
+    })
+    .relu()
+    .maxPool([2, 2])
+    .averagePool([4, 4])
+    .flatten();
   expect(y.shape).toEqual([1, 2]);
   const model = g.output("y", y).build();
-  const result = referenceDevice().compile(model).runSync({ x: Tensor.from("f32", new Float32Array(64).fill(1), [1, 1, 8, 8]) });
+  const result = referenceDevice()
+    .compile(model)
+    .runSync({ x: Tensor.from("f32", new Float32Array(64).fill(1), [1, 1, 8, 8]) });
   // Every 2×2 window has an inner element with all nine neighbours.
   expect(result["y"]?.toArray()).toEqual([9, 14]);
 });

@@ -30,7 +30,10 @@ export interface WindowOptions {
   readonly strides?: number | readonly number[];
   readonly dilations?: number | readonly number[];
   /** The same before and after each axis, or one list for each side. */
-  readonly padding?: number | readonly number[] | { readonly before: readonly number[]; readonly after: readonly number[] };
+  readonly padding?:
+    | number
+    | readonly number[]
+    | { readonly before: readonly number[]; readonly after: readonly number[] };
   readonly layout?: "nchw" | "nhwc";
 }
 
@@ -65,9 +68,32 @@ type Reduction = (x: Var, options?: ReduceOptions) => Var;
 /** Every method, with its first operand first. */
 export interface OpMethods {
   // Elementwise, one operand.
-  neg: Unary; abs: Unary; sign: Unary; floor: Unary; ceil: Unary; round: Unary; trunc: Unary; sqrt: Unary; rsqrt: Unary;
-  reciprocal: Unary; square: Unary; exp: Unary; log: Unary; sin: Unary; cos: Unary; tan: Unary; tanh: Unary; erf: Unary;
-  relu: Unary; sigmoid: Unary; silu: Unary; softplus: Unary; mish: Unary; hardSwish: Unary; logicalNot: Unary; isNaN: Unary;
+  neg: Unary;
+  abs: Unary;
+  sign: Unary;
+  floor: Unary;
+  ceil: Unary;
+  round: Unary;
+  trunc: Unary;
+  sqrt: Unary;
+  rsqrt: Unary;
+  reciprocal: Unary;
+  square: Unary;
+  exp: Unary;
+  log: Unary;
+  sin: Unary;
+  cos: Unary;
+  tan: Unary;
+  tanh: Unary;
+  erf: Unary;
+  relu: Unary;
+  sigmoid: Unary;
+  silu: Unary;
+  softplus: Unary;
+  mish: Unary;
+  hardSwish: Unary;
+  logicalNot: Unary;
+  isNaN: Unary;
   /** x·Φ(x), or its tanh approximation. */
   gelu(x: Var, options?: { readonly approximate?: "none" | "tanh" }): Var;
   leakyRelu(x: Var, alpha?: number): Var;
@@ -75,9 +101,23 @@ export interface OpMethods {
   clamp(x: Var, min?: number, max?: number): Var;
   cast(x: Var, to: DType): Var;
   // Elementwise, broadcasting.
-  add: Binary; sub: Binary; mul: Binary; div: Binary; pow: Binary; mod: Binary; maximum: Binary; minimum: Binary;
-  equal: Binary; notEqual: Binary; less: Binary; lessEqual: Binary; greater: Binary; greaterEqual: Binary;
-  logicalAnd: Binary; logicalOr: Binary; logicalXor: Binary;
+  add: Binary;
+  sub: Binary;
+  mul: Binary;
+  div: Binary;
+  pow: Binary;
+  mod: Binary;
+  maximum: Binary;
+  minimum: Binary;
+  equal: Binary;
+  notEqual: Binary;
+  less: Binary;
+  lessEqual: Binary;
+  greater: Binary;
+  greaterEqual: Binary;
+  logicalAnd: Binary;
+  logicalOr: Binary;
+  logicalXor: Binary;
   /** a where the condition holds, else b. One of the two may be a number. */
   where(condition: Var, a: Operand, b: Operand): Var;
   // Movement.
@@ -92,7 +132,12 @@ export interface OpMethods {
   flatten(x: Var, axis?: number): Var;
   /** Elements start, start + step, … before `end` of one axis. */
   slice(x: Var, axis: number, start: Dim, end?: Dim, step?: number): Var;
-  pad(x: Var, before: readonly Dim[], after: readonly Dim[], options?: { readonly mode?: "constant" | "reflect" | "edge" | "wrap"; readonly value?: number }): Var;
+  pad(
+    x: Var,
+    before: readonly Dim[],
+    after: readonly Dim[],
+    options?: { readonly mode?: "constant" | "reflect" | "edge" | "wrap"; readonly value?: number },
+  ): Var;
   concat(x: Var, others: readonly Var[], axis?: number): Var;
   tile(x: Var, repeats: readonly Dim[]): Var;
   // Index.
@@ -101,7 +146,11 @@ export interface OpMethods {
   argMin(x: Var, axis?: number, options?: { readonly keepDims?: boolean }): Var;
   cumSum(x: Var, axis: number): Var;
   // Reductions.
-  sum: Reduction; mean: Reduction; max: Reduction; min: Reduction; prod: Reduction;
+  sum: Reduction;
+  mean: Reduction;
+  max: Reduction;
+  min: Reduction;
+  prod: Reduction;
   softmax(x: Var, axis?: number): Var;
   logSoftmax(x: Var, axis?: number): Var;
   // Linear and spatial.
@@ -161,7 +210,10 @@ class ScopeBase {
 
   /** A constant with the elements of a tensor, on its memory. */
   tensor(tensor: Tensor): Var {
-    return makeVar(this.#self, this.builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() }));
+    return makeVar(
+      this.#self,
+      this.builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() }),
+    );
   }
 
   /** A constant from numbers: a scalar for one number, else a list or the given shape. */
@@ -179,7 +231,13 @@ class ScopeBase {
   /** Any op by name; all its results. */
   apply(op: string, inputs: readonly (Var | undefined)[], attrs: Attrs = {}): Var[] {
     for (const input of inputs) checkScope(this.#self, input);
-    return this.builder.apply(op, inputs.map((input) => input?.value), attrs).map((value) => makeVar(this.#self, value));
+    return this.builder
+      .apply(
+        op,
+        inputs.map((input) => input?.value),
+        attrs,
+      )
+      .map((value) => makeVar(this.#self, value));
   }
 
   build(): Graph {
@@ -201,7 +259,8 @@ function makeVar(scope: GraphScope, value: Value): Var {
 }
 
 function checkScope(scope: GraphScope, value: Var | undefined): void {
-  if (value !== undefined && value.scope !== scope) throw new UserError("graph: a value of another graph was given; each graph has its own values");
+  if (value !== undefined && value.scope !== scope)
+    throw new UserError("graph: a value of another graph was given; each graph has its own values");
 }
 
 function sizeOf(size: Size): Dim {
@@ -210,7 +269,8 @@ function sizeOf(size: Size): Dim {
 
 function axisOf(x: Var, axis: number, rank: number = x.shape.length): number {
   const at = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(axis) || at < 0 || at >= rank) throw new UserError(`axis ${axis} is outside of ${printTensorType(x.type)}`);
+  if (!Number.isInteger(axis) || at < 0 || at >= rank)
+    throw new UserError(`axis ${axis} is outside of ${printTensorType(x.type)}`);
   return at;
 }
 
@@ -246,18 +306,29 @@ function reduction(op: string): Reduction {
 }
 
 function extremeIndex(op: string): OpMethods["argMax"] {
-  return (x, axis = -1, { keepDims = false } = {}) => one(op, [x], { axis: axisOf(x, axis), keepDims, selectLast: false });
+  return (x, axis = -1, { keepDims = false } = {}) =>
+    one(op, [x], { axis: axisOf(x, axis), keepDims, selectLast: false });
 }
 
 function perAxis(value: number | readonly number[] | undefined, rank: number, fallback: number): readonly number[] {
   return typeof value === "object" ? value : new Array<number>(rank).fill(value ?? fallback);
 }
 
-function windowAttrs(rank: number, { strides, dilations, padding, layout }: WindowOptions, stride: number | readonly number[]): Attrs {
-  const sides = typeof padding === "object" && "before" in padding ? padding : { before: perAxis(padding, rank, 0), after: perAxis(padding, rank, 0) };
+function windowAttrs(
+  rank: number,
+  { strides, dilations, padding, layout }: WindowOptions,
+  stride: number | readonly number[],
+): Attrs {
+  const sides =
+    typeof padding === "object" && "before" in padding
+      ? padding
+      : { before: perAxis(padding, rank, 0), after: perAxis(padding, rank, 0) };
   return {
-    strides: perAxis(strides ?? stride, rank, 1), dilations: perAxis(dilations, rank, 1),
-    padsBefore: sides.before, padsAfter: sides.after, layout: layout ?? "nchw",
+    strides: perAxis(strides ?? stride, rank, 1),
+    dilations: perAxis(dilations, rank, 1),
+    padsBefore: sides.before,
+    padsAfter: sides.after,
+    layout: layout ?? "nchw",
   };
 }
 
@@ -270,46 +341,90 @@ function completeShape(x: Var, sizes: readonly Size[]): Dim[] {
   const total = shapeSize(x.shape);
   const left = typeof total === "number" && typeof rest === "number" ? total / rest : undefined;
   if (left !== undefined && Number.isInteger(left)) return shape.with(open, left);
-  if (left !== undefined || !isStatic(shape.toSpliced(open, 1))) throw new UserError(`reshape: ${printTensorType(x.type)} does not divide into [${sizes.join(", ")}]`);
+  if (left !== undefined || !isStatic(shape.toSpliced(open, 1)))
+    throw new UserError(`reshape: ${printTensorType(x.type)} does not divide into [${sizes.join(", ")}]`);
   return inferOpen(x, shape, open);
 }
 
 /** -1 beside symbolic sizes: the run-time form knows how to divide them. */
 function inferOpen(x: Var, shape: readonly Dim[], open: number): Dim[] {
-  const target = x.scope.constant("i64", shape.map((dim) => dim as number));
+  const target = x.scope.constant(
+    "i64",
+    shape.map((dim) => dim as number),
+  );
   const size = one("reshapeDynamic", [x, target], { allowZero: false }).shape[open] as Dim;
   return shape.toSpliced(open, 1, size);
 }
 
 const METHODS: OpMethods = {
-  neg: unary("neg"), abs: unary("abs"), sign: unary("sign"), floor: unary("floor"), ceil: unary("ceil"), round: unary("round"),
-  trunc: unary("trunc"), sqrt: unary("sqrt"), rsqrt: unary("rsqrt"), reciprocal: unary("reciprocal"), square: unary("square"),
-  exp: unary("exp"), log: unary("log"), sin: unary("sin"), cos: unary("cos"), tan: unary("tan"), tanh: unary("tanh"), erf: unary("erf"),
-  relu: unary("relu"), sigmoid: unary("sigmoid"), silu: unary("silu"), softplus: unary("softplus"), mish: unary("mish"),
-  hardSwish: unary("hardSwish"), logicalNot: unary("logicalNot"), isNaN: unary("isNaN"),
+  neg: unary("neg"),
+  abs: unary("abs"),
+  sign: unary("sign"),
+  floor: unary("floor"),
+  ceil: unary("ceil"),
+  round: unary("round"),
+  trunc: unary("trunc"),
+  sqrt: unary("sqrt"),
+  rsqrt: unary("rsqrt"),
+  reciprocal: unary("reciprocal"),
+  square: unary("square"),
+  exp: unary("exp"),
+  log: unary("log"),
+  sin: unary("sin"),
+  cos: unary("cos"),
+  tan: unary("tan"),
+  tanh: unary("tanh"),
+  erf: unary("erf"),
+  relu: unary("relu"),
+  sigmoid: unary("sigmoid"),
+  silu: unary("silu"),
+  softplus: unary("softplus"),
+  mish: unary("mish"),
+  hardSwish: unary("hardSwish"),
+  logicalNot: unary("logicalNot"),
+  isNaN: unary("isNaN"),
   gelu: (x, { approximate = "none" } = {}) => one("gelu", [x], { approximate }),
   leakyRelu: (x, alpha = 0.01) => one("leakyRelu", [x], { alpha }),
   elu: (x, alpha = 1) => one("elu", [x], { alpha }),
-  clamp: (x, min, max) => one("clamp", [x], { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) }),
+  clamp: (x, min, max) =>
+    one("clamp", [x], { ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) }),
   cast: (x, to) => (x.dtype === to ? x : one("cast", [x], { to })),
 
-  add: binary("add"), sub: binary("sub"), mul: binary("mul"), div: binary("div"), pow: binary("pow"), mod: binary("mod"),
-  maximum: binary("maximum"), minimum: binary("minimum"), equal: binary("equal"), notEqual: binary("notEqual"), less: binary("less"),
-  lessEqual: binary("lessEqual"), greater: binary("greater"), greaterEqual: binary("greaterEqual"), logicalAnd: binary("logicalAnd"),
-  logicalOr: binary("logicalOr"), logicalXor: binary("logicalXor"),
+  add: binary("add"),
+  sub: binary("sub"),
+  mul: binary("mul"),
+  div: binary("div"),
+  pow: binary("pow"),
+  mod: binary("mod"),
+  maximum: binary("maximum"),
+  minimum: binary("minimum"),
+  equal: binary("equal"),
+  notEqual: binary("notEqual"),
+  less: binary("less"),
+  lessEqual: binary("lessEqual"),
+  greater: binary("greater"),
+  greaterEqual: binary("greaterEqual"),
+  logicalAnd: binary("logicalAnd"),
+  logicalOr: binary("logicalOr"),
+  logicalXor: binary("logicalXor"),
   where: (condition, a, b) => {
     const like = typeof a === "number" ? b : a;
-    if (typeof like === "number") throw new UserError("where: one of the two choices must be a value, to give the dtype");
+    if (typeof like === "number")
+      throw new UserError("where: one of the two choices must be a value, to give the dtype");
     return one("where", [condition, operand(like, a), operand(like, b)]);
   },
 
   reshape: (x, shape) => one("reshape", [x], { shape: completeShape(x, shape) }),
-  transpose: (x, perm) => one("transpose", [x], { perm: perm?.map((axis) => axisOf(x, axis)) ?? x.shape.map((_, axis) => x.shape.length - 1 - axis) }),
+  transpose: (x, perm) =>
+    one("transpose", [x], {
+      perm: perm?.map((axis) => axisOf(x, axis)) ?? x.shape.map((_, axis) => x.shape.length - 1 - axis),
+    }),
   expand: (x, shape) => one("expand", [x], { shape: shape.map(sizeOf) }),
   squeeze: (x, axes) => {
     const gone = listOf(axes).map((axis) => axisOf(x, axis));
     const wide = gone.find((axis) => dimEqual(x.shape[axis] as Dim, 1) === false);
-    if (wide !== undefined) throw new UserError(`squeeze: axis ${wide} of ${printTensorType(x.type)} has more than one element`);
+    if (wide !== undefined)
+      throw new UserError(`squeeze: axis ${wide} of ${printTensorType(x.type)} has more than one element`);
     return one("reshape", [x], { shape: x.shape.filter((_, axis) => !gone.includes(axis)) });
   },
   unsqueeze: (x, axes) => {
@@ -326,7 +441,9 @@ const METHODS: OpMethods = {
     const plan = sliceAxis(x.shape[at] as Dim, start, end, step);
     const rank = x.shape.length;
     return one("slice", [x], {
-      starts: new Array<Dim>(rank).fill(0).with(at, plan.start), sizes: x.shape.with(at, plan.size), steps: new Array<number>(rank).fill(1).with(at, step),
+      starts: new Array<Dim>(rank).fill(0).with(at, plan.start),
+      sizes: x.shape.with(at, plan.size),
+      steps: new Array<number>(rank).fill(1).with(at, step),
     });
   },
   pad: (x, before, after, { mode = "constant", value = 0 } = {}) => one("pad", [x], { before, after, mode, value }),
@@ -338,25 +455,49 @@ const METHODS: OpMethods = {
   argMin: extremeIndex("argMin"),
   cumSum: (x, axis) => one("cumSum", [x], { axis: axisOf(x, axis), exclusive: false, reverse: false }),
 
-  sum: reduction("reduceSum"), mean: reduction("reduceMean"), max: reduction("reduceMax"), min: reduction("reduceMin"), prod: reduction("reduceProd"),
+  sum: reduction("reduceSum"),
+  mean: reduction("reduceMean"),
+  max: reduction("reduceMax"),
+  min: reduction("reduceMin"),
+  prod: reduction("reduceProd"),
   softmax: (x, axis = -1) => one("softmax", [x], { axis: axisOf(x, axis) }),
   logSoftmax: (x, axis = -1) => one("logSoftmax", [x], { axis: axisOf(x, axis) }),
 
-  matmul: (a, b, { transposeA = false, transposeB = false } = {}) => one("matmul", [a, b], { ...(transposeA ? { transposeA } : {}), ...(transposeB ? { transposeB } : {}) }),
+  matmul: (a, b, { transposeA = false, transposeB = false } = {}) =>
+    one("matmul", [a, b], { ...(transposeA ? { transposeA } : {}), ...(transposeB ? { transposeB } : {}) }),
   conv: (x, weights, options = {}) => {
     const attrs = windowAttrs(x.shape.length - 2, options, 1);
-    return one("conv", [x, weights, ...(options.bias === undefined ? [] : [options.bias])], { ...attrs, groups: options.groups ?? 1 });
+    return one("conv", [x, weights, ...(options.bias === undefined ? [] : [options.bias])], {
+      ...attrs,
+      groups: options.groups ?? 1,
+    });
   },
-  maxPool: (x, kernel, options = {}) => one("maxPool", [x], { kernel, ...windowAttrs(kernel.length, options, kernel), ceilMode: options.ceilMode ?? false }),
+  maxPool: (x, kernel, options = {}) =>
+    one("maxPool", [x], {
+      kernel,
+      ...windowAttrs(kernel.length, options, kernel),
+      ceilMode: options.ceilMode ?? false,
+    }),
   averagePool: (x, kernel, options = {}) =>
-    one("averagePool", [x], { kernel, ...windowAttrs(kernel.length, options, kernel), ceilMode: options.ceilMode ?? false, countIncludePad: options.countIncludePad ?? false }),
-  layerNorm: (x, { scale, bias, axis = -1, epsilon = 1e-5 } = {}) => one("layerNorm", [x, scale, bias], { axis: axisOf(x, axis), epsilon }),
-  rmsNorm: (x, { scale, axis = -1, epsilon = 1e-5 } = {}) => one("rmsNorm", [x, scale], { axis: axisOf(x, axis), epsilon }),
+    one("averagePool", [x], {
+      kernel,
+      ...windowAttrs(kernel.length, options, kernel),
+      ceilMode: options.ceilMode ?? false,
+      countIncludePad: options.countIncludePad ?? false,
+    }),
+  layerNorm: (x, { scale, bias, axis = -1, epsilon = 1e-5 } = {}) =>
+    one("layerNorm", [x, scale, bias], { axis: axisOf(x, axis), epsilon }),
+  rmsNorm: (x, { scale, axis = -1, epsilon = 1e-5 } = {}) =>
+    one("rmsNorm", [x, scale], { axis: axisOf(x, axis), epsilon }),
   shapeOf: (x) => one("shapeOf", [x]),
 };
 
 for (const [name, method] of Object.entries(METHODS) as [string, (first: Var, ...rest: unknown[]) => Var][]) {
-  Object.defineProperty(VarBase.prototype, name, { value(this: Var, ...rest: unknown[]): Var { return method(this, ...rest); } });
+  Object.defineProperty(VarBase.prototype, name, {
+    value(this: Var, ...rest: unknown[]): Var {
+      return method(this, ...rest);
+    },
+  });
   Object.defineProperty(ScopeBase.prototype, name, {
     value(this: GraphScope, first: Var, ...rest: unknown[]): Var {
       checkScope(this, first);

@@ -61,7 +61,8 @@ class Reader {
 
   #node(builder: GraphBuilder, values: Map<string, Value>): void {
     const results: string[] = [];
-    do results.push(this.#match(/%\d+/y, "a value")); while (this.#accept(","));
+    do results.push(this.#match(/%\d+/y, "a value"));
+    while (this.#accept(","));
     this.#expect("=");
     const op = this.#match(/[A-Za-z]\w*/y, "an op name");
     const inputs: (Value | undefined)[] = [];
@@ -79,15 +80,18 @@ class Reader {
     this.#expect(":");
     const start = this.#at;
     const types: TensorType[] = [];
-    do types.push(this.#type()); while (this.#accept(","));
+    do types.push(this.#type());
+    while (this.#accept(","));
     builder.sourceName = this.#accept("//") ? this.#string() : undefined;
     // Data-dependent symbols (`name$number`) are numbered by whoever built the graph: the text decides.
     const fresh = types.some((type) => type.shape.some((dim) => printDim(dim).includes("$")));
     const outputs = builder.apply(op, inputs, attrs, fresh ? types : undefined);
-    const agree = outputs.length === types.length && outputs.every((output, i) => {
-      const type = types[i] as TensorType;
-      return output.type.dtype === type.dtype && sameShape(output.type.shape, type.shape);
-    });
+    const agree =
+      outputs.length === types.length &&
+      outputs.every((output, i) => {
+        const type = types[i] as TensorType;
+        return output.type.dtype === type.dtype && sameShape(output.type.shape, type.shape);
+      });
     if (!agree) {
       this.#at = start;
       this.#fail(`the inferred types ${outputs.map((output) => printTensorType(output.type)).join(", ")}`);
@@ -138,7 +142,8 @@ class Reader {
       const at = Number(this.#match(/\d+/y, "a constant number"));
       const data = this.#table.constants[at];
       if (data === undefined) return this.#fail(`a constant of the table (it has ${this.#table.constants.length})`);
-      if (data.dtype !== type.dtype || printShape(data.shape) !== printShape(shape)) this.#fail("the type of the constant");
+      if (data.dtype !== type.dtype || printShape(data.shape) !== printShape(shape))
+        this.#fail("the type of the constant");
       return data;
     }
     this.#expect('x"');
@@ -146,7 +151,8 @@ class Reader {
     this.#expect('"');
     const bytes = new Uint8Array(hex.length / 2);
     for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16);
-    if (elementCount(shape) > 0 && bytes.length % elementCount(shape) !== 0) this.#fail("as many bytes as elements need");
+    if (elementCount(shape) > 0 && bytes.length % elementCount(shape) !== 0)
+      this.#fail("as many bytes as elements need");
     return { dtype: type.dtype as DType, shape, bytes };
   }
 
@@ -157,7 +163,8 @@ class Reader {
   /** Items up to `close`, separated by commas. */
   #list(close: string, item: () => unknown): void {
     if (this.#accept(close)) return;
-    do item(); while (this.#accept(","));
+    do item();
+    while (this.#accept(","));
     this.#expect(close);
   }
 

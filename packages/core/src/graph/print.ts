@@ -13,7 +13,14 @@
 
 import { printDim, printShape } from "../dim.ts";
 import {
-  type Attr, type ConstantData, type Graph, type Node, type TensorType, type Value, isConstantData, isGraph,
+  type Attr,
+  type ConstantData,
+  type Graph,
+  type Node,
+  type TensorType,
+  type Value,
+  isConstantData,
+  isGraph,
 } from "./graph.ts";
 
 /** Constants left out of the text, by reference number. */
@@ -49,7 +56,9 @@ function printGraphAt(graph: Graph, printing: Printing, indent: string): string 
     if (text === undefined) names.set(value, (text = `%${next++}`));
     return text;
   };
-  const inputs = graph.inputs.map((input) => `${name(input.value)} ${JSON.stringify(input.name)}: ${printTensorType(input.value.type)}`);
+  const inputs = graph.inputs.map(
+    (input) => `${name(input.value)} ${JSON.stringify(input.name)}: ${printTensorType(input.value.type)}`,
+  );
   const lines = [`graph @${JSON.stringify(graph.name)}(${inputs.join(", ")}) {`];
   for (const node of graph.nodes) {
     if (node.op !== "input") lines.push(`${indent}  ${printNode(node, name, printing, `${indent}  `)}`);
@@ -71,7 +80,15 @@ function printNode(node: Node, name: (value: Value) => string, printing: Printin
 }
 
 function printNumber(value: number): string {
-  return Object.is(value, -0) ? "-0" : Number.isFinite(value) ? String(value) : value > 0 ? "+inf" : value < 0 ? "-inf" : "nan";
+  return Object.is(value, -0)
+    ? "-0"
+    : Number.isFinite(value)
+      ? String(value)
+      : value > 0
+        ? "+inf"
+        : value < 0
+          ? "-inf"
+          : "nan";
 }
 
 function printAttr(attr: Attr, printing: Printing, indent: string): string {

@@ -23,7 +23,8 @@ export interface RewriteOptions {
 export function rewriteGraph(graph: Graph, rewrite: NodeRewrite, options: RewriteOptions = {}): Graph {
   const builder = new GraphBuilder(nextFreshDim(graph));
   const replaced = new Map<Value, Value>();
-  for (const { name, value } of graph.inputs) replaced.set(value, builder.input(name, value.type.dtype, value.type.shape));
+  for (const { name, value } of graph.inputs)
+    replaced.set(value, builder.input(name, value.type.dtype, value.type.shape));
   for (const node of graph.nodes) {
     if (node.op === "input") continue;
     builder.sourceName = node.name;
@@ -75,7 +76,11 @@ export function inlineGraph(builder: GraphBuilder, graph: Graph, inputs: readonl
   for (const node of graph.nodes) {
     if (node.op === "input") continue;
     builder.sourceName = node.name;
-    const outputs = copyNode(builder, node, node.inputs.map((input) => input && replaced.get(input)));
+    const outputs = copyNode(
+      builder,
+      node,
+      node.inputs.map((input) => input && replaced.get(input)),
+    );
     node.outputs.forEach((output, i) => replaced.set(output, outputs[i] as Value));
   }
   return graph.outputs.map((output) => replaced.get(output.value) as Value);

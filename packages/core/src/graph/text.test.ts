@@ -7,8 +7,12 @@ import { type ConstantTable, printGraph } from "./print.ts";
 
 function sample(): GraphBuilder {
   const b = new GraphBuilder();
-  const x = b.input("x \"quoted\"", "f32", [symbol("n"), 8]);
-  const weights = Tensor.from("f32", Array.from({ length: 64 }, (_, i) => i / 7), [8, 8]);
+  const x = b.input('x "quoted"', "f32", [symbol("n"), 8]);
+  const weights = Tensor.from(
+    "f32",
+    Array.from({ length: 64 }, (_, i) => i / 7),
+    [8, 8],
+  );
   const w = b.constant({ dtype: "f32", shape: [8, 8], bytes: weights.bytes() });
   const half = b.constant({ dtype: "f32", shape: [], bytes: Tensor.from("f32", [0.5], []).bytes() });
   b.sourceName = "layer/1";
@@ -44,7 +48,9 @@ describe("graph text", () => {
 
   test("malformed text is a user error with a place", () => {
     expect(() => parseGraph('graph @"m"() {\n  %0 = relu(%7) : f32[1]\n  return\n}')).toThrow("line 2");
-    expect(() => parseGraph('graph @"m"(%0 "x": f32[2]) {\n  %1 = relu(%0) : f32[3]\n  return %1 "y"\n}')).toThrow("the inferred types f32[2]");
+    expect(() => parseGraph('graph @"m"(%0 "x": f32[2]) {\n  %1 = relu(%0) : f32[3]\n  return %1 "y"\n}')).toThrow(
+      "the inferred types f32[2]",
+    );
     expect(() => parseGraph('graph @"m"(%0 "x": f32[2]) { return %0 "y" } rest')).toThrow("expected the end");
   });
 });

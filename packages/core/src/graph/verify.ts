@@ -16,17 +16,21 @@ export function verifyGraph(graph: Graph, stage: string): void {
   let lastId = -1;
   for (const node of graph.nodes) {
     const fail = (what: string): never => {
-      throw new InternalError(`${stage}: graph "${graph.name}", %${node.id} ${node.op}${node.name ? ` "${node.name}"` : ""}: ${what}`);
+      throw new InternalError(
+        `${stage}: graph "${graph.name}", %${node.id} ${node.op}${node.name ? ` "${node.name}"` : ""}: ${what}`,
+      );
     };
     if (node.id <= lastId) fail("nodes are not in order of their ids");
     lastId = node.id;
-    for (const input of node.inputs) if (input !== undefined && !defined.has(input)) fail("reads a value that is not defined before it");
+    for (const input of node.inputs)
+      if (input !== undefined && !defined.has(input)) fail("reads a value that is not defined before it");
     verifyNode(node, fail);
     for (const attr of Object.values(node.attrs)) if (isGraph(attr)) verifyGraph(attr, stage);
     for (const output of node.outputs) defined.add(output);
   }
   for (const { name, value } of [...graph.inputs, ...graph.outputs]) {
-    if (!defined.has(value)) throw new InternalError(`${stage}: graph "${graph.name}": "${name}" is not computed by any node`);
+    if (!defined.has(value))
+      throw new InternalError(`${stage}: graph "${graph.name}": "${name}" is not computed by any node`);
   }
   for (const { name } of graph.inputs) {
     if (names.has(name)) throw new InternalError(`${stage}: graph "${graph.name}": two inputs are named "${name}"`);
@@ -46,7 +50,12 @@ function verifyNode(node: Node, fail: (what: string) => never): void {
   const context = { dims: () => undefined, freshDim: () => node.outputs[0]?.type.shape[fresh++] ?? 0 };
   let types;
   try {
-    types = op.infer(node.inputs.map((input) => input?.type), node.attrs, context, node.inputs);
+    types = op.infer(
+      node.inputs.map((input) => input?.type),
+      node.attrs,
+      context,
+      node.inputs,
+    );
   } catch (error) {
     if (error instanceof UserError) return fail(error.message);
     throw error;

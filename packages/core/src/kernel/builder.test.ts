@@ -32,7 +32,10 @@ test("float simplification keeps the sign of zero", () => {
   expect(k.sub(x, 0)).toBe(x);
   expect(k.mul(x, 1)).toBe(x);
   expect(k.mul(x, 0).def.kind).toBe("prim");
-  expect(k.add(k.const("f32", 0.1), k.const("f32", 0.2)).def).toEqual({ kind: "const", value: Math.fround(Math.fround(0.1) + Math.fround(0.2)) });
+  expect(k.add(k.const("f32", 0.1), k.const("f32", 0.2)).def).toEqual({
+    kind: "const",
+    value: Math.fround(Math.fround(0.1) + Math.fround(0.2)),
+  });
 });
 
 test("scalars are broadcast when mixed with vectors", () => {
@@ -50,7 +53,9 @@ test("type errors name the operation and the types", () => {
   const i = k.scalar("i", "i32");
   const out = k.buffer("out", "f32", 4, { access: "write" });
   expect(() => k.add(x, i)).toThrow("kernel wrong: add(f32, i32): operands differ in type; cast one");
-  expect(() => k.lt(k.const("bool", true), k.const("bool", false))).toThrow("lt(bool, bool): not defined for this type");
+  expect(() => k.lt(k.const("bool", true), k.const("bool", false))).toThrow(
+    "lt(bool, bool): not defined for this type",
+  );
   expect(k.eq(k.lt(x, 1), k.lt(x, 2)).def).toMatchObject({ prim: "not" });
   expect(() => k.sqrt(i)).toThrow("kernel wrong: sqrt(i32): not defined for this type");
   expect(() => k.store(out, 0, i)).toThrow('kernel wrong: store(i32): "out" holds f32; cast the value');

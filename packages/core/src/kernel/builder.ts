@@ -12,8 +12,25 @@ import { UserError, invariant } from "../errors.ts";
 import { type Scalar, isFloatType, isIntegerType, toElement } from "./evaluate.ts";
 import { finishKernel } from "./finish.ts";
 import {
-  type Access, type Block, type Buffer, type Combiner, type Def, INDEX, type Intrinsic, type KDType, type KType,
-  type KValue, type Kernel, type Local, type Prim, type ScalarParam, type Stmt, printType, sameType, scalarType, vectorType,
+  type Access,
+  type Block,
+  type Buffer,
+  type Combiner,
+  type Def,
+  INDEX,
+  type Intrinsic,
+  type KDType,
+  type KType,
+  type KValue,
+  type Kernel,
+  type Local,
+  type Prim,
+  type ScalarParam,
+  type Stmt,
+  printType,
+  sameType,
+  scalarType,
+  vectorType,
 } from "./ir.ts";
 import { fmod } from "./math-basic.ts";
 import { canonicalOrder, simplify } from "./simplify.ts";
@@ -84,7 +101,13 @@ export class KernelBuilder {
   scratch(name: string, dtype: DType, size: Dim, alignBytes = 64): Buffer {
     this.#newName(name);
     const buffer: Buffer = {
-      id: this.#nextBuffer++, name, dtype, space: "workgroup", access: "readwrite", size, alignBytes,
+      id: this.#nextBuffer++,
+      name,
+      dtype,
+      space: "workgroup",
+      access: "readwrite",
+      size,
+      alignBytes,
     };
     this.#scratch.push(buffer);
     this.#collect(size);
@@ -112,7 +135,8 @@ export class KernelBuilder {
   /** A scalar parameter or dimension symbol that is declared already. */
   param(name: string): KValue {
     const scalar = this.#scalars.find((other) => other.name === name);
-    if (scalar === undefined && !this.#symbols.includes(name)) throw new UserError(`kernel ${this.name}: there is no parameter "${name}"`);
+    if (scalar === undefined && !this.#symbols.includes(name))
+      throw new UserError(`kernel ${this.name}: there is no parameter "${name}"`);
     return scalar === undefined ? this.symbol(name) : this.scalar(name, scalar.dtype);
   }
 
@@ -126,7 +150,8 @@ export class KernelBuilder {
   #newName(name: string): void {
     if (!/^[A-Za-z_$][\w.$]*$/.test(name)) throw new UserError(`kernel ${this.name}: "${name}" is not an identifier`);
     const taken = [...this.#buffers, ...this.#scalars, ...this.#scratch].some((other) => other.name === name);
-    if (taken || this.#symbols.includes(name)) throw new UserError(`kernel ${this.name}: two parameters are named "${name}"`);
+    if (taken || this.#symbols.includes(name))
+      throw new UserError(`kernel ${this.name}: two parameters are named "${name}"`);
   }
 
   #addSymbol(name: string): void {
@@ -239,20 +264,24 @@ export class KernelBuilder {
   /** Host numbers take the dtype of the first value; scalars take the lanes of the widest. */
   #unify(op: string, args: readonly Arg[]): KValue[] {
     const first = args.find(isValue);
-    if (first === undefined) throw new UserError(`kernel ${this.name}: ${op}: at least one operand must be a value, not a host number`);
+    if (first === undefined)
+      throw new UserError(`kernel ${this.name}: ${op}: at least one operand must be a value, not a host number`);
     const values = args.map((arg) => (isValue(arg) ? arg : this.const(first.type.dtype, arg)));
     return this.#sameLanes(op, values);
   }
 
   #sameLanes(op: string, values: readonly KValue[]): KValue[] {
     const lanes = Math.max(...values.map((value) => value.type.lanes));
-    if (values.some((value) => value.type.rows > 1)) this.#fail(op, "matrix tiles take part in tile operations only", values);
-    if (values.some((value) => value.type.lanes !== lanes && value.type.lanes !== 1)) this.#fail(op, "vectors differ in lanes", values);
+    if (values.some((value) => value.type.rows > 1))
+      this.#fail(op, "matrix tiles take part in tile operations only", values);
+    if (values.some((value) => value.type.lanes !== lanes && value.type.lanes !== 1))
+      this.#fail(op, "vectors differ in lanes", values);
     return values.map((value) => this.broadcast(value, lanes));
   }
 
   #sameDType(op: string, values: readonly KValue[]): void {
-    if (values.some((value) => value.type.dtype !== values[0]?.type.dtype)) this.#fail(op, "operands differ in type; cast one", values);
+    if (values.some((value) => value.type.dtype !== values[0]?.type.dtype))
+      this.#fail(op, "operands differ in type; cast one", values);
   }
 
   /** Any primitive by name, with checked operands. */
@@ -293,28 +322,54 @@ export class KernelBuilder {
 
   // --- Arithmetic -------------------------------------------------------------------------------------------------
 
-  add(a: Arg, b: Arg): KValue { return this.#binary("add", a, b); }
-  sub(a: Arg, b: Arg): KValue { return this.#binary("sub", a, b); }
-  mul(a: Arg, b: Arg): KValue { return this.#binary("mul", a, b); }
+  add(a: Arg, b: Arg): KValue {
+    return this.#binary("add", a, b);
+  }
+  sub(a: Arg, b: Arg): KValue {
+    return this.#binary("sub", a, b);
+  }
+  mul(a: Arg, b: Arg): KValue {
+    return this.#binary("mul", a, b);
+  }
   /** Integers truncate; undefined for a zero divisor. */
-  div(a: Arg, b: Arg): KValue { return this.#binary("div", a, b); }
+  div(a: Arg, b: Arg): KValue {
+    return this.#binary("div", a, b);
+  }
   /** Remainder with the sign of `a`; undefined for an integer zero divisor. Floats: see `fmod`. */
   rem(a: Arg, b: Arg): KValue {
     const [x, y] = this.#unify("rem", [a, b]) as [KValue, KValue];
     return isFloatType(x.type.dtype) ? fmod(this, x, y) : this.#binary("rem", x, y);
   }
   /** `b` when either is NaN; see `ieeeMin` for the IEEE form. */
-  min(a: Arg, b: Arg): KValue { return this.#binary("min", a, b); }
+  min(a: Arg, b: Arg): KValue {
+    return this.#binary("min", a, b);
+  }
   /** `b` when either is NaN; see `ieeeMax` for the IEEE form. */
-  max(a: Arg, b: Arg): KValue { return this.#binary("max", a, b); }
-  neg(a: KValue): KValue { return this.#unary("neg", a, isNumeric); }
-  abs(a: KValue): KValue { return this.#unary("abs", a, isNumeric); }
-  sqrt(a: KValue): KValue { return this.#unary("sqrt", a, isFloatType); }
-  floor(a: KValue): KValue { return this.#unary("floor", a, isFloatType); }
-  ceil(a: KValue): KValue { return this.#unary("ceil", a, isFloatType); }
-  trunc(a: KValue): KValue { return this.#unary("trunc", a, isFloatType); }
+  max(a: Arg, b: Arg): KValue {
+    return this.#binary("max", a, b);
+  }
+  neg(a: KValue): KValue {
+    return this.#unary("neg", a, isNumeric);
+  }
+  abs(a: KValue): KValue {
+    return this.#unary("abs", a, isNumeric);
+  }
+  sqrt(a: KValue): KValue {
+    return this.#unary("sqrt", a, isFloatType);
+  }
+  floor(a: KValue): KValue {
+    return this.#unary("floor", a, isFloatType);
+  }
+  ceil(a: KValue): KValue {
+    return this.#unary("ceil", a, isFloatType);
+  }
+  trunc(a: KValue): KValue {
+    return this.#unary("trunc", a, isFloatType);
+  }
   /** To the nearest integral value, ties to even. */
-  round(a: KValue): KValue { return this.#unary("round", a, isFloatType); }
+  round(a: KValue): KValue {
+    return this.#unary("round", a, isFloatType);
+  }
 
   /** a * b + c, rounded once for floats. */
   fma(a: Arg, b: Arg, c: Arg): KValue {
@@ -326,22 +381,48 @@ export class KernelBuilder {
   }
 
   /** x * 2^n for a float n with integral value. */
-  scale2(x: Arg, n: Arg): KValue { return this.#binary("scale2", x, n, isFloatType); }
+  scale2(x: Arg, n: Arg): KValue {
+    return this.#binary("scale2", x, n, isFloatType);
+  }
 
-  lt(a: Arg, b: Arg): KValue { return this.#compare("lt", a, b); }
-  le(a: Arg, b: Arg): KValue { return this.#compare("le", a, b); }
-  gt(a: Arg, b: Arg): KValue { return this.#compare("gt", a, b); }
-  ge(a: Arg, b: Arg): KValue { return this.#compare("ge", a, b); }
-  eq(a: Arg, b: Arg): KValue { return this.#compare("eq", a, b); }
-  ne(a: Arg, b: Arg): KValue { return this.#compare("ne", a, b); }
+  lt(a: Arg, b: Arg): KValue {
+    return this.#compare("lt", a, b);
+  }
+  le(a: Arg, b: Arg): KValue {
+    return this.#compare("le", a, b);
+  }
+  gt(a: Arg, b: Arg): KValue {
+    return this.#compare("gt", a, b);
+  }
+  ge(a: Arg, b: Arg): KValue {
+    return this.#compare("ge", a, b);
+  }
+  eq(a: Arg, b: Arg): KValue {
+    return this.#compare("eq", a, b);
+  }
+  ne(a: Arg, b: Arg): KValue {
+    return this.#compare("ne", a, b);
+  }
 
-  and(a: Arg, b: Arg): KValue { return this.#binary("and", a, b, isBitwise); }
-  or(a: Arg, b: Arg): KValue { return this.#binary("or", a, b, isBitwise); }
-  xor(a: Arg, b: Arg): KValue { return this.#binary("xor", a, b, isBitwise); }
-  not(a: KValue): KValue { return this.#unary("not", a, isBitwise); }
-  shl(a: Arg, b: Arg): KValue { return this.#binary("shl", a, b, isIntegerType); }
+  and(a: Arg, b: Arg): KValue {
+    return this.#binary("and", a, b, isBitwise);
+  }
+  or(a: Arg, b: Arg): KValue {
+    return this.#binary("or", a, b, isBitwise);
+  }
+  xor(a: Arg, b: Arg): KValue {
+    return this.#binary("xor", a, b, isBitwise);
+  }
+  not(a: KValue): KValue {
+    return this.#unary("not", a, isBitwise);
+  }
+  shl(a: Arg, b: Arg): KValue {
+    return this.#binary("shl", a, b, isIntegerType);
+  }
   /** Arithmetic for signed types. */
-  shr(a: Arg, b: Arg): KValue { return this.#binary("shr", a, b, isIntegerType); }
+  shr(a: Arg, b: Arg): KValue {
+    return this.#binary("shr", a, b, isIntegerType);
+  }
 
   select(condition: KValue, whenTrue: Arg, whenFalse: Arg): KValue {
     if (condition.type.dtype !== "bool") this.#fail("select", "the condition must be bool", [condition]);
@@ -371,7 +452,8 @@ export class KernelBuilder {
   /** Scalar to every lane; a value that has these lanes already is returned as it is. */
   broadcast(value: KValue, lanes: number): KValue {
     if (value.type.lanes === lanes && value.type.rows === 1) return value;
-    if (value.type.lanes !== 1 || value.type.rows !== 1) this.#fail("broadcast", `expected a scalar for ${lanes} lanes`, [value]);
+    if (value.type.lanes !== 1 || value.type.rows !== 1)
+      this.#fail("broadcast", `expected a scalar for ${lanes} lanes`, [value]);
     checkLanes("broadcast", lanes);
     const type = vectorType(value.type.dtype, lanes);
     if (value.def.kind === "const") return this.const(type, value.def.value);
@@ -381,7 +463,8 @@ export class KernelBuilder {
   /** start, start + 1, … */
   iota(start: KValue, lanes: number): KValue {
     checkLanes("iota", lanes);
-    if (start.type.lanes !== 1 || !isIntegerType(start.type.dtype)) this.#fail("iota", "the start must be a scalar integer", [start]);
+    if (start.type.lanes !== 1 || !isIntegerType(start.type.dtype))
+      this.#fail("iota", "the start must be a scalar integer", [start]);
     if (lanes === 1) return start;
     return this.#emit(vectorType(start.type.dtype, lanes), { kind: "iota", start }, `iota ${lanes} ${start.id}`);
   }
@@ -390,19 +473,28 @@ export class KernelBuilder {
   horizontal(combiner: Combiner, value: KValue): KValue {
     checkCombiner(this, combiner, value);
     if (value.type.lanes === 1) return value;
-    return this.#emit(scalarType(value.type.dtype), { kind: "horizontal", combiner, value }, `horizontal ${combiner} ${value.id}`);
+    return this.#emit(
+      scalarType(value.type.dtype),
+      { kind: "horizontal", combiner, value },
+      `horizontal ${combiner} ${value.id}`,
+    );
   }
 
   /** Lanes of `a` then `b`, picked by constant positions 0..2*lanes-1. */
   shuffle(a: KValue, b: KValue, pattern: readonly number[]): KValue {
-    if (!sameType(a.type, b.type) || a.type.rows > 1) this.#fail("shuffle", "operands must be vectors of one type", [a, b]);
+    if (!sameType(a.type, b.type) || a.type.rows > 1)
+      this.#fail("shuffle", "operands must be vectors of one type", [a, b]);
     checkLanes("shuffle", pattern.length);
     if (pattern.some((at) => !Number.isInteger(at) || at < 0 || at >= 2 * a.type.lanes)) {
       this.#fail("shuffle", `pattern [${pattern.join(", ")}] leaves the ${2 * a.type.lanes} lanes`, [a, b]);
     }
     if (pattern.length === a.type.lanes && pattern.every((at, i) => at === i)) return a;
     const type = { ...a.type, lanes: pattern.length };
-    return this.#emit(type, { kind: "shuffle", a, b, pattern: [...pattern] }, `shuffle ${a.id} ${b.id} ${pattern.join(",")}`);
+    return this.#emit(
+      type,
+      { kind: "shuffle", a, b, pattern: [...pattern] },
+      `shuffle ${a.id} ${b.id} ${pattern.join(",")}`,
+    );
   }
 
   /** One lane as a scalar. */
@@ -438,26 +530,36 @@ export class KernelBuilder {
     const at = this.index(index);
     const { lanes = at.type.lanes } = options;
     checkLanes("load", lanes);
-    if (at.type.lanes !== 1 && at.type.lanes !== lanes) this.#fail("load", `a gather has as many lanes as its index, not ${lanes}`, [at]);
+    if (at.type.lanes !== 1 && at.type.lanes !== lanes)
+      this.#fail("load", `a gather has as many lanes as its index, not ${lanes}`, [at]);
     const type: KType = { dtype: buffer.dtype, lanes, rows: 1 };
     const mask = this.#mask("load", options.mask, lanes);
     let other: KValue | undefined;
     if (mask !== undefined && options.other !== undefined) {
       other = isValue(options.other) ? this.broadcast(options.other, lanes) : this.const(type, options.other);
       if (!sameType(other.type, type)) this.#fail("load", `"other" must be ${printType(type)}`, [other]);
-      if (other.def.kind === "const" && other.def.value !== true && Object.is(Number(other.def.value), 0)) other = undefined;
+      if (other.def.kind === "const" && other.def.value !== true && Object.is(Number(other.def.value), 0))
+        other = undefined;
     }
     return this.#emit(type, { kind: "load", buffer, index: at, mask, other });
   }
 
   /** Contiguous for a scalar index, a scatter for a vector index. Host numbers are stored as scalars. */
   store(buffer: Buffer, index: IndexArg, value: Arg, options: { readonly mask?: KValue | undefined } = {}): void {
-    if (buffer.access === "read") throw new UserError(`kernel ${this.name}: store to the read-only buffer "${buffer.name}"`);
+    if (buffer.access === "read")
+      throw new UserError(`kernel ${this.name}: store to the read-only buffer "${buffer.name}"`);
     const at = this.index(index);
     let stored = isValue(value) ? value : this.const(buffer.dtype, value);
     if (at.type.lanes > 1) stored = this.broadcast(stored, at.type.lanes);
-    if (stored.type.dtype !== buffer.dtype || stored.type.rows > 1) this.#fail("store", `"${buffer.name}" holds ${buffer.dtype}; cast the value`, [stored]);
-    this.#push({ kind: "store", buffer, index: at, value: stored, mask: this.#mask("store", options.mask, stored.type.lanes) });
+    if (stored.type.dtype !== buffer.dtype || stored.type.rows > 1)
+      this.#fail("store", `"${buffer.name}" holds ${buffer.dtype}; cast the value`, [stored]);
+    this.#push({
+      kind: "store",
+      buffer,
+      index: at,
+      value: stored,
+      mask: this.#mask("store", options.mask, stored.type.lanes),
+    });
   }
 
   prefetch(buffer: Buffer, index: IndexArg, level: 0 | 1 | 2 = 0): void {
@@ -468,20 +570,27 @@ export class KernelBuilder {
     this.#push({ kind: "barrier" });
   }
 
-  tileLoad(buffer: Buffer, index: IndexArg, stride: IndexArg, tile: { readonly rows: number; readonly lanes: number }): KValue {
+  tileLoad(
+    buffer: Buffer,
+    index: IndexArg,
+    stride: IndexArg,
+    tile: { readonly rows: number; readonly lanes: number },
+  ): KValue {
     const type: KType = { dtype: buffer.dtype, lanes: tile.lanes, rows: tile.rows };
     return this.#emit(type, { kind: "tileLoad", buffer, index: this.index(index), stride: this.index(stride) });
   }
 
   tileStore(buffer: Buffer, index: IndexArg, stride: IndexArg, value: KValue): void {
-    if (buffer.access === "read") throw new UserError(`kernel ${this.name}: store to the read-only buffer "${buffer.name}"`);
+    if (buffer.access === "read")
+      throw new UserError(`kernel ${this.name}: store to the read-only buffer "${buffer.name}"`);
     if (value.type.dtype !== buffer.dtype) this.#fail("tileStore", `"${buffer.name}" holds ${buffer.dtype}`, [value]);
     this.#push({ kind: "tileStore", buffer, index: this.index(index), stride: this.index(stride), value });
   }
 
   /** acc += a × b. */
   tileMma(acc: Local, a: KValue, b: KValue): void {
-    if (acc.type.rows === 1 || a.type.rows === 1 || b.type.rows === 1) this.#fail("tileMma", "all three must be matrix tiles", [a, b]);
+    if (acc.type.rows === 1 || a.type.rows === 1 || b.type.rows === 1)
+      this.#fail("tileMma", "all three must be matrix tiles", [a, b]);
     this.#push({ kind: "tileMma", acc, a, b });
   }
 
@@ -490,7 +599,8 @@ export class KernelBuilder {
   /** A mutable variable; assigned here when `init` is given. */
   local(name: string, type: KType | KDType, init?: Arg): Local {
     const full = typeof type === "string" ? scalarType(type) : type;
-    if (!/^[A-Za-z_$][\w.$]*$/.test(name)) throw new UserError(`kernel ${this.name}: local "${name}" is not an identifier`);
+    if (!/^[A-Za-z_$][\w.$]*$/.test(name))
+      throw new UserError(`kernel ${this.name}: local "${name}" is not an identifier`);
     const local: Local = { id: this.#locals.length, name, type: full };
     this.#locals.push(local);
     if (init !== undefined) this.assign(local, init);
@@ -504,7 +614,8 @@ export class KernelBuilder {
   assign(local: Local, value: Arg): void {
     let assigned = isValue(value) ? value : this.const(local.type, value);
     if (assigned.type.lanes === 1 && local.type.rows === 1) assigned = this.broadcast(assigned, local.type.lanes);
-    if (!sameType(assigned.type, local.type)) this.#fail("assign", `local "${local.name}" is ${printType(local.type)}`, [assigned]);
+    if (!sameType(assigned.type, local.type))
+      this.#fail("assign", `local "${local.name}" is ${printType(local.type)}`, [assigned]);
     this.#push({ kind: "assign", local, value: assigned });
   }
 
@@ -513,8 +624,10 @@ export class KernelBuilder {
   /** axis = start, start + step, … below end. */
   for(options: ForOptions, body: (axis: KValue) => void): void {
     const { step = 1, unroll = 1 } = options;
-    if (!Number.isInteger(step) || step <= 0) throw new UserError(`kernel ${this.name}: for: step ${step} must be a positive integer`);
-    if (!Number.isInteger(unroll) || unroll <= 0) throw new UserError(`kernel ${this.name}: for: unroll ${unroll} must be a positive integer`);
+    if (!Number.isInteger(step) || step <= 0)
+      throw new UserError(`kernel ${this.name}: for: step ${step} must be a positive integer`);
+    if (!Number.isInteger(unroll) || unroll <= 0)
+      throw new UserError(`kernel ${this.name}: for: unroll ${unroll} must be a positive integer`);
     const start = this.#bound("for", options.start ?? 0);
     const end = this.#bound("for", options.end);
     const axis = this.#axis();
@@ -528,7 +641,8 @@ export class KernelBuilder {
   }
 
   if(condition: KValue, then: () => void, otherwise: () => void = () => {}): void {
-    if (condition.type.dtype !== "bool" || condition.type.lanes !== 1) this.#fail("if", "the condition must be a scalar bool", [condition]);
+    if (condition.type.dtype !== "bool" || condition.type.lanes !== 1)
+      this.#fail("if", "the condition must be a scalar bool", [condition]);
     if (condition.def.kind === "const") return condition.def.value ? then() : otherwise();
     this.#push({ kind: "if", condition, then: this.#record(then), else: this.#record(otherwise) });
   }
@@ -569,8 +683,13 @@ export class KernelBuilder {
   finish(): Kernel {
     invariant(this.#scopes.length === 1, () => `kernel ${this.name}: finish within a block`);
     return finishKernel({
-      name: this.name, buffers: this.#buffers, scalars: this.#scalars, symbols: this.#symbols, scratch: this.#scratch,
-      locals: this.#locals, body: this.#scope.statements,
+      name: this.name,
+      buffers: this.#buffers,
+      scalars: this.#scalars,
+      symbols: this.#symbols,
+      scratch: this.#scratch,
+      locals: this.#locals,
+      body: this.#scope.statements,
     });
   }
 }
@@ -584,7 +703,8 @@ function isBitwise(dtype: KDType): boolean {
 }
 
 function checkLanes(op: string, lanes: number): void {
-  if (!Number.isInteger(lanes) || lanes < 1 || (lanes & (lanes - 1)) !== 0) throw new UserError(`${op}: ${lanes} lanes is not a power of two`);
+  if (!Number.isInteger(lanes) || lanes < 1 || (lanes & (lanes - 1)) !== 0)
+    throw new UserError(`${op}: ${lanes} lanes is not a power of two`);
 }
 
 function checkCombiner(k: KernelBuilder, combiner: Combiner, value: KValue): void {

@@ -132,7 +132,9 @@ export function caster(from: KDType, to: KDType): (x: never) => Scalar {
   if (source === "float") {
     const min = to === "index" ? -(2 ** 53) : DTYPE_INFO[to].min;
     const max = to === "index" ? 2 ** 53 : DTYPE_INFO[to].max;
-    return ((x: number) => (Number.isNaN(x) ? 0 : Math.trunc(Math.min(Math.max(x, min), max)) + 0)) as (x: never) => Scalar;
+    return ((x: number) => (Number.isNaN(x) ? 0 : Math.trunc(Math.min(Math.max(x, min), max)) + 0)) as (
+      x: never,
+    ) => Scalar;
   }
   if (source === "bool") return ((x: boolean) => (x ? 1 : 0)) as (x: never) => Scalar;
   if (to === "index") return ((x: number) => x) as (x: never) => Scalar;
@@ -143,44 +145,68 @@ export function caster(from: KDType, to: KDType): (x: never) => Scalar {
 /** Writes the bits of an element at the start of `target`, little endian. */
 export function writeElement(target: DataView, offset: number, dtype: DType, x: Scalar): void {
   switch (dtype) {
-    case "f64": return target.setFloat64(offset, x as number, true);
-    case "f32": return target.setFloat32(offset, x as number, true);
-    case "f16": return target.setFloat16(offset, x as number, true);
+    case "f64":
+      return target.setFloat64(offset, x as number, true);
+    case "f32":
+      return target.setFloat32(offset, x as number, true);
+    case "f16":
+      return target.setFloat16(offset, x as number, true);
     case "bf16": {
       view.setFloat32(0, x as number);
       return target.setUint16(offset, Number.isNaN(x as number) ? 0x7fc0 : view.getUint16(0), true);
     }
-    case "i64": return target.setBigInt64(offset, x as bigint, true);
-    case "u64": return target.setBigUint64(offset, x as bigint, true);
-    case "i32": return target.setInt32(offset, x as number, true);
-    case "u32": return target.setUint32(offset, x as number, true);
-    case "i16": return target.setInt16(offset, x as number, true);
-    case "u16": return target.setUint16(offset, x as number, true);
-    case "i8": return target.setInt8(offset, x as number);
-    case "u8": return target.setUint8(offset, x as number);
-    case "bool": return target.setUint8(offset, x ? 1 : 0);
+    case "i64":
+      return target.setBigInt64(offset, x as bigint, true);
+    case "u64":
+      return target.setBigUint64(offset, x as bigint, true);
+    case "i32":
+      return target.setInt32(offset, x as number, true);
+    case "u32":
+      return target.setUint32(offset, x as number, true);
+    case "i16":
+      return target.setInt16(offset, x as number, true);
+    case "u16":
+      return target.setUint16(offset, x as number, true);
+    case "i8":
+      return target.setInt8(offset, x as number);
+    case "u8":
+      return target.setUint8(offset, x as number);
+    case "bool":
+      return target.setUint8(offset, x ? 1 : 0);
   }
 }
 
 /** Reads what `writeElement` writes. */
 export function readElement(source: DataView, offset: number, dtype: DType): Scalar {
   switch (dtype) {
-    case "f64": return source.getFloat64(offset, true);
-    case "f32": return source.getFloat32(offset, true);
-    case "f16": return source.getFloat16(offset, true);
+    case "f64":
+      return source.getFloat64(offset, true);
+    case "f32":
+      return source.getFloat32(offset, true);
+    case "f16":
+      return source.getFloat16(offset, true);
     case "bf16": {
       view.setUint32(0, source.getUint16(offset, true) << 16);
       return view.getFloat32(0);
     }
-    case "i64": return source.getBigInt64(offset, true);
-    case "u64": return source.getBigUint64(offset, true);
-    case "i32": return source.getInt32(offset, true);
-    case "u32": return source.getUint32(offset, true);
-    case "i16": return source.getInt16(offset, true);
-    case "u16": return source.getUint16(offset, true);
-    case "i8": return source.getInt8(offset);
-    case "u8": return source.getUint8(offset);
-    case "bool": return source.getUint8(offset) !== 0;
+    case "i64":
+      return source.getBigInt64(offset, true);
+    case "u64":
+      return source.getBigUint64(offset, true);
+    case "i32":
+      return source.getInt32(offset, true);
+    case "u32":
+      return source.getUint32(offset, true);
+    case "i16":
+      return source.getInt16(offset, true);
+    case "u16":
+      return source.getUint16(offset, true);
+    case "i8":
+      return source.getInt8(offset);
+    case "u8":
+      return source.getUint8(offset);
+    case "bool":
+      return source.getUint8(offset) !== 0;
   }
 }
 
@@ -228,7 +254,7 @@ function scale2(x: number, n: number): number {
   if (Number.isNaN(n)) return n;
   const exponent = Math.max(-4200, Math.min(4200, Math.floor(n)));
   let result = x;
-  for (let left = exponent; left !== 0; ) {
+  for (let left = exponent; left !== 0;) {
     const step = Math.max(-1000, Math.min(1000, left));
     result *= 2 ** step;
     left -= step;
@@ -244,25 +270,41 @@ function divideBy<T extends number | bigint>(b: T): T {
 /** How the primitive works on elements of `dtype` (the type of its last operand); `to` is the result type. */
 export function primEvaluator(prim: Prim, dtype: KDType, to: KDType): Evaluator {
   switch (prim) {
-    case "cast": return caster(dtype, to) as Evaluator;
-    case "bitcast": return bitcaster(dtype, to) as Evaluator;
-    case "select": return ((c: boolean, a: Scalar, b: Scalar) => (c ? a : b)) as Evaluator;
-    case "lt": return ((a: number, b: number) => a < b) as Evaluator;
-    case "le": return ((a: number, b: number) => a <= b) as Evaluator;
-    case "gt": return ((a: number, b: number) => a > b) as Evaluator;
-    case "ge": return ((a: number, b: number) => a >= b) as Evaluator;
-    case "eq": return ((a: number, b: number) => a === b) as Evaluator;
-    case "ne": return ((a: number, b: number) => a !== b) as Evaluator;
-    case "min": return ((a: number, b: number) => (a < b ? a : b)) as Evaluator;
-    case "max": return ((a: number, b: number) => (a > b ? a : b)) as Evaluator;
+    case "cast":
+      return caster(dtype, to) as Evaluator;
+    case "bitcast":
+      return bitcaster(dtype, to) as Evaluator;
+    case "select":
+      return ((c: boolean, a: Scalar, b: Scalar) => (c ? a : b)) as Evaluator;
+    case "lt":
+      return ((a: number, b: number) => a < b) as Evaluator;
+    case "le":
+      return ((a: number, b: number) => a <= b) as Evaluator;
+    case "gt":
+      return ((a: number, b: number) => a > b) as Evaluator;
+    case "ge":
+      return ((a: number, b: number) => a >= b) as Evaluator;
+    case "eq":
+      return ((a: number, b: number) => a === b) as Evaluator;
+    case "ne":
+      return ((a: number, b: number) => a !== b) as Evaluator;
+    case "min":
+      return ((a: number, b: number) => (a < b ? a : b)) as Evaluator;
+    case "max":
+      return ((a: number, b: number) => (a > b ? a : b)) as Evaluator;
     default:
   }
   switch (classOf(dtype)) {
-    case "float": return floatEvaluator(prim, dtype);
-    case "big": return bigEvaluator(prim, dtype);
-    case "bool": return boolEvaluator(prim);
-    case "int": return intEvaluator(prim, dtype);
-    case "index": return indexEvaluator(prim);
+    case "float":
+      return floatEvaluator(prim, dtype);
+    case "big":
+      return bigEvaluator(prim, dtype);
+    case "bool":
+      return boolEvaluator(prim);
+    case "int":
+      return intEvaluator(prim, dtype);
+    case "index":
+      return indexEvaluator(prim);
   }
 }
 
@@ -275,24 +317,38 @@ function floatEvaluator(prim: Prim, dtype: KDType): Evaluator {
   const unary = (f: (a: number) => number): Evaluator => f as Evaluator;
   const binary = (f: (a: number, b: number) => number): Evaluator => f as Evaluator;
   switch (prim) {
-    case "add": return binary((a, b) => fit(a + b));
-    case "sub": return binary((a, b) => fit(a - b));
-    case "mul": return binary((a, b) => fit(a * b));
-    case "div": return binary((a, b) => fit(a / b));
-    case "rem": return binary((a, b) => fit(a % b));
-    case "neg": return unary((a) => -a);
-    case "abs": return unary(Math.abs);
-    case "sqrt": return unary((a) => fit(Math.sqrt(a)));
-    case "floor": return unary(Math.floor);
-    case "ceil": return unary(Math.ceil);
-    case "trunc": return unary(Math.trunc);
-    case "round": return unary(roundTiesEven);
-    case "scale2": return binary((a, b) => fit(scale2(a, b)));
+    case "add":
+      return binary((a, b) => fit(a + b));
+    case "sub":
+      return binary((a, b) => fit(a - b));
+    case "mul":
+      return binary((a, b) => fit(a * b));
+    case "div":
+      return binary((a, b) => fit(a / b));
+    case "rem":
+      return binary((a, b) => fit(a % b));
+    case "neg":
+      return unary((a) => -a);
+    case "abs":
+      return unary(Math.abs);
+    case "sqrt":
+      return unary((a) => fit(Math.sqrt(a)));
+    case "floor":
+      return unary(Math.floor);
+    case "ceil":
+      return unary(Math.ceil);
+    case "trunc":
+      return unary(Math.trunc);
+    case "round":
+      return unary(roundTiesEven);
+    case "scale2":
+      return binary((a, b) => fit(scale2(a, b)));
     case "fma":
       if (dtype === "f64") return fmaF64 as Evaluator;
       if (dtype === "f32") return fmaF32 as Evaluator;
       return ((a: number, b: number, c: number) => fit(fmaF32(a, b, c))) as Evaluator;
-    default: return missing(prim, dtype);
+    default:
+      return missing(prim, dtype);
   }
 }
 
@@ -303,22 +359,35 @@ function intEvaluator(prim: Prim, dtype: KDType): Evaluator {
   const unary = (f: (a: number) => number): Evaluator => f as Evaluator;
   const binary = (f: (a: number, b: number) => number): Evaluator => f as Evaluator;
   switch (prim) {
-    case "add": return binary((a, b) => fit(a + b));
-    case "sub": return binary((a, b) => fit(a - b));
-    case "mul": return binary((a, b) => fit(Math.imul(a, b)));
-    case "div": return binary((a, b) => fit(a / divideBy(b)));
-    case "rem": return binary((a, b) => (a % divideBy(b)) + 0);
-    case "neg": return unary((a) => fit(-a));
-    case "abs": return unary((a) => fit(Math.abs(a)));
-    case "and": return binary((a, b) => fit(a & b));
-    case "or": return binary((a, b) => fit(a | b));
-    case "xor": return binary((a, b) => fit(a ^ b));
-    case "not": return unary((a) => fit(~a));
-    case "shl": return binary((a, b) => (b < 0 || b >= bits ? 0 : fit(a << b)));
+    case "add":
+      return binary((a, b) => fit(a + b));
+    case "sub":
+      return binary((a, b) => fit(a - b));
+    case "mul":
+      return binary((a, b) => fit(Math.imul(a, b)));
+    case "div":
+      return binary((a, b) => fit(a / divideBy(b)));
+    case "rem":
+      return binary((a, b) => (a % divideBy(b)) + 0);
+    case "neg":
+      return unary((a) => fit(-a));
+    case "abs":
+      return unary((a) => fit(Math.abs(a)));
+    case "and":
+      return binary((a, b) => fit(a & b));
+    case "or":
+      return binary((a, b) => fit(a | b));
+    case "xor":
+      return binary((a, b) => fit(a ^ b));
+    case "not":
+      return unary((a) => fit(~a));
+    case "shl":
+      return binary((a, b) => (b < 0 || b >= bits ? 0 : fit(a << b)));
     case "shr":
       if (signed) return binary((a, b) => a >> (b < 0 || b >= bits ? bits - 1 : b));
       return binary((a, b) => (b < 0 || b >= bits ? 0 : a >>> b));
-    default: return missing(prim, dtype);
+    default:
+      return missing(prim, dtype);
   }
 }
 
@@ -327,20 +396,34 @@ function indexEvaluator(prim: Prim): Evaluator {
   const binary = (f: (a: number, b: number) => number): Evaluator => f as Evaluator;
   switch (prim) {
     // `+ 0` turns -0 into 0, so that equal indices print alike.
-    case "add": return binary((a, b) => a + b);
-    case "sub": return binary((a, b) => a - b);
-    case "mul": return binary((a, b) => a * b + 0);
-    case "div": return binary((a, b) => Math.trunc(a / divideBy(b)) + 0);
-    case "rem": return binary((a, b) => (a % divideBy(b)) + 0);
-    case "neg": return unary((a) => 0 - a);
-    case "abs": return unary(Math.abs);
-    case "and": return binary((a, b) => Number(BigInt.asIntN(64, BigInt(a) & BigInt(b))));
-    case "or": return binary((a, b) => Number(BigInt.asIntN(64, BigInt(a) | BigInt(b))));
-    case "xor": return binary((a, b) => Number(BigInt.asIntN(64, BigInt(a) ^ BigInt(b))));
-    case "not": return unary((a) => -a - 1);
-    case "shl": return binary((a, b) => a * 2 ** b);
-    case "shr": return binary((a, b) => Math.floor(a / 2 ** b));
-    default: return missing(prim, "index");
+    case "add":
+      return binary((a, b) => a + b);
+    case "sub":
+      return binary((a, b) => a - b);
+    case "mul":
+      return binary((a, b) => a * b + 0);
+    case "div":
+      return binary((a, b) => Math.trunc(a / divideBy(b)) + 0);
+    case "rem":
+      return binary((a, b) => (a % divideBy(b)) + 0);
+    case "neg":
+      return unary((a) => 0 - a);
+    case "abs":
+      return unary(Math.abs);
+    case "and":
+      return binary((a, b) => Number(BigInt.asIntN(64, BigInt(a) & BigInt(b))));
+    case "or":
+      return binary((a, b) => Number(BigInt.asIntN(64, BigInt(a) | BigInt(b))));
+    case "xor":
+      return binary((a, b) => Number(BigInt.asIntN(64, BigInt(a) ^ BigInt(b))));
+    case "not":
+      return unary((a) => -a - 1);
+    case "shl":
+      return binary((a, b) => a * 2 ** b);
+    case "shr":
+      return binary((a, b) => Math.floor(a / 2 ** b));
+    default:
+      return missing(prim, "index");
   }
 }
 
@@ -349,31 +432,50 @@ function bigEvaluator(prim: Prim, dtype: KDType): Evaluator {
   const unary = (f: (a: bigint) => bigint): Evaluator => f as Evaluator;
   const binary = (f: (a: bigint, b: bigint) => bigint): Evaluator => f as Evaluator;
   switch (prim) {
-    case "add": return binary((a, b) => fit(a + b));
-    case "sub": return binary((a, b) => fit(a - b));
-    case "mul": return binary((a, b) => fit(a * b));
-    case "div": return binary((a, b) => fit(a / divideBy(b)));
-    case "rem": return binary((a, b) => a % divideBy(b));
-    case "neg": return unary((a) => fit(-a));
-    case "abs": return unary((a) => fit(a < 0n ? -a : a));
-    case "and": return binary((a, b) => fit(a & b));
-    case "or": return binary((a, b) => fit(a | b));
-    case "xor": return binary((a, b) => fit(a ^ b));
-    case "not": return unary((a) => fit(~a));
-    case "shl": return binary((a, b) => (b < 0n || b > 63n ? 0n : fit(a << b)));
-    case "shr": return binary((a, b) => fit(a >> (b < 0n || b > 64n ? 64n : b)));
-    default: return missing(prim, dtype);
+    case "add":
+      return binary((a, b) => fit(a + b));
+    case "sub":
+      return binary((a, b) => fit(a - b));
+    case "mul":
+      return binary((a, b) => fit(a * b));
+    case "div":
+      return binary((a, b) => fit(a / divideBy(b)));
+    case "rem":
+      return binary((a, b) => a % divideBy(b));
+    case "neg":
+      return unary((a) => fit(-a));
+    case "abs":
+      return unary((a) => fit(a < 0n ? -a : a));
+    case "and":
+      return binary((a, b) => fit(a & b));
+    case "or":
+      return binary((a, b) => fit(a | b));
+    case "xor":
+      return binary((a, b) => fit(a ^ b));
+    case "not":
+      return unary((a) => fit(~a));
+    case "shl":
+      return binary((a, b) => (b < 0n || b > 63n ? 0n : fit(a << b)));
+    case "shr":
+      return binary((a, b) => fit(a >> (b < 0n || b > 64n ? 64n : b)));
+    default:
+      return missing(prim, dtype);
   }
 }
 
 function boolEvaluator(prim: Prim): Evaluator {
   const binary = (f: (a: boolean, b: boolean) => boolean): Evaluator => f as Evaluator;
   switch (prim) {
-    case "and": return binary((a, b) => a && b);
-    case "or": return binary((a, b) => a || b);
-    case "xor": return binary((a, b) => a !== b);
-    case "not": return ((a: boolean) => !a) as Evaluator;
-    default: return missing(prim, "bool");
+    case "and":
+      return binary((a, b) => a && b);
+    case "or":
+      return binary((a, b) => a || b);
+    case "xor":
+      return binary((a, b) => a !== b);
+    case "not":
+      return ((a: boolean) => !a) as Evaluator;
+    default:
+      return missing(prim, "bool");
   }
 }
 
@@ -387,18 +489,29 @@ export function toElement(dtype: KDType, value: Scalar): Scalar {
 
 /** Primitive which combines two partial results of a reduction. */
 export const COMBINER_PRIM: Readonly<Record<Combiner, Prim>> = {
-  sum: "add", prod: "mul", max: "max", min: "min", and: "and", or: "or",
+  sum: "add",
+  prod: "mul",
+  max: "max",
+  min: "min",
+  and: "and",
+  or: "or",
 };
 
 /** The element that changes nothing when combined. */
 export function combinerIdentity(combiner: Combiner, dtype: KDType): Scalar {
   switch (combiner) {
-    case "sum": return toElement(dtype, 0);
-    case "prod": return toElement(dtype, 1);
-    case "and": return dtype === "bool" ? true : toElement(dtype, -1);
-    case "or": return toElement(dtype, 0);
-    case "max": return isFloatType(dtype) ? -Infinity : extreme(dtype, "min");
-    case "min": return isFloatType(dtype) ? Infinity : extreme(dtype, "max");
+    case "sum":
+      return toElement(dtype, 0);
+    case "prod":
+      return toElement(dtype, 1);
+    case "and":
+      return dtype === "bool" ? true : toElement(dtype, -1);
+    case "or":
+      return toElement(dtype, 0);
+    case "max":
+      return isFloatType(dtype) ? -Infinity : extreme(dtype, "min");
+    case "min":
+      return isFloatType(dtype) ? Infinity : extreme(dtype, "max");
   }
 }
 

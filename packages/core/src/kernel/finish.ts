@@ -11,38 +11,70 @@ import type { Block, Buffer, Def, KValue, Kernel, Local, Stmt } from "./ir.ts";
 /** Values that a definition uses directly. */
 export function operandsOf(def: Def): readonly KValue[] {
   switch (def.kind) {
-    case "const": case "param": case "axis": case "read": case "reduced": return [];
-    case "prim": case "intrinsic": return def.args;
-    case "load": return [def.index, def.mask, def.other].filter((value) => value !== undefined);
-    case "broadcast": case "horizontal": case "extract": return [def.value];
-    case "iota": return [def.start];
-    case "shuffle": return [def.a, def.b];
-    case "tileLoad": return [def.index, def.stride];
+    case "const":
+    case "param":
+    case "axis":
+    case "read":
+    case "reduced":
+      return [];
+    case "prim":
+    case "intrinsic":
+      return def.args;
+    case "load":
+      return [def.index, def.mask, def.other].filter((value) => value !== undefined);
+    case "broadcast":
+    case "horizontal":
+    case "extract":
+      return [def.value];
+    case "iota":
+      return [def.start];
+    case "shuffle":
+      return [def.a, def.b];
+    case "tileLoad":
+      return [def.index, def.stride];
   }
 }
 
 /** Values that a statement uses directly, not those in its blocks (a reduce's `yields` belongs to its block). */
 export function operandsOfStatement(statement: Stmt): readonly KValue[] {
   switch (statement.kind) {
-    case "let": return operandsOf(statement.value.def);
-    case "assign": return [statement.value];
-    case "store": return [statement.index, statement.value, statement.mask].filter((value) => value !== undefined);
-    case "tileStore": return [statement.index, statement.stride, statement.value];
-    case "tileMma": return [statement.a, statement.b];
-    case "for": return [statement.start, statement.end];
-    case "if": return [statement.condition];
-    case "parallel": case "each": case "reduce": return [statement.count];
-    case "barrier": return [];
-    case "prefetch": return [statement.index];
+    case "let":
+      return operandsOf(statement.value.def);
+    case "assign":
+      return [statement.value];
+    case "store":
+      return [statement.index, statement.value, statement.mask].filter((value) => value !== undefined);
+    case "tileStore":
+      return [statement.index, statement.stride, statement.value];
+    case "tileMma":
+      return [statement.a, statement.b];
+    case "for":
+      return [statement.start, statement.end];
+    case "if":
+      return [statement.condition];
+    case "parallel":
+    case "each":
+    case "reduce":
+      return [statement.count];
+    case "barrier":
+      return [];
+    case "prefetch":
+      return [statement.index];
   }
 }
 
 /** Direct blocks of a statement. */
 export function blocksOf(statement: Stmt): readonly Block[] {
   switch (statement.kind) {
-    case "for": case "parallel": case "each": case "reduce": return [statement.body];
-    case "if": return [statement.then, statement.else];
-    default: return [];
+    case "for":
+    case "parallel":
+    case "each":
+    case "reduce":
+      return [statement.body];
+    case "if":
+      return [statement.then, statement.else];
+    default:
+      return [];
   }
 }
 
@@ -101,15 +133,19 @@ class Sweeper {
 
   #statement(statement: Stmt): Stmt | undefined {
     switch (statement.kind) {
-      case "let": return this.#used.has(statement.value) ? statement : undefined;
-      case "assign": return this.#read.has(statement.local) ? statement : undefined;
+      case "let":
+        return this.#used.has(statement.value) ? statement : undefined;
+      case "assign":
+        return this.#read.has(statement.local) ? statement : undefined;
       case "reduce": {
         const used = this.#used.has(statement.result);
         if (!used && !hasEffect(statement.body)) return undefined;
         this.#used.add(statement.yields);
         return { ...statement, body: this.block(statement.body) };
       }
-      case "for": case "parallel": case "each": {
+      case "for":
+      case "parallel":
+      case "each": {
         const body = this.block(statement.body);
         return body.length === 0 ? undefined : { ...statement, body };
       }
@@ -118,7 +154,8 @@ class Sweeper {
         const then = this.block(statement.then);
         return then.length + otherwise.length === 0 ? undefined : { ...statement, then, else: otherwise };
       }
-      default: return statement;
+      default:
+        return statement;
     }
   }
 }
@@ -127,7 +164,13 @@ class Sweeper {
 export function hasEffect(block: Block): boolean {
   let found = false;
   visitStatements(block, (statement) => {
-    if (statement.kind === "store" || statement.kind === "tileStore" || statement.kind === "assign" || statement.kind === "barrier") found = true;
+    if (
+      statement.kind === "store" ||
+      statement.kind === "tileStore" ||
+      statement.kind === "assign" ||
+      statement.kind === "barrier"
+    )
+      found = true;
     if (statement.kind === "tileMma") found = true;
   });
   return found;
@@ -157,7 +200,13 @@ class Numbering {
     const numbered = this.#block(body);
     for (const leaf of this.#leaves) (leaf as { id: number }).id = this.#next++;
     return {
-      name, buffers, scalars: [...scalars], symbols: [...symbols], scratch, locals: [...this.#locals.values()], body: numbered,
+      name,
+      buffers,
+      scalars: [...scalars],
+      symbols: [...symbols],
+      scratch,
+      locals: [...this.#locals.values()],
+      body: numbered,
     };
   }
 
@@ -197,19 +246,40 @@ class Numbering {
 
   #def(def: Def): Def {
     switch (def.kind) {
-      case "const": case "param": case "axis": case "reduced": return def;
-      case "prim": return { ...def, args: def.args.map((arg) => this.#value(arg)) };
-      case "intrinsic": return { ...def, args: def.args.map((arg) => this.#value(arg)) };
-      case "read": return { ...def, local: this.#local(def.local) };
+      case "const":
+      case "param":
+      case "axis":
+      case "reduced":
+        return def;
+      case "prim":
+        return { ...def, args: def.args.map((arg) => this.#value(arg)) };
+      case "intrinsic":
+        return { ...def, args: def.args.map((arg) => this.#value(arg)) };
+      case "read":
+        return { ...def, local: this.#local(def.local) };
       case "load":
         return {
-          kind: "load", buffer: this.#buffer(def.buffer), index: this.#value(def.index), mask: this.#optional(def.mask),
+          kind: "load",
+          buffer: this.#buffer(def.buffer),
+          index: this.#value(def.index),
+          mask: this.#optional(def.mask),
           other: this.#optional(def.other),
         };
-      case "broadcast": case "horizontal": case "extract": return { ...def, value: this.#value(def.value) };
-      case "iota": return { ...def, start: this.#value(def.start) };
-      case "shuffle": return { ...def, a: this.#value(def.a), b: this.#value(def.b) };
-      case "tileLoad": return { ...def, buffer: this.#buffer(def.buffer), index: this.#value(def.index), stride: this.#value(def.stride) };
+      case "broadcast":
+      case "horizontal":
+      case "extract":
+        return { ...def, value: this.#value(def.value) };
+      case "iota":
+        return { ...def, start: this.#value(def.start) };
+      case "shuffle":
+        return { ...def, a: this.#value(def.a), b: this.#value(def.b) };
+      case "tileLoad":
+        return {
+          ...def,
+          buffer: this.#buffer(def.buffer),
+          index: this.#value(def.index),
+          stride: this.#value(def.stride),
+        };
     }
   }
 
@@ -223,18 +293,31 @@ class Numbering {
         const def = this.#def(statement.value.def);
         return { kind: "let", value: this.#define(statement.value, def) };
       }
-      case "assign": return { kind: "assign", local: this.#local(statement.local), value: this.#value(statement.value) };
+      case "assign":
+        return { kind: "assign", local: this.#local(statement.local), value: this.#value(statement.value) };
       case "store":
         return {
-          kind: "store", buffer: this.#buffer(statement.buffer), index: this.#value(statement.index),
-          value: this.#value(statement.value), mask: this.#optional(statement.mask),
+          kind: "store",
+          buffer: this.#buffer(statement.buffer),
+          index: this.#value(statement.index),
+          value: this.#value(statement.value),
+          mask: this.#optional(statement.mask),
         };
       case "tileStore":
         return {
-          kind: "tileStore", buffer: this.#buffer(statement.buffer), index: this.#value(statement.index),
-          stride: this.#value(statement.stride), value: this.#value(statement.value),
+          kind: "tileStore",
+          buffer: this.#buffer(statement.buffer),
+          index: this.#value(statement.index),
+          stride: this.#value(statement.stride),
+          value: this.#value(statement.value),
         };
-      case "tileMma": return { kind: "tileMma", acc: this.#local(statement.acc), a: this.#value(statement.a), b: this.#value(statement.b) };
+      case "tileMma":
+        return {
+          kind: "tileMma",
+          acc: this.#local(statement.acc),
+          a: this.#value(statement.a),
+          b: this.#value(statement.b),
+        };
       case "for": {
         const start = this.#value(statement.start);
         const end = this.#value(statement.end);
@@ -245,7 +328,8 @@ class Numbering {
         const condition = this.#value(statement.condition);
         return { kind: "if", condition, then: this.#block(statement.then), else: this.#block(statement.else) };
       }
-      case "parallel": case "each": {
+      case "parallel":
+      case "each": {
         const count = this.#value(statement.count);
         const axis = this.#define(statement.axis, statement.axis.def);
         return { ...statement, count, axis, body: this.#block(statement.body) };
@@ -255,10 +339,19 @@ class Numbering {
         const axis = this.#define(statement.axis, statement.axis.def);
         const body = this.#block(statement.body);
         const yields = this.#value(statement.yields);
-        return { ...statement, count, axis, body, yields, result: this.#define(statement.result, statement.result.def) };
+        return {
+          ...statement,
+          count,
+          axis,
+          body,
+          yields,
+          result: this.#define(statement.result, statement.result.def),
+        };
       }
-      case "barrier": return statement;
-      case "prefetch": return { ...statement, buffer: this.#buffer(statement.buffer), index: this.#value(statement.index) };
+      case "barrier":
+        return statement;
+      case "prefetch":
+        return { ...statement, buffer: this.#buffer(statement.buffer), index: this.#value(statement.index) };
     }
   }
 }

@@ -21,7 +21,9 @@ class Hoister extends Rebuilder {
   override statement(statement: Stmt): void {
     switch (statement.kind) {
       // A value in front of `parallel` would be computed by the host or by every task alike.
-      case "for": case "each": case "reduce":
+      case "for":
+      case "each":
+      case "reduce":
         this.#inFrontOf(statement);
         break;
       case "let":
@@ -37,7 +39,8 @@ class Hoister extends Rebuilder {
     collect(loop, inside);
     const move = (block: Block, runs: boolean): void => {
       for (const statement of block) {
-        if (statement.kind === "for" || statement.kind === "each" || statement.kind === "reduce") move(statement.body, runs && runsAtLeastOnce(statement));
+        if (statement.kind === "for" || statement.kind === "each" || statement.kind === "reduce")
+          move(statement.body, runs && runsAtLeastOnce(statement));
         if (statement.kind !== "let") continue;
         const { value } = statement;
         if (!isMovable(value, runs) || operandsOf(value.def).some((operand) => inside.has(operand))) continue;
@@ -50,7 +53,12 @@ class Hoister extends Rebuilder {
 }
 
 function runsAtLeastOnce(loop: Loop): boolean {
-  if (loop.kind === "for") return loop.start.def.kind === "const" && loop.end.def.kind === "const" && Number(loop.start.def.value) < Number(loop.end.def.value);
+  if (loop.kind === "for")
+    return (
+      loop.start.def.kind === "const" &&
+      loop.end.def.kind === "const" &&
+      Number(loop.start.def.value) < Number(loop.end.def.value)
+    );
   return loop.count.def.kind === "const" && Number(loop.count.def.value) > 0;
 }
 
@@ -62,20 +70,32 @@ function isMovable(value: KValue, runs: boolean): boolean {
       const divisor = def.args[1];
       return !divides || (divisor?.def.kind === "const" && Number(divisor.def.value) !== 0);
     }
-    case "broadcast": case "iota": case "horizontal": case "shuffle": case "extract": case "intrinsic": return true;
-    case "load": return runs && def.buffer.access === "read" && def.mask === undefined;
-    default: return false;
+    case "broadcast":
+    case "iota":
+    case "horizontal":
+    case "shuffle":
+    case "extract":
+    case "intrinsic":
+      return true;
+    case "load":
+      return runs && def.buffer.access === "read" && def.mask === undefined;
+    default:
+      return false;
   }
 }
 
 /** All values that a statement defines, in its blocks as well. */
 function collect(statement: Stmt, into: Set<KValue>): void {
   switch (statement.kind) {
-    case "let": return void into.add(statement.value);
+    case "let":
+      return void into.add(statement.value);
     case "if":
       for (const inner of [...statement.then, ...statement.else]) collect(inner, into);
       return;
-    case "for": case "parallel": case "each": case "reduce":
+    case "for":
+    case "parallel":
+    case "each":
+    case "reduce":
       into.add(statement.axis);
       if (statement.kind === "reduce") into.add(statement.result);
       for (const inner of statement.body) collect(inner, into);

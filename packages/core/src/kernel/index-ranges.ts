@@ -24,7 +24,10 @@ export function constantPolynomial(value: number): Polynomial {
 
 export function addPolynomials(a: Polynomial, b: Polynomial, scale = 1): Polynomial {
   const byKey = new Map<string, Term>();
-  for (const [polynomial, factor] of [[a, 1], [b, scale]] as const) {
+  for (const [polynomial, factor] of [
+    [a, 1],
+    [b, scale],
+  ] as const) {
     for (const term of polynomial) {
       const key = term.factors.map((value) => value.id).join();
       const coefficient = (byKey.get(key)?.coefficient ?? 0) + factor * term.coefficient;
@@ -47,7 +50,10 @@ export function multiplyPolynomials(a: Polynomial, b: Polynomial): Polynomial | 
 }
 
 /** a = quotient * divisor + rest, by long division: terms that the divisor does not divide stay in the rest. */
-export function divideTerms(a: Polynomial, divisor: Polynomial): { readonly quotient: Polynomial; readonly rest: Polynomial } {
+export function divideTerms(
+  a: Polynomial,
+  divisor: Polynomial,
+): { readonly quotient: Polynomial; readonly rest: Polynomial } {
   const [lead] = divisor;
   let quotient: Polynomial = [];
   let rest = a;
@@ -102,19 +108,24 @@ export class IndexRanges {
     if (def.kind !== "prim" || value.type.lanes !== 1) return undefined;
     const [a, b] = def.args as [KValue, KValue];
     switch (def.prim) {
-      case "add": case "sub": {
+      case "add":
+      case "sub": {
         const sum = addPolynomials(this.polynomial(a), this.polynomial(b), def.prim === "add" ? 1 : -1);
         return sum.length > MAX_TERMS ? undefined : sum;
       }
-      case "mul": return multiplyPolynomials(this.polynomial(a), this.polynomial(b));
-      case "neg": return addPolynomials([], this.polynomial(a), -1);
-      default: return undefined;
+      case "mul":
+        return multiplyPolynomials(this.polynomial(a), this.polynomial(b));
+      case "neg":
+        return addPolynomials([], this.polynomial(a), -1);
+      default:
+        return undefined;
     }
   }
 
   /** True when the polynomial is certainly at least 0. */
   isNotNegative(polynomial: Polynomial, depth = 0): boolean {
-    if (polynomial.every((term) => term.coefficient > 0 && term.factors.every((factor) => this.#isSize(factor)))) return true;
+    if (polynomial.every((term) => term.coefficient > 0 && term.factors.every((factor) => this.#isSize(factor))))
+      return true;
     if (depth > 8) return false;
     // Replace one axis: by its last value where it counts against us, by its first where it counts for us.
     for (const axis of new Set(polynomial.flatMap((term) => term.factors))) {
@@ -123,7 +134,9 @@ export class IndexRanges {
       const withAxis = polynomial.filter((term) => term.factors.includes(axis));
       // Linear in the axis: the smallest value is at one of its ends, and signs may tell at which.
       if (withAxis.some((term) => term.factors.filter((factor) => factor === axis).length > 1)) continue;
-      const monotone = withAxis.every((term) => term.factors.every((factor) => factor === axis || this.#isSize(factor)));
+      const monotone = withAxis.every((term) =>
+        term.factors.every((factor) => factor === axis || this.#isSize(factor)),
+      );
       const atFirst = monotone && withAxis.every((term) => term.coefficient > 0);
       const atLast = monotone && withAxis.every((term) => term.coefficient < 0);
       const holds = (by: Polynomial): boolean => this.isNotNegative(substitute(polynomial, axis, by), depth + 1);
@@ -151,9 +164,14 @@ export class IndexRanges {
     if (def.kind !== "prim" || value.type.dtype !== "index") return false;
     const parts = (): boolean => def.args.every((arg) => this.isNotNegative(this.polynomial(arg)));
     switch (def.prim) {
-      case "div": case "rem": case "min": return parts();
-      case "max": return def.args.some((arg) => this.isNotNegative(this.polynomial(arg)));
-      default: return false;
+      case "div":
+      case "rem":
+      case "min":
+        return parts();
+      case "max":
+        return def.args.some((arg) => this.isNotNegative(this.polynomial(arg)));
+      default:
+        return false;
     }
   }
 }

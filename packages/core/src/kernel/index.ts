@@ -16,6 +16,17 @@ export { type RandomKernel, randomKernel } from "./random-kernel.ts";
 export * from "./register-tile.ts";
 export { Expr, type Literal, type ExprArg } from "./expr.ts";
 export {
-  BufferRef, type BufferSpec, type Extent, type IndexLike, KernelScope, type KernelTemplate, type ScalarSpec, Variable, buffer,
-  inout, kernel, out, scalar,
+  BufferRef,
+  type BufferSpec,
+  type Extent,
+  type IndexLike,
+  KernelScope,
+  type KernelTemplate,
+  type ScalarSpec,
+  Variable,
+  buffer,
+  inout,
+  kernel,
+  out,
+  scalar,
 } from "./language.ts";

@@ -84,16 +84,21 @@ export class CheckedBuffer {
     if (array === undefined && buffer.space === "global") throw new UserError(`interpretKernel: ${where} is not given`);
     const memory = array ?? new Uint8Array(this.size * this.#bytes).fill(0xff);
     if (memory.byteLength < this.size * this.#bytes) {
-      throw new UserError(`interpretKernel: ${where} needs ${this.size} elements of ${buffer.dtype}, got ${memory.byteLength} bytes`);
+      throw new UserError(
+        `interpretKernel: ${where} needs ${this.size} elements of ${buffer.dtype}, got ${memory.byteLength} bytes`,
+      );
     }
     if (memory.byteOffset % buffer.alignBytes !== 0) {
-      throw new UserError(`interpretKernel: ${where} starts at byte ${memory.byteOffset}, which is not aligned to ${buffer.alignBytes}`);
+      throw new UserError(
+        `interpretKernel: ${where} starts at byte ${memory.byteOffset}, which is not aligned to ${buffer.alignBytes}`,
+      );
     }
     this.#view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
     const undefinedAtStart = buffer.space === "workgroup" || buffer.access === "write";
     this.#written = undefinedAtStart ? new Uint8Array(this.size) : undefined;
     // Scratch belongs to one task, so tasks cannot meet there.
-    this.#tasks = checkRaces && buffer.space === "global" && buffer.access !== "read" ? new Accesses(this.size) : undefined;
+    this.#tasks =
+      checkRaces && buffer.space === "global" && buffer.access !== "read" ? new Accesses(this.size) : undefined;
     this.#iterations = checkRaces && buffer.access !== "read" ? new Accesses(this.size) : undefined;
     this.#phases = new Float64Array(this.#iterations === undefined ? 0 : this.size).fill(-1);
   }
@@ -118,7 +123,8 @@ export class CheckedBuffer {
   }
 
   #report(conflict: string | undefined, at: number, between: string): void {
-    if (conflict !== undefined) throw new UserError(`${conflict} race between ${between} on element ${at} of "${this.buffer.name}"`);
+    if (conflict !== undefined)
+      throw new UserError(`${conflict} race between ${between} on element ${at} of "${this.buffer.name}"`);
   }
 
   read(at: number): Scalar {

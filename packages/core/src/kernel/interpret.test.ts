@@ -55,10 +55,13 @@ test("matrix tiles multiply in the interleaved layout", () => {
   tileStore c[index(0)] stride index(2) = %2
 }
 `;
-  const bf16 = (values: number[]): Uint16Array => new Uint16Array(Float32Array.from(values).buffer).filter((_, i) => i % 2 === 1);
+  const bf16 = (values: number[]): Uint16Array =>
+    new Uint16Array(Float32Array.from(values).buffer).filter((_, i) => i % 2 === 1);
   const c = new Float32Array(4);
   // b = [[1, 2], [3, 4], [5, 6], [7, 8]] as rows of pairs: [1 3 2 4], [5 7 6 8].
-  interpretKernel(parseKernel(text), { buffers: { a: bf16([1, 2, 3, 4, 5, 6, 7, 8]), b: bf16([1, 3, 2, 4, 5, 7, 6, 8]), c } });
+  interpretKernel(parseKernel(text), {
+    buffers: { a: bf16([1, 2, 3, 4, 5, 6, 7, 8]), b: bf16([1, 3, 2, 4, 5, 7, 6, 8]), c },
+  });
   expect([...c]).toEqual([50, 60, 114, 140]);
 });
 
@@ -72,7 +75,10 @@ test("64-bit integers are exact", () => {
   expect(out[0]).toBe(BigInt.asIntN(64, 2n ** 61n * 3n + 2n ** 60n + 1n));
 });
 
-function failing(body: (k: KernelBuilder, x: ReturnType<KernelBuilder["buffer"]>, y: ReturnType<KernelBuilder["buffer"]>) => void, workgroups = false): () => void {
+function failing(
+  body: (k: KernelBuilder, x: ReturnType<KernelBuilder["buffer"]>, y: ReturnType<KernelBuilder["buffer"]>) => void,
+  workgroups = false,
+): () => void {
   const k = new KernelBuilder("failing");
   const x = k.buffer("x", "f32", 8);
   const y = k.buffer("y", "f32", 8, { access: "write" });
@@ -82,32 +88,48 @@ function failing(body: (k: KernelBuilder, x: ReturnType<KernelBuilder["buffer"]>
 }
 
 test("accesses out of bounds name the statement and the axes", () => {
-  expect(failing((k, x, y) => k.each(9, (i) => k.store(y, k.rem(i, 8), k.load(x, i))))).toThrow(/load of "x" at element 8, outside 0\.\.7\n {2}at %\d: f32 = load x\[%0\] of kernel failing, %0 = 8/);
-  expect(failing((k, _, y) => k.store(y, 4, k.const({ dtype: "f32", lanes: 8, rows: 1 }, 0)))).toThrow('store of "y" at element 8');
+  expect(failing((k, x, y) => k.each(9, (i) => k.store(y, k.rem(i, 8), k.load(x, i))))).toThrow(
+    /load of "x" at element 8, outside 0\.\.7\n {2}at %\d: f32 = load x\[%0\] of kernel failing, %0 = 8/,
+  );
+  expect(failing((k, _, y) => k.store(y, 4, k.const({ dtype: "f32", lanes: 8, rows: 1 }, 0)))).toThrow(
+    'store of "y" at element 8',
+  );
 });
 
 test("reads of what nobody wrote are reported", () => {
-  expect(failing((k, _, y) => k.store(y, 0, k.load(y, 1)))).toThrow('load of "y" at element 1, which was never written');
-  expect(failing((k, _, y) => k.store(y, 0, k.read(k.local("a", "f32"))))).toThrow("local a is read before it is assigned");
-  expect(failing((k, _, y) => {
-    const s = k.scratch("s", "f32", 2);
-    k.parallel(2, (i) => {
-      k.if(k.eq(i, 0), () => k.store(s, 0, 1));
-      k.store(y, i, k.load(s, 0));
-    });
-  })).toThrow('load of "s" at element 0, which was never written');
+  expect(failing((k, _, y) => k.store(y, 0, k.load(y, 1)))).toThrow(
+    'load of "y" at element 1, which was never written',
+  );
+  expect(failing((k, _, y) => k.store(y, 0, k.read(k.local("a", "f32"))))).toThrow(
+    "local a is read before it is assigned",
+  );
+  expect(
+    failing((k, _, y) => {
+      const s = k.scratch("s", "f32", 2);
+      k.parallel(2, (i) => {
+        k.if(k.eq(i, 0), () => k.store(s, 0, 1));
+        k.store(y, i, k.load(s, 0));
+      });
+    }),
+  ).toThrow('load of "s" at element 0, which was never written');
 });
 
 test("races between tasks and between iterations are reported", () => {
-  expect(failing((k, _, y) => k.parallel(2, () => k.store(y, 0, 1)))).toThrow('write-write race between parallel tasks on element 0 of "y"');
-  expect(failing((k, _, y) => k.each(2, () => k.store(y, 0, 1)))).toThrow('write-write race between iterations on element 0 of "y"');
+  expect(failing((k, _, y) => k.parallel(2, () => k.store(y, 0, 1)))).toThrow(
+    'write-write race between parallel tasks on element 0 of "y"',
+  );
+  expect(failing((k, _, y) => k.each(2, () => k.store(y, 0, 1)))).toThrow(
+    'write-write race between iterations on element 0 of "y"',
+  );
   const shift = (k: KernelBuilder, y: ReturnType<KernelBuilder["buffer"]>, barrier: boolean): void => {
     k.each(8, (i) => k.store(y, i, 1));
     if (barrier) k.barrier();
     k.each(7, (i) => k.if(k.lt(k.load(y, k.add(i, 1)), 0), () => k.store(y, i, 2)));
   };
   expect(failing((k, _, y) => shift(k, y, false))).not.toThrow();
-  expect(failing((k, _, y) => shift(k, y, false), true)).toThrow('read-write race between iterations on element 1 of "y"');
+  expect(failing((k, _, y) => shift(k, y, false), true)).toThrow(
+    'read-write race between iterations on element 1 of "y"',
+  );
   expect(failing((k, _, y) => shift(k, y, true), true)).not.toThrow();
 });
 
@@ -116,5 +138,7 @@ test("a misaligned array is reported", () => {
   const x = k.buffer("x", "f32", 2, { access: "write", alignBytes: 64 });
   k.store(x, 0, 1);
   const kernel = k.finish();
-  expect(() => interpretKernel(kernel, { buffers: { x: new Float32Array(new ArrayBuffer(64), 4, 2) } })).toThrow('buffer "x" starts at byte 4, which is not aligned to 64');
+  expect(() => interpretKernel(kernel, { buffers: { x: new Float32Array(new ArrayBuffer(64), 4, 2) } })).toThrow(
+    'buffer "x" starts at byte 4, which is not aligned to 64',
+  );
 });

@@ -9,7 +9,15 @@
 
 import type { DimBindings } from "../dim.ts";
 import { InternalError, UserError } from "../errors.ts";
-import { COMBINER_PRIM, type Scalar, combinerIdentity, fmaF32, primEvaluator, roundBf16, toElement } from "./evaluate.ts";
+import {
+  COMBINER_PRIM,
+  type Scalar,
+  combinerIdentity,
+  fmaF32,
+  primEvaluator,
+  roundBf16,
+  toElement,
+} from "./evaluate.ts";
 import { operandsOfStatement, visitStatements } from "./finish.ts";
 import { CheckedBuffer, type HostArray, type Strand, UNIFORM } from "./interpret-memory.ts";
 import type { Block, Buffer, Def, KValue, Kernel, Stmt } from "./ir.ts";
@@ -89,7 +97,8 @@ class Interpreter {
 
   #parameter(name: string): Scalar {
     const given = this.#inputs.scalars?.[name] ?? this.#inputs.symbols?.[name];
-    if (given === undefined) throw new UserError(`interpretKernel: parameter "${name}" of ${this.#kernel.name} is not given`);
+    if (given === undefined)
+      throw new UserError(`interpretKernel: parameter "${name}" of ${this.#kernel.name} is not given`);
     return given;
   }
 
@@ -118,7 +127,9 @@ class Interpreter {
       } catch (error) {
         if (!(error instanceof UserError) || error.where !== undefined) throw error;
         const at = axes.map((axis) => `%${axis.id} = ${String(this.#values[axis.id])}`).join(", ");
-        throw new UserError(error.message, { where: `${printStatement(statement)} of kernel ${this.#kernel.name}${at === "" ? "" : `, ${at}`}` });
+        throw new UserError(error.message, {
+          where: `${printStatement(statement)} of kernel ${this.#kernel.name}${at === "" ? "" : `, ${at}`}`,
+        });
       }
     };
   }
@@ -139,14 +150,18 @@ class Interpreter {
   #statement(statement: Stmt): Step {
     const values = this.#values;
     switch (statement.kind) {
-      case "let": return this.#define(statement.value);
+      case "let":
+        return this.#define(statement.value);
       case "assign": {
         const { local, value } = statement;
         return () => void (this.#locals[local.id] = values[value.id]);
       }
-      case "store": return this.#store(statement);
-      case "tileStore": return this.#tileStore(statement);
-      case "tileMma": return this.#tileMma(statement);
+      case "store":
+        return this.#store(statement);
+      case "tileStore":
+        return this.#tileStore(statement);
+      case "tileMma":
+        return this.#tileMma(statement);
       case "for": {
         const { axis, start, end, step } = statement;
         const body = this.#inside(axis, statement.body);
@@ -176,11 +191,15 @@ class Interpreter {
       }
       case "each": {
         const body = this.#inside(statement.axis, statement.body);
-        return () => this.#iterations(this.#order(values[statement.count.id] as number), statement.axis, body, () => {});
+        return () =>
+          this.#iterations(this.#order(values[statement.count.id] as number), statement.axis, body, () => {});
       }
-      case "reduce": return this.#reduce(statement);
-      case "barrier": return () => void this.#strand.phase++;
-      case "prefetch": return () => {};
+      case "reduce":
+        return this.#reduce(statement);
+      case "barrier":
+        return () => void this.#strand.phase++;
+      case "prefetch":
+        return () => {};
     }
   }
 
@@ -243,7 +262,8 @@ class Interpreter {
     const { lanes } = value.type;
     if (lanes === 1) {
       return () => {
-        if (mask === undefined || values[mask.id] === true) memory.write(values[index.id] as number, values[value.id] as Scalar);
+        if (mask === undefined || values[mask.id] === true)
+          memory.write(values[index.id] as number, values[value.id] as Scalar);
       };
     }
     const gathered = index.type.lanes > 1;
@@ -267,7 +287,10 @@ class Interpreter {
       const start = values[index.id] as number;
       for (let r = 0; r < rows; r++) {
         for (let c = 0; c < lanes; c++) {
-          memory.write(start + r * (values[stride.id] as number) + c, (values[value.id] as Lanes)[r * lanes + c] as Scalar);
+          memory.write(
+            start + r * (values[stride.id] as number) + c,
+            (values[value.id] as Lanes)[r * lanes + c] as Scalar,
+          );
         }
       }
     };
@@ -278,7 +301,8 @@ class Interpreter {
     const { acc, a, b } = statement;
     const group = b.type.lanes / acc.type.lanes;
     const [m, n, depth] = [acc.type.rows, acc.type.lanes, a.type.lanes];
-    if (a.type.rows !== m || depth !== b.type.rows * group) throw new UserError(`tileMma: shapes do not fit in kernel ${this.#kernel.name}`);
+    if (a.type.rows !== m || depth !== b.type.rows * group)
+      throw new UserError(`tileMma: shapes do not fit in kernel ${this.#kernel.name}`);
     const float = acc.type.dtype === "f32";
     return () => {
       const left = this.#values[a.id] as number[];
@@ -305,15 +329,18 @@ class Interpreter {
     const values = this.#values;
     const { id, def, type } = value;
     switch (def.kind) {
-      case "prim": return this.#prim(value, def);
+      case "prim":
+        return this.#prim(value, def);
       case "read":
         return () => {
           const current = this.#locals[def.local.id];
           if (current === undefined) throw new UserError(`local ${def.local.name} is read before it is assigned`);
           values[id] = current;
         };
-      case "load": return this.#load(value, def);
-      case "broadcast": return () => void (values[id] = new Array(type.lanes).fill(values[def.value.id]));
+      case "load":
+        return this.#load(value, def);
+      case "broadcast":
+        return () => void (values[id] = new Array(type.lanes).fill(values[def.value.id]));
       case "iota": {
         const big = type.dtype === "i64" || type.dtype === "u64";
         const offsets = Array.from({ length: type.lanes }, (_, lane) => (big ? BigInt(lane) : lane));
@@ -321,7 +348,10 @@ class Interpreter {
         return () => void (values[id] = offsets.map((offset) => add(values[def.start.id] as Scalar, offset)));
       }
       case "horizontal": {
-        const combine = primEvaluator(COMBINER_PRIM[def.combiner], type.dtype, type.dtype) as (a: Scalar, b: Scalar) => Scalar;
+        const combine = primEvaluator(COMBINER_PRIM[def.combiner], type.dtype, type.dtype) as (
+          a: Scalar,
+          b: Scalar,
+        ) => Scalar;
         // By halves, as targets do it.
         return () => {
           let lanes = values[def.value.id] as Lanes;
@@ -340,7 +370,8 @@ class Interpreter {
           values[id] = pick(def.pattern.map((at) => both[at] as Scalar));
         };
       }
-      case "extract": return () => void (values[id] = (values[def.value.id] as Lanes)[def.lane]);
+      case "extract":
+        return () => void (values[id] = (values[def.value.id] as Lanes)[def.lane]);
       case "tileLoad": {
         const memory = this.#memory(def.buffer);
         return () => {
@@ -352,8 +383,10 @@ class Interpreter {
           values[id] = tile;
         };
       }
-      case "intrinsic": return this.#intrinsic(value, def);
-      default: throw new InternalError(`interpretKernel: a ${def.kind} value in a let`);
+      case "intrinsic":
+        return this.#intrinsic(value, def);
+      default:
+        throw new InternalError(`interpretKernel: a ${def.kind} value in a let`);
     }
   }
 
@@ -374,7 +407,8 @@ class Interpreter {
       const y = count > 1 ? (values[b] as Lanes) : x;
       const z = count > 2 ? (values[c] as Lanes) : x;
       const result: Lanes = [];
-      for (let lane = 0; lane < type.lanes; lane++) result.push(f(x[lane] as Scalar, y[lane] as Scalar, z[lane] as Scalar));
+      for (let lane = 0; lane < type.lanes; lane++)
+        result.push(f(x[lane] as Scalar, y[lane] as Scalar, z[lane] as Scalar));
       values[id] = result;
     };
   }
@@ -415,18 +449,24 @@ class Interpreter {
       this.#values[id] = type.lanes === 1 ? lanes[0] : lanes;
     };
     switch (def.name) {
-      case "rcpApprox": return () => set(a().map((x) => Math.fround(1 / (x as number))));
-      case "rsqrtApprox": return () => set(a().map((x) => Math.fround(1 / Math.sqrt(x as number))));
-      case "toBf16Bits": return () => set(a().map((x) => roundBf16(x as number)));
-      case "bf16Pair": return () => set([...b(), ...a()].map((x) => roundBf16(x as number)));
+      case "rcpApprox":
+        return () => set(a().map((x) => Math.fround(1 / (x as number))));
+      case "rsqrtApprox":
+        return () => set(a().map((x) => Math.fround(1 / Math.sqrt(x as number))));
+      case "toBf16Bits":
+        return () => set(a().map((x) => roundBf16(x as number)));
+      case "bf16Pair":
+        return () => set([...b(), ...a()].map((x) => roundBf16(x as number)));
       case "dot4u8i8":
         return () => {
           const [x, y] = [b() as number[], c() as number[]];
-          set((a() as number[]).map((sum, lane) => {
-            let total = sum;
-            for (let i = 4 * lane; i < 4 * lane + 4; i++) total = (total + (x[i] as number) * (y[i] as number)) | 0;
-            return total;
-          }));
+          set(
+            (a() as number[]).map((sum, lane) => {
+              let total = sum;
+              for (let i = 4 * lane; i < 4 * lane + 4; i++) total = (total + (x[i] as number) * (y[i] as number)) | 0;
+              return total;
+            }),
+          );
         };
     }
   }

@@ -32,19 +32,42 @@ export interface KType {
 export const PRIMS = [
   // arithmetic; integer division and remainder truncate and are undefined for a zero divisor; min/max return the
   // second operand when either is NaN (the x86 rule), `math.ts` has the IEEE forms
-  "add", "sub", "mul", "div", "rem", "min", "max", "neg", "abs", "sqrt",
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "rem",
+  "min",
+  "max",
+  "neg",
+  "abs",
+  "sqrt",
   // fma(a, b, c) = a * b + c rounded once
   "fma",
   // rounding to integral values, ties to even for "round"
-  "floor", "ceil", "trunc", "round",
+  "floor",
+  "ceil",
+  "trunc",
+  "round",
   // comparisons give bool; unordered floats compare false except "ne"
-  "lt", "le", "gt", "ge", "eq", "ne",
+  "lt",
+  "le",
+  "gt",
+  "ge",
+  "eq",
+  "ne",
   // bitwise on integers, logical on bool; shr is arithmetic for signed types
-  "and", "or", "xor", "not", "shl", "shr",
+  "and",
+  "or",
+  "xor",
+  "not",
+  "shl",
+  "shr",
   // select(condition, whenTrue, whenFalse)
   "select",
   // value conversion (float to int truncates and saturates, NaN becomes 0); same-size reinterpretation
-  "cast", "bitcast",
+  "cast",
+  "bitcast",
   // scale2(x, n) = x * 2^n for float n with integral value, saturating to 0 and infinity (vscalefps)
   "scale2",
 ] as const;
@@ -77,7 +100,13 @@ export type Def =
    * `lanes` consecutive elements from element offset `index` (a scalar index), or one per lane when `index` is a
    * vector (gather). Lanes where `mask` is false are not accessed and give 0 (or `other`).
    */
-  | { readonly kind: "load"; readonly buffer: Buffer; readonly index: KValue; readonly mask?: KValue | undefined; readonly other?: KValue | undefined }
+  | {
+      readonly kind: "load";
+      readonly buffer: Buffer;
+      readonly index: KValue;
+      readonly mask?: KValue | undefined;
+      readonly other?: KValue | undefined;
+    }
   /** Scalar to every lane. */
   | { readonly kind: "broadcast"; readonly value: KValue }
   /** Scalar start, gives start, start + 1, … (dtype index or an integer type). */
@@ -142,12 +171,32 @@ export type Stmt =
   | { readonly kind: "let"; readonly value: KValue }
   | { readonly kind: "assign"; readonly local: Local; readonly value: KValue }
   /** Like `load`: contiguous for a scalar index, scatter for a vector index. Masked-off lanes are not written. */
-  | { readonly kind: "store"; readonly buffer: Buffer; readonly index: KValue; readonly value: KValue; readonly mask?: KValue | undefined }
-  | { readonly kind: "tileStore"; readonly buffer: Buffer; readonly index: KValue; readonly stride: KValue; readonly value: KValue }
+  | {
+      readonly kind: "store";
+      readonly buffer: Buffer;
+      readonly index: KValue;
+      readonly value: KValue;
+      readonly mask?: KValue | undefined;
+    }
+  | {
+      readonly kind: "tileStore";
+      readonly buffer: Buffer;
+      readonly index: KValue;
+      readonly stride: KValue;
+      readonly value: KValue;
+    }
   /** acc += a × b on matrix tiles, in the target's operand layout (AMX: A rows × K pairs, B K-pairs interleaved). */
   | { readonly kind: "tileMma"; readonly acc: Local; readonly a: KValue; readonly b: KValue }
   /** for axis = start; axis < end; axis += step (step > 0, constant). `unroll` copies of the body per iteration. */
-  | { readonly kind: "for"; readonly axis: KValue; readonly start: KValue; readonly end: KValue; readonly step: number; readonly unroll: number; readonly body: Block }
+  | {
+      readonly kind: "for";
+      readonly axis: KValue;
+      readonly start: KValue;
+      readonly end: KValue;
+      readonly step: number;
+      readonly unroll: number;
+      readonly body: Block;
+    }
   | { readonly kind: "if"; readonly condition: KValue; readonly then: Block; readonly else: Block }
   /**
    * Independent tasks 0..count-1. Only at the top of a kernel, perfectly nested; CPU: split over threads; GPU: the
@@ -157,7 +206,15 @@ export type Stmt =
   /** Independent elements 0..count-1 with a scalar body: vector lanes (CPU), invocations of the workgroup (GPU). */
   | { readonly kind: "each"; readonly axis: KValue; readonly count: KValue; readonly body: Block }
   /** result = combine over 0..count-1 of `yields`, computed at the end of the scalar body; lanes as for `each`. */
-  | { readonly kind: "reduce"; readonly result: KValue; readonly combiner: Combiner; readonly axis: KValue; readonly count: KValue; readonly body: Block; readonly yields: KValue }
+  | {
+      readonly kind: "reduce";
+      readonly result: KValue;
+      readonly combiner: Combiner;
+      readonly axis: KValue;
+      readonly count: KValue;
+      readonly body: Block;
+      readonly yields: KValue;
+    }
   /** All invocations of the workgroup reach this place, and see each other's writes. Nothing on a CPU task. */
   | { readonly kind: "barrier" }
   | { readonly kind: "prefetch"; readonly buffer: Buffer; readonly index: KValue; readonly level: 0 | 1 | 2 };

@@ -39,17 +39,29 @@ interface SpecOptions {
 }
 
 /** A tensor that the kernel reads. */
-export function buffer<T extends DType, const S extends readonly Extent[]>(dtype: T, shape: S, options: SpecOptions = {}): BufferSpec<T, S> {
+export function buffer<T extends DType, const S extends readonly Extent[]>(
+  dtype: T,
+  shape: S,
+  options: SpecOptions = {},
+): BufferSpec<T, S> {
   return { kind: "buffer", dtype, shape, access: "read", alignBytes: options.alignBytes };
 }
 
 /** A tensor that the kernel writes. */
-export function out<T extends DType, const S extends readonly Extent[]>(dtype: T, shape: S, options: SpecOptions = {}): BufferSpec<T, S> {
+export function out<T extends DType, const S extends readonly Extent[]>(
+  dtype: T,
+  shape: S,
+  options: SpecOptions = {},
+): BufferSpec<T, S> {
   return { ...buffer(dtype, shape, options), access: "write" };
 }
 
 /** A tensor that the kernel reads and writes. */
-export function inout<T extends DType, const S extends readonly Extent[]>(dtype: T, shape: S, options: SpecOptions = {}): BufferSpec<T, S> {
+export function inout<T extends DType, const S extends readonly Extent[]>(
+  dtype: T,
+  shape: S,
+  options: SpecOptions = {},
+): BufferSpec<T, S> {
   return { ...buffer(dtype, shape, options), access: "readwrite" };
 }
 
@@ -60,10 +72,16 @@ export function scalar<T extends KDType>(dtype: T): ScalarSpec<T> {
 type AnySpec = BufferSpec<DType, readonly Extent[]> | ScalarSpec<KDType>;
 type Specs = Readonly<Record<string, AnySpec>>;
 
-type SizeNames<P extends Specs> = { [N in keyof P]: P[N] extends BufferSpec<DType, infer S> ? Extract<S[number], string> : never }[keyof P];
+type SizeNames<P extends Specs> = {
+  [N in keyof P]: P[N] extends BufferSpec<DType, infer S> ? Extract<S[number], string> : never;
+}[keyof P];
 
 type Bound<P extends Specs> = {
-  readonly [N in keyof P]: P[N] extends BufferSpec<infer T, readonly Extent[]> ? BufferRef<T> : P[N] extends ScalarSpec<infer T> ? Expr<T> : never;
+  readonly [N in keyof P]: P[N] extends BufferSpec<infer T, readonly Extent[]>
+    ? BufferRef<T>
+    : P[N] extends ScalarSpec<infer T>
+      ? Expr<T>
+      : never;
 } & { readonly [N in SizeNames<P>]: Expr<"index"> };
 
 export interface KernelTemplate<N extends string> {
@@ -72,7 +90,11 @@ export interface KernelTemplate<N extends string> {
   build(sizes?: Partial<Readonly<Record<N, Dim>>>): Kernel;
 }
 
-export function kernel<P extends Specs>(name: string, params: P, body: (k: KernelScope, bound: Bound<P>) => void): KernelTemplate<SizeNames<P>> {
+export function kernel<P extends Specs>(
+  name: string,
+  params: P,
+  body: (k: KernelScope, bound: Bound<P>) => void,
+): KernelTemplate<SizeNames<P>> {
   return {
     name,
     build(sizes = {}) {
@@ -84,13 +106,20 @@ export function kernel<P extends Specs>(name: string, params: P, body: (k: Kerne
           bound[param] = new Expr(k, k.scalar(param, spec.dtype));
           continue;
         }
-        const shape = spec.shape.map((extent) => (typeof extent === "string" ? (given[extent] ?? symbol(extent)) : extent));
+        const shape = spec.shape.map((extent) =>
+          typeof extent === "string" ? (given[extent] ?? symbol(extent)) : extent,
+        );
         // Sizes in the order of the axes, which is the order of the symbols.
         spec.shape.forEach((extent, axis) => {
           if (typeof extent === "string") bound[extent] ??= new Expr<"index">(k, k.index(shape[axis] as Dim));
         });
         const { access, alignBytes } = spec;
-        const memory = k.buffer(param, spec.dtype, shapeSize(shape), alignBytes === undefined ? { access } : { access, alignBytes });
+        const memory = k.buffer(
+          param,
+          spec.dtype,
+          shapeSize(shape),
+          alignBytes === undefined ? { access } : { access, alignBytes },
+        );
         bound[param] = new BufferRef(k, memory, shape);
       }
       body(new KernelScope(k), bound as Bound<P>);
@@ -122,7 +151,9 @@ export class BufferRef<T extends DType> {
   offset(index: readonly IndexLike[]): KValue {
     const k = this.#k;
     if (index.length !== this.shape.length) {
-      throw new UserError(`kernel ${k.name}: "${this.buffer.name}" has ${this.shape.length} axes, got ${index.length} indices`);
+      throw new UserError(
+        `kernel ${k.name}: "${this.buffer.name}" has ${this.shape.length} axes, got ${index.length} indices`,
+      );
     }
     let offset = k.index(0);
     index.forEach((position, axis) => {
@@ -138,7 +169,10 @@ export class BufferRef<T extends DType> {
   /** The element, or `other` where `condition` does not hold; memory is not read there. */
   atIf(condition: Expr<"bool">, index: readonly IndexLike[], other: ExprArg<T>): Expr<T> {
     const fallback = other instanceof Expr ? other.value : (other as number);
-    return new Expr<T>(this.#k, this.#k.load(this.buffer, this.offset(index), { mask: condition.value, other: fallback }));
+    return new Expr<T>(
+      this.#k,
+      this.#k.load(this.buffer, this.offset(index), { mask: condition.value, other: fallback }),
+    );
   }
 
   /** Consecutive elements along the last axis, from `index` on. */
@@ -203,11 +237,19 @@ export class KernelScope {
 
   /** Combines the values of `body` for 0..count-1. */
   reduce<T extends KDType>(count: IndexLike, combiner: Combiner, body: (i: Expr<"index">) => Expr<T>): Expr<T> {
-    return new Expr<T>(this.builder, this.builder.reduce(combiner, toIndex(count), (axis) => body(new Expr<"index">(this.builder, axis)).value));
+    return new Expr<T>(
+      this.builder,
+      this.builder.reduce(combiner, toIndex(count), (axis) => body(new Expr<"index">(this.builder, axis)).value),
+    );
   }
 
   /** A sequential loop over 0..count-1, or with bounds and step. */
-  for(range: IndexLike | { readonly start?: IndexLike; readonly end: IndexLike; readonly step?: number; readonly unroll?: number }, body: (i: Expr<"index">) => void): void {
+  for(
+    range:
+      | IndexLike
+      | { readonly start?: IndexLike; readonly end: IndexLike; readonly step?: number; readonly unroll?: number },
+    body: (i: Expr<"index">) => void,
+  ): void {
     const bounds = typeof range === "object" && "end" in range ? range : { end: range };
     const { start = 0, end, step = 1, unroll = 1 } = bounds;
     this.builder.for({ start: toIndex(start), end: toIndex(end), step, unroll }, this.#axis(body));

@@ -14,20 +14,38 @@ import type { KValue } from "./ir.ts";
 export type MathType = "f32" | "f64";
 
 /** Runs `body` in f32 for f16 and bf16, directly for f32 and f64; others are not floats. */
-export function inFloat(k: KernelBuilder, name: string, args: readonly KValue[], body: (type: MathType, args: readonly KValue[]) => KValue): KValue {
+export function inFloat(
+  k: KernelBuilder,
+  name: string,
+  args: readonly KValue[],
+  body: (type: MathType, args: readonly KValue[]) => KValue,
+): KValue {
   const dtype = (args[0] as KValue).type.dtype;
   if (dtype === "f32" || dtype === "f64") return body(dtype, args);
   if (dtype !== "f16" && dtype !== "bf16") {
-    throw new UnsupportedError({ op: name, dtype: dtype === "index" ? undefined : dtype, reason: "the function is defined for floats" });
+    throw new UnsupportedError({
+      op: name,
+      dtype: dtype === "index" ? undefined : dtype,
+      reason: "the function is defined for floats",
+    });
   }
-  const result = body("f32", args.map((arg) => k.cast(arg, "f32")));
+  const result = body(
+    "f32",
+    args.map((arg) => k.cast(arg, "f32")),
+  );
   return result.type.dtype === "f32" ? k.cast(result, dtype) : result;
 }
 
 /** For functions without an f64 implementation. */
-export function inF32(k: KernelBuilder, name: string, args: readonly KValue[], body: (args: readonly KValue[]) => KValue): KValue {
+export function inF32(
+  k: KernelBuilder,
+  name: string,
+  args: readonly KValue[],
+  body: (args: readonly KValue[]) => KValue,
+): KValue {
   return inFloat(k, name, args, (type, converted) => {
-    if (type === "f64") throw new UnsupportedError({ op: name, dtype: "f64", reason: "only f32, f16 and bf16 kernels exist" });
+    if (type === "f64")
+      throw new UnsupportedError({ op: name, dtype: "f64", reason: "only f32, f16 and bf16 kernels exist" });
     return body(converted);
   });
 }
@@ -125,7 +143,8 @@ export function mod(k: KernelBuilder, a: KValue, b: KValue): KValue {
 
 /** Quotient rounded towards minus infinity. */
 export function floorDiv(k: KernelBuilder, a: KValue, b: KValue): KValue {
-  if (isFloatType(a.type.dtype)) return inFloat(k, "floorDiv", [a, b], (_, [x, y]) => k.floor(k.div(x as KValue, y as KValue)));
+  if (isFloatType(a.type.dtype))
+    return inFloat(k, "floorDiv", [a, b], (_, [x, y]) => k.floor(k.div(x as KValue, y as KValue)));
   const quotient = k.div(a, b);
   if (!isSignedType(a.type.dtype)) return quotient;
   const remainder = k.sub(a, k.mul(quotient, b));

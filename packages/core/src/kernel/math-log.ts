@@ -101,7 +101,10 @@ export function log10(k: KernelBuilder, x: KValue): KValue {
 }
 
 const LOG10_E = 0.4342944819032518;
-const LOG10_E_LOW: Readonly<Record<MathType, number>> = { f32: LOG10_E - Math.fround(LOG10_E), f64: 1.098319650216765e-17 };
+const LOG10_E_LOW: Readonly<Record<MathType, number>> = {
+  f32: LOG10_E - Math.fround(LOG10_E),
+  f64: 1.098319650216765e-17,
+};
 const LOG10_2: Readonly<Record<MathType, readonly [number, number]>> = {
   f32: [Math.fround(0.3010299956639812), 0.3010299956639812 - Math.fround(0.3010299956639812)],
   f64: [0.3010299956639812, -2.8037281277851704e-18],
@@ -223,12 +226,18 @@ function powPositive(k: KernelBuilder, x: KValue, y: KValue): KValue {
 function powConstant(k: KernelBuilder, x: KValue, y: KValue): KValue | undefined {
   if (y.def.kind !== "const") return undefined;
   switch (Number(y.def.value)) {
-    case 0: return k.const(x.type, 1);
-    case 1: return x;
-    case 2: return k.mul(x, x);
-    case 3: return k.mul(k.mul(x, x), x);
-    case -1: return k.div(1, x);
-    default: return undefined;
+    case 0:
+      return k.const(x.type, 1);
+    case 1:
+      return x;
+    case 2:
+      return k.mul(x, x);
+    case 3:
+      return k.mul(k.mul(x, x), x);
+    case -1:
+      return k.div(1, x);
+    default:
+      return undefined;
   }
 }
 

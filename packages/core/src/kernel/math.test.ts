@@ -4,13 +4,26 @@ import { type KValue, KernelBuilder, interpretKernel, kernelMath, scalarType, se
 type Unary = (k: KernelBuilder, x: KValue) => KValue;
 
 /** Runs a function of the kernel language on every element. */
-function evaluate(name: string, inputs: readonly (Float32Array | Float64Array)[], body: (k: KernelBuilder, args: KValue[]) => KValue): Float32Array | Float64Array {
+function evaluate(
+  name: string,
+  inputs: readonly (Float32Array | Float64Array)[],
+  body: (k: KernelBuilder, args: KValue[]) => KValue,
+): Float32Array | Float64Array {
   const k = new KernelBuilder(name);
   const first = inputs[0] as Float32Array | Float64Array;
   const dtype = first instanceof Float32Array ? "f32" : "f64";
   const buffers = inputs.map((_, i) => k.buffer(`x${i}`, dtype, first.length));
   const y = k.buffer("y", dtype, first.length, { access: "write" });
-  k.for({ end: first.length }, (i) => k.store(y, i, body(k, buffers.map((buffer) => k.load(buffer, i)))));
+  k.for({ end: first.length }, (i) =>
+    k.store(
+      y,
+      i,
+      body(
+        k,
+        buffers.map((buffer) => k.load(buffer, i)),
+      ),
+    ),
+  );
   const out = dtype === "f32" ? new Float32Array(first.length) : new Float64Array(first.length);
   const given = Object.fromEntries(inputs.map((data, i) => [`x${i}`, data]));
   interpretKernel(k.finish(), { buffers: { ...given, y: out } }, { checkRaces: false });
@@ -30,7 +43,11 @@ function sameSpecial(got: number, want: number): boolean {
 }
 
 /** Largest error in ulp; infinite where a NaN, an infinity or the sign of a zero is wrong. */
-function worstUlp(inputs: readonly (Float32Array | Float64Array)[], got: Float32Array | Float64Array, reference: (...x: number[]) => number): { ulps: number; at: number[] } {
+function worstUlp(
+  inputs: readonly (Float32Array | Float64Array)[],
+  got: Float32Array | Float64Array,
+  reference: (...x: number[]) => number,
+): { ulps: number; at: number[] } {
   let worst = { ulps: 0, at: [] as number[] };
   const bits = got instanceof Float32Array ? 24 : 53;
   for (let i = 0; i < got.length; i++) {
@@ -43,7 +60,13 @@ function worstUlp(inputs: readonly (Float32Array | Float64Array)[], got: Float32
       // One step over the edge to infinity or zero counts as an ulp.
       const edge = Math.abs(want) === Infinity || Math.abs(y) === Infinity ? 3.4028235e38 : 0;
       ulps = sameSpecial(y, want) ? 0 : edge === 0 && want === 0 && Math.abs(y) <= 2 ** -149 ? 1 : Infinity;
-      if (ulps === Infinity && edge > 0 && Math.sign(want) === Math.sign(y) && Math.min(Math.abs(want), Math.abs(y)) > 3.4028e38) ulps = 1;
+      if (
+        ulps === Infinity &&
+        edge > 0 &&
+        Math.sign(want) === Math.sign(y) &&
+        Math.min(Math.abs(want), Math.abs(y)) > 3.4028e38
+      )
+        ulps = 1;
     } else {
       ulps = Math.abs(y - exact) / ulp(exact, bits);
     }
@@ -52,7 +75,24 @@ function worstUlp(inputs: readonly (Float32Array | Float64Array)[], got: Float32
   return worst;
 }
 
-const SPECIALS = [0, -0, 1, -1, 0.5, -0.5, 2, Infinity, -Infinity, Number.NaN, 2 ** -149, -(2 ** -149), 2 ** -130, -(2 ** -127), 3.4028234663852886e38, -3.4028234663852886e38];
+const SPECIALS = [
+  0,
+  -0,
+  1,
+  -1,
+  0.5,
+  -0.5,
+  2,
+  Infinity,
+  -Infinity,
+  Number.NaN,
+  2 ** -149,
+  -(2 ** -149),
+  2 ** -130,
+  -(2 ** -127),
+  3.4028234663852886e38,
+  -3.4028234663852886e38,
+];
 const COUNT = 40_000;
 
 function points(seed: number, low: number, high: number, double = false): Float32Array | Float64Array {
@@ -92,7 +132,14 @@ const CASES: readonly (readonly [string, Unary, (x: number) => number, number, n
   ["exp", kernelMath.exp, Math.exp, -110, 95, 1],
   ["exp2", kernelMath.exp2, (x) => 2 ** x, -155, 130, 1],
   ["expm1", kernelMath.expm1, Math.expm1, -30, 92, 1.5],
-  ["sigmoid", kernelMath.sigmoid, (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), -110, 110, 2],
+  [
+    "sigmoid",
+    kernelMath.sigmoid,
+    (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+    -110,
+    110,
+    2,
+  ],
   ["tanh", kernelMath.tanh, Math.tanh, -20, 20, 2],
   ["sinh", kernelMath.sinh, Math.sinh, -92, 92, 2],
   ["cosh", kernelMath.cosh, Math.cosh, -92, 92, 2],
@@ -136,7 +183,14 @@ const CASES_F64: readonly (readonly [string, Unary, (x: number) => number, numbe
   ["sin", kernelMath.sin, Math.sin, -1e5, 1e5, 2],
   ["cos", kernelMath.cos, Math.cos, -1e5, 1e5, 2],
   ["tanh", kernelMath.tanh, Math.tanh, -30, 30, 4],
-  ["sigmoid", kernelMath.sigmoid, (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), -700, 700, 4],
+  [
+    "sigmoid",
+    kernelMath.sigmoid,
+    (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+    -700,
+    700,
+    4,
+  ],
 ];
 
 test.for(CASES_F64)("%s (f64) keeps its error bound", ([name, f, reference, low, high, bound]) => {
@@ -149,7 +203,25 @@ test.for(CASES_F64)("%s (f64) keeps its error bound", ([name, f, reference, low,
 test("pow keeps its error bound and the special cases of IEEE 754", () => {
   const seed = 3;
   const random = seededRandom(seed);
-  const exponents = [0, -0, 1, -1, 2, 3, -3, 0.5, -0.5, 2.5, 1e10, -1e10, Infinity, -Infinity, Number.NaN, 16777217, 2 ** -149];
+  const exponents = [
+    0,
+    -0,
+    1,
+    -1,
+    2,
+    3,
+    -3,
+    0.5,
+    -0.5,
+    2.5,
+    1e10,
+    -1e10,
+    Infinity,
+    -Infinity,
+    Number.NaN,
+    16777217,
+    2 ** -149,
+  ];
   const bases: number[] = [];
   const powers: number[] = [];
   for (const x of [...SPECIALS, 3, -3, -2, 1.5, 0.999999, 1.0000001]) {
@@ -169,14 +241,20 @@ test("pow keeps its error bound and the special cases of IEEE 754", () => {
   const y = Float32Array.from(powers);
   const got = evaluate("pow", [x, y], (k, [a, b]) => kernelMath.pow(k, a as KValue, b as KValue));
   // JavaScript's ** gives NaN for 1 ** NaN and (±1) ** ±Infinity, where IEEE 754 gives 1.
-  const worst = worstUlp([x, y], got, (a, b) => (a === 1 || (Math.abs(a) === 1 && Math.abs(b) === Infinity) ? 1 : a ** b));
+  const worst = worstUlp([x, y], got, (a, b) =>
+    a === 1 || (Math.abs(a) === 1 && Math.abs(b) === Infinity) ? 1 : a ** b,
+  );
   expect(worst.ulps, `pow at ${worst.at.join(", ")} (seed ${seed})`).toBeLessThanOrEqual(2);
 });
 
 test("fmod and mod agree with exact remainders", () => {
   const random = seededRandom(4);
-  const a = Float32Array.from({ length: 5000 }, (_, i) => (i < SPECIALS.length ? (SPECIALS[i] as number) % 1e6 : (random() - 0.5) * 2000));
-  const b = Float32Array.from({ length: 5000 }, (_, i) => (i % 7 === 0 ? Math.round(random() * 9 + 1) : (random() - 0.5) * 50));
+  const a = Float32Array.from({ length: 5000 }, (_, i) =>
+    i < SPECIALS.length ? (SPECIALS[i] as number) % 1e6 : (random() - 0.5) * 2000,
+  );
+  const b = Float32Array.from({ length: 5000 }, (_, i) =>
+    i % 7 === 0 ? Math.round(random() * 9 + 1) : (random() - 0.5) * 50,
+  );
   a[20] = 5;
   b[20] = Infinity;
   const truncated = evaluate("fmod", [a, b], (k, [x, y]) => kernelMath.fmod(k, x as KValue, y as KValue));
@@ -186,8 +264,17 @@ test("fmod and mod agree with exact remainders", () => {
 test("integer mod and floorDiv round towards minus infinity", () => {
   const k = new KernelBuilder("ints");
   const i32 = scalarType("i32");
-  const value = (f: typeof kernelMath.mod, a: number, b: number): unknown => (f(k, k.const(i32, a), k.const(i32, b)).def as { value: unknown }).value;
-  const pairs = [[7, 3], [-7, 3], [7, -3], [-7, -3], [6, 3], [-6, 3], [0, 5]] as const;
+  const value = (f: typeof kernelMath.mod, a: number, b: number): unknown =>
+    (f(k, k.const(i32, a), k.const(i32, b)).def as { value: unknown }).value;
+  const pairs = [
+    [7, 3],
+    [-7, 3],
+    [7, -3],
+    [-7, -3],
+    [6, 3],
+    [-6, 3],
+    [0, 5],
+  ] as const;
   for (const [a, b] of pairs) {
     expect(value(kernelMath.floorDiv, a, b)).toBe(Math.floor(a / b) + 0);
     expect(value(kernelMath.mod, a, b)).toBe(a - b * Math.floor(a / b));
@@ -197,7 +284,9 @@ test("integer mod and floorDiv round towards minus infinity", () => {
 test("ieeeMin, ieeeMax, sign and the NaN tests", () => {
   const x = Float32Array.of(1, Number.NaN, 2, -3, -0, Infinity);
   const y = Float32Array.of(2, 1, Number.NaN, -5, 3, -Infinity);
-  const run = (f: (k: KernelBuilder, a: KValue, b: KValue) => KValue): number[] => [...evaluate("pair", [x, y], (k, [a, b]) => f(k, a as KValue, b as KValue))];
+  const run = (f: (k: KernelBuilder, a: KValue, b: KValue) => KValue): number[] => [
+    ...evaluate("pair", [x, y], (k, [a, b]) => f(k, a as KValue, b as KValue)),
+  ];
   expect(run(kernelMath.ieeeMin)).toEqual([1, Number.NaN, Number.NaN, -5, -0, -Infinity]);
   expect(run(kernelMath.ieeeMax)).toEqual([2, Number.NaN, Number.NaN, -3, 3, Infinity]);
   expect(run((k, a) => kernelMath.sign(k, a))).toEqual([1, Number.NaN, 1, -1, -0, 1]);

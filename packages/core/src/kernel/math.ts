@@ -4,7 +4,20 @@
  */
 
 export {
-  floorDiv, fmod, ieeeMax, ieeeMin, isInf, isNaN, mod, polynomial, reciprocal, rsqrt, sign, signBit, square, withSign,
+  floorDiv,
+  fmod,
+  ieeeMax,
+  ieeeMin,
+  isInf,
+  isNaN,
+  mod,
+  polynomial,
+  reciprocal,
+  rsqrt,
+  sign,
+  signBit,
+  square,
+  withSign,
 } from "./math-basic.ts";
 export { cosh, erf, exp, exp2, expNonPositive, expm1, gelu, geluTanh, sigmoid, silu, sinh, tanh } from "./math-exp.ts";
 export { acosh, asinh, atanh, log, log10, log1p, log2, pow, softplus } from "./math-log.ts";

@@ -9,15 +9,33 @@ import { parseDim } from "../dim.ts";
 import { DTYPES, type DType, isDType } from "../dtype.ts";
 import { UserError } from "../errors.ts";
 import {
-  type Access, type Block, type Buffer, COMBINERS, type Combiner, type Def, INDEX, INTRINSICS, type Intrinsic, type KDType,
-  type KType, type KValue, type Kernel, type Local, PRIMS, type Prim, type ScalarParam, type Stmt, printType,
+  type Access,
+  type Block,
+  type Buffer,
+  COMBINERS,
+  type Combiner,
+  type Def,
+  INDEX,
+  INTRINSICS,
+  type Intrinsic,
+  type KDType,
+  type KType,
+  type KValue,
+  type Kernel,
+  type Local,
+  PRIMS,
+  type Prim,
+  type ScalarParam,
+  type Stmt,
+  printType,
 } from "./ir.ts";
 
 export function parseKernel(text: string): Kernel {
   return new Parser(text).kernel();
 }
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|%\d+|\$[A-Za-z_$][\w.$]*|[A-Za-z_$][\w.$]*(?:#\d+)?|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|-inf|\+=|[-+*=:<,{}[\]()]/g;
+const TOKEN =
+  /"(?:[^"\\]|\\.)*"|%\d+|\$[A-Za-z_$][\w.$]*|[A-Za-z_$][\w.$]*(?:#\d+)?|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|-inf|\+=|[-+*=:<,{}[\]()]/g;
 
 const TYPE = new RegExp(`^(${["index", ...DTYPES].join("|")})(?:x(\\d+))?(?:x(\\d+))?$`);
 
@@ -43,7 +61,9 @@ class Parser {
   }
 
   #fail(message: string): never {
-    throw new UserError(`kernel text: ${message}`, { where: `line ${this.#nextLine}: ${this.#lines[this.#nextLine - 1] ?? "end"}` });
+    throw new UserError(`kernel text: ${message}`, {
+      where: `line ${this.#nextLine}: ${this.#lines[this.#nextLine - 1] ?? "end"}`,
+    });
   }
 
   /** Moves to the next line that is not empty. */
@@ -64,7 +84,8 @@ class Parser {
 
   #take(expected?: string): string {
     const token = this.#tokens[this.#at++];
-    if (token === undefined || (expected !== undefined && token !== expected)) this.#fail(`expected ${expected ?? "more"}, got ${token ?? "the end of the line"}`);
+    if (token === undefined || (expected !== undefined && token !== expected))
+      this.#fail(`expected ${expected ?? "more"}, got ${token ?? "the end of the line"}`);
     return token;
   }
 
@@ -101,8 +122,13 @@ class Parser {
     this.#end();
     if (this.#line()) this.#fail("text after the kernel");
     return {
-      name, buffers: this.#global, scalars: this.#scalars, symbols: this.#symbols, scratch: this.#scratch,
-      locals: [...this.#locals.values()], body,
+      name,
+      buffers: this.#global,
+      scalars: this.#scalars,
+      symbols: this.#symbols,
+      scratch: this.#scratch,
+      locals: [...this.#locals.values()],
+      body,
     };
   }
 
@@ -121,7 +147,15 @@ class Parser {
         const access = word === "buffer" ? (this.#take() as Access) : "readwrite";
         this.#take("align");
         const space = word === "buffer" ? "global" : "workgroup";
-        const buffer: Buffer = { id: this.#buffers.size, name, dtype, space, access, size: parseDim(size), alignBytes: this.#integer() };
+        const buffer: Buffer = {
+          id: this.#buffers.size,
+          name,
+          dtype,
+          space,
+          access,
+          size: parseDim(size),
+          alignBytes: this.#integer(),
+        };
         this.#buffers.set(name, buffer);
         (word === "buffer" ? this.#global : this.#scratch).push(buffer);
         return true;
@@ -145,7 +179,8 @@ class Parser {
         this.#locals.set(`${name}#${id}`, { id: Number(id), name, type: this.#type() });
         return true;
       }
-      default: return false;
+      default:
+        return false;
     }
   }
 
@@ -160,7 +195,9 @@ class Parser {
     const dtype = match?.[1];
     if (match === null || dtype === undefined) this.#fail(`${token} is not a type`);
     const [first, second] = [Number(match[2] ?? 1), match[3]];
-    return second === undefined ? { dtype: dtype as KDType, lanes: first, rows: 1 } : { dtype: dtype as KDType, lanes: Number(second), rows: first };
+    return second === undefined
+      ? { dtype: dtype as KDType, lanes: first, rows: 1 }
+      : { dtype: dtype as KDType, lanes: Number(second), rows: first };
   }
 
   #leaf(key: string, type: KType, def: Def): KValue {
@@ -314,13 +351,15 @@ class Parser {
         const axis = this.#define(axisToken, INDEX, { kind: "axis" });
         return { kind: token, axis, count, body: this.#body() };
       }
-      case "barrier": return { kind: "barrier" };
+      case "barrier":
+        return { kind: "barrier" };
       case "prefetch": {
         const { buffer, index } = this.#indexed();
         this.#take("level");
         return { kind: "prefetch", buffer, index, level: this.#integer() as 0 | 1 | 2 };
       }
-      default: return this.#fail(`${token} does not start a statement`);
+      default:
+        return this.#fail(`${token} does not start a statement`);
     }
   }
 
@@ -338,7 +377,15 @@ class Parser {
       const body = this.#body();
       this.#take("yield");
       const yields = this.#value();
-      return { kind: "reduce", result: this.#define(name, type, { kind: "reduced" }), combiner, axis, count, body, yields };
+      return {
+        kind: "reduce",
+        result: this.#define(name, type, { kind: "reduced" }),
+        combiner,
+        axis,
+        count,
+        body,
+        yields,
+      };
     }
     const def = this.#def();
     return { kind: "let", value: this.#define(name, type, def) };
@@ -348,14 +395,17 @@ class Parser {
     const word = this.#take();
     if ((PRIMS as readonly string[]).includes(word)) return { kind: "prim", prim: word as Prim, args: this.#list() };
     switch (word) {
-      case "read": return { kind: "read", local: this.#local() };
+      case "read":
+        return { kind: "read", local: this.#local() };
       case "load": {
         const { buffer, index } = this.#indexed();
         const mask = this.#optional("mask");
         return { kind: "load", buffer, index, mask, other: this.#optional("other") };
       }
-      case "broadcast": return { kind: "broadcast", value: this.#value() };
-      case "iota": return { kind: "iota", start: this.#value() };
+      case "broadcast":
+        return { kind: "broadcast", value: this.#value() };
+      case "iota":
+        return { kind: "iota", start: this.#value() };
       case "horizontal": {
         const combiner = this.#combiner();
         return { kind: "horizontal", combiner, value: this.#value() };
@@ -386,7 +436,8 @@ class Parser {
         if (!INTRINSICS.includes(name)) this.#fail(`${name} is not an intrinsic`);
         return { kind: "intrinsic", name, args: this.#list() };
       }
-      default: return this.#fail(`${word} is not an operation`);
+      default:
+        return this.#fail(`${word} is not an operation`);
     }
   }
 }

@@ -45,7 +45,8 @@ export const KERNEL_PASSES: readonly KernelPass[] = [
 export function legaliseKernel(kernel: Kernel, options: KernelPipelineOptions = {}): Kernel {
   if (options.verify) verifyKernel(kernel);
   // Kernels written with explicit vectors have nothing to legalise, and selection hoists by itself.
-  if (!someStatement(kernel.body, ({ kind }) => kind === "each" || kind === "reduce") && !needsUnrolling(kernel)) return kernel;
+  if (!someStatement(kernel.body, ({ kind }) => kind === "each" || kind === "reduce") && !needsUnrolling(kernel))
+    return kernel;
   let current = kernel;
   for (const pass of KERNEL_PASSES) {
     current = pass.run(current, options);

@@ -9,7 +9,8 @@ import { type Block, type Buffer, type Def, type KValue, type Kernel, type Local
 
 export function printKernel(kernel: Kernel): string {
   const lines = [`kernel ${JSON.stringify(kernel.name)} {`];
-  for (const buffer of kernel.buffers) lines.push(`  buffer ${printBuffer(buffer)} ${buffer.access} align ${buffer.alignBytes}`);
+  for (const buffer of kernel.buffers)
+    lines.push(`  buffer ${printBuffer(buffer)} ${buffer.access} align ${buffer.alignBytes}`);
   for (const scalar of kernel.scalars) lines.push(`  scalar ${scalar.name}: ${scalar.dtype}`);
   for (const name of kernel.symbols) lines.push(`  symbol ${name}`);
   for (const buffer of kernel.scratch) lines.push(`  scratch ${printBuffer(buffer)} align ${buffer.alignBytes}`);
@@ -51,17 +52,31 @@ function suffix(word: string, value: KValue | undefined): string {
 
 function printDef(def: Def): string {
   switch (def.kind) {
-    case "const": case "param": case "axis": case "reduced": return def.kind;
-    case "prim": return `${def.prim} ${printValues(def.args)}`;
-    case "read": return `read ${printLocal(def.local)}`;
-    case "load": return `load ${def.buffer.name}[${printValue(def.index)}]${suffix("mask", def.mask)}${suffix("other", def.other)}`;
-    case "broadcast": return `broadcast ${printValue(def.value)}`;
-    case "iota": return `iota ${printValue(def.start)}`;
-    case "horizontal": return `horizontal ${def.combiner} ${printValue(def.value)}`;
-    case "shuffle": return `shuffle ${printValue(def.a)}, ${printValue(def.b)} [${def.pattern.join(", ")}]`;
-    case "extract": return `extract ${printValue(def.value)} [${def.lane}]`;
-    case "tileLoad": return `tileLoad ${def.buffer.name}[${printValue(def.index)}] stride ${printValue(def.stride)}`;
-    case "intrinsic": return `intrinsic ${def.name} ${printValues(def.args)}`;
+    case "const":
+    case "param":
+    case "axis":
+    case "reduced":
+      return def.kind;
+    case "prim":
+      return `${def.prim} ${printValues(def.args)}`;
+    case "read":
+      return `read ${printLocal(def.local)}`;
+    case "load":
+      return `load ${def.buffer.name}[${printValue(def.index)}]${suffix("mask", def.mask)}${suffix("other", def.other)}`;
+    case "broadcast":
+      return `broadcast ${printValue(def.value)}`;
+    case "iota":
+      return `iota ${printValue(def.start)}`;
+    case "horizontal":
+      return `horizontal ${def.combiner} ${printValue(def.value)}`;
+    case "shuffle":
+      return `shuffle ${printValue(def.a)}, ${printValue(def.b)} [${def.pattern.join(", ")}]`;
+    case "extract":
+      return `extract ${printValue(def.value)} [${def.lane}]`;
+    case "tileLoad":
+      return `tileLoad ${def.buffer.name}[${printValue(def.index)}] stride ${printValue(def.stride)}`;
+    case "intrinsic":
+      return `intrinsic ${def.name} ${printValues(def.args)}`;
   }
 }
 
@@ -86,16 +101,26 @@ function printStatementLines(statement: Stmt, indent: string, lines: string[]): 
   };
   const body = (block: Block): void => printBlock(block, `${indent}  `, lines);
   switch (statement.kind) {
-    case "let": return line(`${typed(statement.value)} = ${printDef(statement.value.def)}`);
-    case "assign": return line(`${printLocal(statement.local)} = ${printValue(statement.value)}`);
-    case "store": return line(`store ${statement.buffer.name}[${printValue(statement.index)}] = ${printValue(statement.value)}${suffix("mask", statement.mask)}`);
+    case "let":
+      return line(`${typed(statement.value)} = ${printDef(statement.value.def)}`);
+    case "assign":
+      return line(`${printLocal(statement.local)} = ${printValue(statement.value)}`);
+    case "store":
+      return line(
+        `store ${statement.buffer.name}[${printValue(statement.index)}] = ${printValue(statement.value)}${suffix("mask", statement.mask)}`,
+      );
     case "tileStore":
-      return line(`tileStore ${statement.buffer.name}[${printValue(statement.index)}] stride ${printValue(statement.stride)} = ${printValue(statement.value)}`);
-    case "tileMma": return line(`tileMma ${printLocal(statement.acc)} += ${printValue(statement.a)}, ${printValue(statement.b)}`);
+      return line(
+        `tileStore ${statement.buffer.name}[${printValue(statement.index)}] stride ${printValue(statement.stride)} = ${printValue(statement.value)}`,
+      );
+    case "tileMma":
+      return line(`tileMma ${printLocal(statement.acc)} += ${printValue(statement.a)}, ${printValue(statement.b)}`);
     case "for": {
       const step = statement.step === 1 ? "" : ` step ${statement.step}`;
       const unroll = statement.unroll === 1 ? "" : ` unroll ${statement.unroll}`;
-      line(`for %${statement.axis.id} = ${printValue(statement.start)} to ${printValue(statement.end)}${step}${unroll} {`);
+      line(
+        `for %${statement.axis.id} = ${printValue(statement.start)} to ${printValue(statement.end)}${step}${unroll} {`,
+      );
       body(statement.body);
       return line("}");
     }
@@ -113,10 +138,14 @@ function printStatementLines(statement: Stmt, indent: string, lines: string[]): 
       body(statement.body);
       return line("}");
     case "reduce":
-      line(`${typed(statement.result)} = reduce ${statement.combiner} %${statement.axis.id} < ${printValue(statement.count)} {`);
+      line(
+        `${typed(statement.result)} = reduce ${statement.combiner} %${statement.axis.id} < ${printValue(statement.count)} {`,
+      );
       body(statement.body);
       return line(`} yield ${printValue(statement.yields)}`);
-    case "barrier": return line("barrier");
-    case "prefetch": return line(`prefetch ${statement.buffer.name}[${printValue(statement.index)}] level ${statement.level}`);
+    case "barrier":
+      return line("barrier");
+    case "prefetch":
+      return line(`prefetch ${statement.buffer.name}[${printValue(statement.index)}] level ${statement.level}`);
   }
 }

@@ -34,7 +34,11 @@ export function randomKernel(seed: number): RandomKernel {
     kernel,
     inputs: () => ({
       buffers: {
-        x: floats.slice(), w: ints.slice(), b: bytes.slice(), y: new Float32Array(SIZE), z: new Int32Array(SIZE),
+        x: floats.slice(),
+        w: ints.slice(),
+        b: bytes.slice(),
+        y: new Float32Array(SIZE),
+        z: new Int32Array(SIZE),
         q: operands(generator.dtype, seed),
       },
       symbols: { n },
@@ -48,7 +52,8 @@ function operands(dtype: DType, seed: number): Uint8Array {
   const random = seededRandom(seed + 2000);
   const memory = new Uint8Array(SIZE * bytes);
   const view = new DataView(memory.buffer);
-  for (let at = OPERANDS; at < SIZE; at++) writeElement(view, at * bytes, dtype, toElement(dtype, Math.floor(random() * 41) - 20));
+  for (let at = OPERANDS; at < SIZE; at++)
+    writeElement(view, at * bytes, dtype, toElement(dtype, Math.floor(random() * 41) - 20));
   return memory;
 }
 
@@ -109,25 +114,40 @@ class Generator {
     const at = k.add(offset, place);
     const value = k.add(this.#float(offset, i, 3), total);
     switch (this.#below(7)) {
-      case 5: return k.store(this.#q, at, this.#typed(i, value));
-      case 6: return k.store(this.#q, at, this.#typed(i, value), { mask: this.#condition(i) });
-      case 0: return k.if(this.#condition(i), () => k.store(this.#y, at, value), () => k.store(this.#y, at, -1));
-      case 1: return k.store(this.#z, at, k.cast(value, "i32"), { mask: this.#condition(i) });
+      case 5:
+        return k.store(this.#q, at, this.#typed(i, value));
+      case 6:
+        return k.store(this.#q, at, this.#typed(i, value), { mask: this.#condition(i) });
+      case 0:
+        return k.if(
+          this.#condition(i),
+          () => k.store(this.#y, at, value),
+          () => k.store(this.#y, at, -1),
+        );
+      case 1:
+        return k.store(this.#z, at, k.cast(value, "i32"), { mask: this.#condition(i) });
       case 2: {
         const sum = k.local("sum", "f32", this.#float(offset, i, 1));
         k.for({ end: 1 + this.#below(4) }, (j) => {
-          k.if(this.#condition(k.add(i, j)), () => k.assign(sum, k.add(k.read(sum), this.#float(offset, k.add(i, j), 1))));
+          k.if(this.#condition(k.add(i, j)), () =>
+            k.assign(sum, k.add(k.read(sum), this.#float(offset, k.add(i, j), 1))),
+          );
         });
         return k.store(this.#y, at, k.read(sum));
       }
       case 3:
         k.if(this.#condition(i), () => {
           const inner = k.local("inner", "f32", value);
-          k.if(this.#condition(i), () => k.assign(inner, this.#float(offset, i, 1)), () => k.assign(inner, 3));
+          k.if(
+            this.#condition(i),
+            () => k.assign(inner, this.#float(offset, i, 1)),
+            () => k.assign(inner, 3),
+          );
           k.store(this.#y, at, k.read(inner));
         });
         return;
-      default: return k.store(this.#y, at, value);
+      default:
+        return k.store(this.#y, at, value);
     }
   }
 
@@ -136,15 +156,38 @@ class Generator {
     const k = this.#k;
     const a = k.cast(k.max(k.min(value, 100), -100), this.dtype);
     const b = k.load(this.#q, k.add(i, OPERANDS + this.#below(2) * 8));
-    if (this.dtype === "bool") return this.#pick(() => k.and(a, b), () => k.xor(a, b), () => k.or(k.not(a), b))();
+    if (this.dtype === "bool")
+      return this.#pick(
+        () => k.and(a, b),
+        () => k.xor(a, b),
+        () => k.or(k.not(a), b),
+      )();
     const c = k.const(this.dtype, this.#below(5));
     const options = [
-      () => k.add(a, c), () => k.sub(a, b), () => k.max(k.min(a, c), b), () => k.select(k.lt(a, c), b, a), () => k.abs(a),
+      () => k.add(a, c),
+      () => k.sub(a, b),
+      () => k.max(k.min(a, c), b),
+      () => k.select(k.lt(a, c), b, a),
+      () => k.abs(a),
     ];
     // 64-bit products and conversions of 64-bit integers are slow paths of their own; narrow ones wrap.
     const { kind, bytes } = DTYPE_INFO[this.dtype];
-    if (kind === "float") options.push(() => k.mul(a, c), () => k.sqrt(k.abs(a)), () => k.floor(k.mul(a, 0.5)), () => k.fma(a, c, b));
-    else options.push(() => k.and(a, c), () => k.or(a, c), () => k.xor(a, b), () => k.shl(a, 3), () => k.shr(a, 2), () => k.not(a));
+    if (kind === "float")
+      options.push(
+        () => k.mul(a, c),
+        () => k.sqrt(k.abs(a)),
+        () => k.floor(k.mul(a, 0.5)),
+        () => k.fma(a, c, b),
+      );
+    else
+      options.push(
+        () => k.and(a, c),
+        () => k.or(a, c),
+        () => k.xor(a, b),
+        () => k.shl(a, 3),
+        () => k.shr(a, 2),
+        () => k.not(a),
+      );
     if (kind !== "float" && bytes >= 2) options.push(() => k.mul(a, c));
     const result = this.#pick(...options)();
     return this.#below(3) === 0 ? k.cast(k.cast(result, "f32"), this.dtype) : result;
@@ -187,27 +230,41 @@ class Generator {
     const k = this.#k;
     const leaf = (): KValue => {
       switch (this.#below(6)) {
-        case 0: return k.const("f32", this.#below(7) - 3);
-        case 1: return k.cast(k.load(this.#w, this.#index(base, i)), "f32");
-        case 2: return i === undefined ? k.const("f32", 1) : k.cast(this.#pick(i, k.mul(i, 5), k.sub(9, i)), "f32");
-        case 3: return k.cast(k.load(this.#b, i === undefined ? base : k.add(base, i)), "f32");
+        case 0:
+          return k.const("f32", this.#below(7) - 3);
+        case 1:
+          return k.cast(k.load(this.#w, this.#index(base, i)), "f32");
+        case 2:
+          return i === undefined ? k.const("f32", 1) : k.cast(this.#pick(i, k.mul(i, 5), k.sub(9, i)), "f32");
+        case 3:
+          return k.cast(k.load(this.#b, i === undefined ? base : k.add(base, i)), "f32");
         case 4:
           if (i === undefined) return k.load(this.#x, base);
           return k.load(this.#x, this.#index(base, i), { mask: this.#condition(i), other: this.#pick(0, 7) });
-        default: return k.load(this.#x, this.#index(base, i));
+        default:
+          return k.load(this.#x, this.#index(base, i));
       }
     };
     if (depth === 0) return leaf();
     const a = this.#float(base, i, depth - 1);
     const b = leaf();
     switch (this.#below(7)) {
-      case 0: return k.add(a, b);
-      case 1: return k.sub(b, a);
-      case 2: return k.max(a, b);
-      case 3: return i === undefined ? k.min(a, b) : k.select(this.#condition(i), a, b);
-      case 4: return k.neg(k.min(a, b));
-      case 5: return i === undefined || depth < 2 ? k.abs(a) : k.add(a, this.#reduction(k.add(base, this.#pick(k.index(0), i, k.mul(i, 8))), k.index(this.#below(6)), 0));
-      default: return k.min(k.mul(k.max(a, -8), 0.5), b);
+      case 0:
+        return k.add(a, b);
+      case 1:
+        return k.sub(b, a);
+      case 2:
+        return k.max(a, b);
+      case 3:
+        return i === undefined ? k.min(a, b) : k.select(this.#condition(i), a, b);
+      case 4:
+        return k.neg(k.min(a, b));
+      case 5:
+        return i === undefined || depth < 2
+          ? k.abs(a)
+          : k.add(a, this.#reduction(k.add(base, this.#pick(k.index(0), i, k.mul(i, 8))), k.index(this.#below(6)), 0));
+      default:
+        return k.min(k.mul(k.max(a, -8), 0.5), b);
     }
   }
 

@@ -32,7 +32,8 @@ export class Rebuilder {
     if (value.def.kind === "const") return this.k.const(value.type, value.def.value);
     if (value.def.kind === "param") return this.k.param(value.def.name);
     const known = this.values.get(value);
-    if (known === undefined) throw new InternalError(`kernel ${this.kernel.name}: %${value.id} is used before it is rebuilt`);
+    if (known === undefined)
+      throw new InternalError(`kernel ${this.kernel.name}: %${value.id} is used before it is rebuilt`);
     return known;
   }
 
@@ -59,10 +60,21 @@ export class Rebuilder {
       case "let":
         this.values.set(statement.value, this.define(statement.value));
         return;
-      case "assign": return k.assign(this.local(statement.local), this.value(statement.value));
-      case "store": return k.store(statement.buffer, this.value(statement.index), this.value(statement.value), { mask: this.optional(statement.mask) });
-      case "tileStore": return k.tileStore(statement.buffer, this.value(statement.index), this.value(statement.stride), this.value(statement.value));
-      case "tileMma": return k.tileMma(this.local(statement.acc), this.value(statement.a), this.value(statement.b));
+      case "assign":
+        return k.assign(this.local(statement.local), this.value(statement.value));
+      case "store":
+        return k.store(statement.buffer, this.value(statement.index), this.value(statement.value), {
+          mask: this.optional(statement.mask),
+        });
+      case "tileStore":
+        return k.tileStore(
+          statement.buffer,
+          this.value(statement.index),
+          this.value(statement.stride),
+          this.value(statement.value),
+        );
+      case "tileMma":
+        return k.tileMma(this.local(statement.acc), this.value(statement.a), this.value(statement.b));
       case "for": {
         const { step, unroll } = statement;
         return k.for({ start: this.value(statement.start), end: this.value(statement.end), step, unroll }, (axis) => {
@@ -70,7 +82,12 @@ export class Rebuilder {
           this.block(statement.body);
         });
       }
-      case "if": return k.if(this.value(statement.condition), () => this.block(statement.then), () => this.block(statement.else));
+      case "if":
+        return k.if(
+          this.value(statement.condition),
+          () => this.block(statement.then),
+          () => this.block(statement.else),
+        );
       case "parallel":
       case "each":
         return k[statement.kind](this.value(statement.count), (axis) => {
@@ -86,8 +103,10 @@ export class Rebuilder {
         this.values.set(statement.result, result);
         return;
       }
-      case "barrier": return k.barrier();
-      case "prefetch": return k.prefetch(statement.buffer, this.value(statement.index), statement.level);
+      case "barrier":
+        return k.barrier();
+      case "prefetch":
+        return k.prefetch(statement.buffer, this.value(statement.index), statement.level);
     }
   }
 
@@ -96,17 +115,43 @@ export class Rebuilder {
     const { k } = this;
     const { def, type } = value;
     switch (def.kind) {
-      case "prim": return k.prim(def.prim, def.args.map((arg) => this.value(arg)), type);
-      case "read": return k.read(this.local(def.local));
-      case "load": return k.load(def.buffer, this.value(def.index), { lanes: type.lanes, mask: this.optional(def.mask), other: this.optional(def.other) });
-      case "broadcast": return k.broadcast(this.value(def.value), type.lanes);
-      case "iota": return k.iota(this.value(def.start), type.lanes);
-      case "horizontal": return k.horizontal(def.combiner, this.value(def.value));
-      case "shuffle": return k.shuffle(this.value(def.a), this.value(def.b), def.pattern);
-      case "extract": return k.extract(this.value(def.value), def.lane);
-      case "tileLoad": return k.tileLoad(def.buffer, this.value(def.index), this.value(def.stride), { rows: type.rows, lanes: type.lanes });
-      case "intrinsic": return k.intrinsic(def.name, def.args.map((arg) => this.value(arg)), type);
-      default: throw new InternalError(`kernel ${this.kernel.name}: a ${def.kind} value in a let`);
+      case "prim":
+        return k.prim(
+          def.prim,
+          def.args.map((arg) => this.value(arg)),
+          type,
+        );
+      case "read":
+        return k.read(this.local(def.local));
+      case "load":
+        return k.load(def.buffer, this.value(def.index), {
+          lanes: type.lanes,
+          mask: this.optional(def.mask),
+          other: this.optional(def.other),
+        });
+      case "broadcast":
+        return k.broadcast(this.value(def.value), type.lanes);
+      case "iota":
+        return k.iota(this.value(def.start), type.lanes);
+      case "horizontal":
+        return k.horizontal(def.combiner, this.value(def.value));
+      case "shuffle":
+        return k.shuffle(this.value(def.a), this.value(def.b), def.pattern);
+      case "extract":
+        return k.extract(this.value(def.value), def.lane);
+      case "tileLoad":
+        return k.tileLoad(def.buffer, this.value(def.index), this.value(def.stride), {
+          rows: type.rows,
+          lanes: type.lanes,
+        });
+      case "intrinsic":
+        return k.intrinsic(
+          def.name,
+          def.args.map((arg) => this.value(arg)),
+          type,
+        );
+      default:
+        throw new InternalError(`kernel ${this.kernel.name}: a ${def.kind} value in a let`);
     }
   }
 }

@@ -43,7 +43,9 @@ export class RegisterTile {
     this.vectors = vectors;
     this.lanes = lanes;
     const type = vectorType(dtype, lanes);
-    this.#accumulators = Array.from({ length: rows * vectors }, (_, at) => k.local(`acc${Math.floor(at / vectors)}_${at % vectors}`, type));
+    this.#accumulators = Array.from({ length: rows * vectors }, (_, at) =>
+      k.local(`acc${Math.floor(at / vectors)}_${at % vectors}`, type),
+    );
   }
 
   #at(row: number, vector: number): Local {
@@ -76,7 +78,9 @@ export class RegisterTile {
   loadRow(buffer: Buffer, index: IndexArg, masks: TileBounds["masks"] = []): KValue[] {
     const k = this.#k;
     const start = k.index(index);
-    return Array.from({ length: this.vectors }, (_, v) => k.load(buffer, k.add(start, v * this.lanes), { lanes: this.lanes, mask: masks[v] }));
+    return Array.from({ length: this.vectors }, (_, v) =>
+      k.load(buffer, k.add(start, v * this.lanes), { lanes: this.lanes, mask: masks[v] }),
+    );
   }
 
   /** Replaces each vector: bias, activation, residual. */
@@ -86,12 +90,22 @@ export class RegisterTile {
 
   /** Loads the tile from memory; row r starts at `index + r * stride`. */
   load(buffer: Buffer, index: IndexArg, stride: IndexArg, bounds: TileBounds = {}): void {
-    this.#memory(index, stride, bounds, (at, r, v, mask) => this.#k.assign(this.#at(r, v), this.#k.load(buffer, at, { lanes: this.lanes, mask })));
+    this.#memory(index, stride, bounds, (at, r, v, mask) =>
+      this.#k.assign(this.#at(r, v), this.#k.load(buffer, at, { lanes: this.lanes, mask })),
+    );
   }
 
   /** Stores the tile, or `change` of it, to memory. */
-  store(buffer: Buffer, index: IndexArg, stride: IndexArg, bounds: TileBounds = {}, change: (value: KValue, row: number, vector: number) => KValue = (value) => value): void {
-    this.#memory(index, stride, bounds, (at, r, v, mask) => this.#k.store(buffer, at, change(this.read(r, v), r, v), { mask }));
+  store(
+    buffer: Buffer,
+    index: IndexArg,
+    stride: IndexArg,
+    bounds: TileBounds = {},
+    change: (value: KValue, row: number, vector: number) => KValue = (value) => value,
+  ): void {
+    this.#memory(index, stride, bounds, (at, r, v, mask) =>
+      this.#k.store(buffer, at, change(this.read(r, v), r, v), { mask }),
+    );
   }
 
   #each(visit: (row: number, vector: number) => void): void {
@@ -100,7 +114,12 @@ export class RegisterTile {
     }
   }
 
-  #memory(index: IndexArg, stride: IndexArg, bounds: TileBounds, access: (at: KValue, row: number, vector: number, mask: KValue | undefined) => void): void {
+  #memory(
+    index: IndexArg,
+    stride: IndexArg,
+    bounds: TileBounds,
+    access: (at: KValue, row: number, vector: number, mask: KValue | undefined) => void,
+  ): void {
     const k = this.#k;
     const [start, step] = [k.index(index), k.index(stride)];
     for (let r = 0; r < this.rows; r++) {
@@ -115,11 +134,19 @@ export class RegisterTile {
 }
 
 /** A tile of `rows × vectors` accumulators of `lanes` lanes. */
-export function registerTile(k: KernelBuilder, rows: number, vectors: number, lanes: number, dtype: DType = "f32"): RegisterTile {
+export function registerTile(
+  k: KernelBuilder,
+  rows: number,
+  vectors: number,
+  lanes: number,
+  dtype: DType = "f32",
+): RegisterTile {
   return new RegisterTile(k, { rows, vectors, lanes, dtype });
 }
 
 /** Masks of the vectors of a row of which only `columns` elements exist. */
 export function prefixMasks(k: KernelBuilder, columns: IndexArg, vectors: number, lanes: number): KValue[] {
-  return Array.from({ length: vectors }, (_, v) => k.lt(k.iota(k.index(v * lanes), lanes), k.broadcast(k.index(columns), lanes)));
+  return Array.from({ length: vectors }, (_, v) =>
+    k.lt(k.iota(k.index(v * lanes), lanes), k.broadcast(k.index(columns), lanes)),
+  );
 }

@@ -68,7 +68,10 @@ const VECTORS = `kernel "all \\"forms\\"" {
 }
 `;
 
-test.for([["rmsNorm", RMS_NORM], ["every form", VECTORS]] as const)("%s prints as it was read", ([, text]) => {
+test.for([
+  ["rmsNorm", RMS_NORM],
+  ["every form", VECTORS],
+] as const)("%s prints as it was read", ([, text]) => {
   expect(printKernel(parseKernel(text))).toBe(text);
 });
 
@@ -108,20 +111,38 @@ ${lines}
 }
 
 test("the verifier names the broken rule and the statement", () => {
-  expect(broken("  store x[index(0)] = f32(1)")).toThrow('store to the read-only buffer "x"\n  at store x[index(0)] = f32(1) of kernel broken');
+  expect(broken("  store x[index(0)] = f32(1)")).toThrow(
+    'store to the read-only buffer "x"\n  at store x[index(0)] = f32(1) of kernel broken',
+  );
   expect(broken("  %0: f32 = add f32(1), i32(2)")).toThrow("add(f32, i32) does not give f32");
-  expect(broken("  if bool(true) {\n    %0: f32 = load x[index(0)]\n  }\n  store y[index(0)] = %0")).toThrow("%0 is used before it is defined, or outside its block");
-  expect(broken("  store y[index(0)] = f32x8(0)\n  store y[index(0)] = f32x8(0) mask boolx4(true)")).toThrow("the mask should be bool of 8 lanes, is boolx4");
-  expect(broken("  each %0 < index(8) {\n    store y[%0] = f32x8(0)\n  }")).toThrow("bodies of each and reduce are scalar");
-  expect(broken("  a#0 = f32(0)\n  each %0 < index(8) {\n    a#0 = f32(1)\n  }\n  %1: f32 = read a#0\n  store y[index(0)] = %1")).toThrow('local "a" is assigned in the body of each and used outside it');
-  expect(broken("  for %0 = index(0) to index(8) {\n    parallel %1 < index(2) {\n    }\n  }")).toThrow("parallel stands below a sequential statement");
-  expect(broken("  parallel %1 < index(2) {\n    store y[%1] = f32(0)\n  }\n  barrier")).toThrow("parallel is not perfectly nested");
+  expect(broken("  if bool(true) {\n    %0: f32 = load x[index(0)]\n  }\n  store y[index(0)] = %0")).toThrow(
+    "%0 is used before it is defined, or outside its block",
+  );
+  expect(broken("  store y[index(0)] = f32x8(0)\n  store y[index(0)] = f32x8(0) mask boolx4(true)")).toThrow(
+    "the mask should be bool of 8 lanes, is boolx4",
+  );
+  expect(broken("  each %0 < index(8) {\n    store y[%0] = f32x8(0)\n  }")).toThrow(
+    "bodies of each and reduce are scalar",
+  );
+  expect(
+    broken(
+      "  a#0 = f32(0)\n  each %0 < index(8) {\n    a#0 = f32(1)\n  }\n  %1: f32 = read a#0\n  store y[index(0)] = %1",
+    ),
+  ).toThrow('local "a" is assigned in the body of each and used outside it');
+  expect(broken("  for %0 = index(0) to index(8) {\n    parallel %1 < index(2) {\n    }\n  }")).toThrow(
+    "parallel stands below a sequential statement",
+  );
+  expect(broken("  parallel %1 < index(2) {\n    store y[%1] = f32(0)\n  }\n  barrier")).toThrow(
+    "parallel is not perfectly nested",
+  );
   expect(broken("  for %0 = index(0) to index(8) step 0 {\n  }")).toThrow("step 0 is not a positive integer");
   expect(broken("  store y[index(0)] = $q")).toThrow("parameter $q is not declared");
 });
 
 test("text errors name the line", () => {
-  expect(() => parseKernel('kernel "x" {\n  store q[index(0)] = f32(1)\n}')).toThrow("buffer q is not declared\n  at line 2:");
+  expect(() => parseKernel('kernel "x" {\n  store q[index(0)] = f32(1)\n}')).toThrow(
+    "buffer q is not declared\n  at line 2:",
+  );
   expect(() => parseKernel('kernel "x" {\n  %0: f32 = frob f32(1)\n}')).toThrow("frob is not an operation");
   expect(() => parseKernel('kernel "x" {\n  barrier barrier\n}')).toThrow("unexpected barrier");
 });

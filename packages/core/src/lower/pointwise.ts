@@ -21,7 +21,8 @@ export interface BodyBuffers {
 
 export function declareBuffers(k: KernelBuilder, body: Graph): BodyBuffers {
   const inputs = new Map<Value, Buffer>();
-  for (const { name, value } of body.inputs) inputs.set(value, k.buffer(name, value.type.dtype, shapeSize(value.type.shape)));
+  for (const { name, value } of body.inputs)
+    inputs.set(value, k.buffer(name, value.type.dtype, shapeSize(value.type.shape)));
   const { type } = (body.outputs[0] as { value: Value }).value;
   return { inputs, output: k.buffer("y", type.dtype, shapeSize(type.shape), { access: "write" }) };
 }
@@ -44,11 +45,17 @@ export function lowerPointwise(name: string, original: Graph): Kernel {
 
 /** Tasks of `FLAT_CHUNK` elements. */
 function flatLoop(k: KernelBuilder, size: Dim, element: (i: KValue) => void): void {
-  const count = typeof size === "number" ? Math.ceil(size / FLAT_CHUNK) : k.div(k.add(k.index(size), FLAT_CHUNK - 1), FLAT_CHUNK);
+  const count =
+    typeof size === "number" ? Math.ceil(size / FLAT_CHUNK) : k.div(k.add(k.index(size), FLAT_CHUNK - 1), FLAT_CHUNK);
   k.parallel(count, (chunk) => {
     const start = k.mul(chunk, FLAT_CHUNK);
     const even = typeof size === "number" && size % FLAT_CHUNK === 0;
-    const length = count === 1 && typeof size === "number" ? size : even ? FLAT_CHUNK : k.min(k.sub(k.index(size), start), FLAT_CHUNK);
+    const length =
+      count === 1 && typeof size === "number"
+        ? size
+        : even
+          ? FLAT_CHUNK
+          : k.min(k.sub(k.index(size), start), FLAT_CHUNK);
     k.each(length, (i) => element(k.add(start, i)));
   });
 }

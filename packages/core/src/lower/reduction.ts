@@ -15,7 +15,11 @@ import { collapseAxes } from "./collapse.ts";
 import { declareBuffers } from "./pointwise.ts";
 
 const COMBINER_OF: Readonly<Record<string, Combiner>> = {
-  reduceSum: "sum", reduceMean: "sum", reduceMax: "max", reduceMin: "min", reduceProd: "prod",
+  reduceSum: "sum",
+  reduceMean: "sum",
+  reduceMax: "max",
+  reduceMin: "min",
+  reduceProd: "prod",
 };
 
 export function findReduction(body: Graph): Node | undefined {
@@ -52,7 +56,11 @@ export function lowerReduction(name: string, original: Graph): Kernel {
     emitter.leaveBlock();
   };
   /** Loops over `over` (outermost first) around `leaf`, with an accumulator when there is any loop. NaN wins extremes. */
-  const accumulate = (over: readonly number[], index: readonly KValue[], leaf: (index: readonly KValue[]) => KValue): KValue => {
+  const accumulate = (
+    over: readonly number[],
+    index: readonly KValue[],
+    leaf: (index: readonly KValue[]) => KValue,
+  ): KValue => {
     if (over.length === 0) return leaf(index);
     const sum = k.local("acc", dtype, identity(combiner, dtype));
     const loop = (at: number, current: readonly KValue[]): void => {
@@ -91,12 +99,17 @@ export function lowerReduction(name: string, original: Graph): Kernel {
   const outer = reduced.filter((axis) => axis !== inner);
   const task = (index: readonly KValue[]): void => {
     if (axes.has(inner)) {
-      finish(accumulate(outer, index, (at) => reduceRow(at)), index);
+      finish(
+        accumulate(outer, index, (at) => reduceRow(at)),
+        index,
+      );
     } else if (inner < 0) {
       // A scalar has no axes to reduce.
       finish(element(index), index);
     } else {
-      k.each(shape[inner] as Dim, (i) => finish(accumulate(outer, index.with(inner, i), element), index.with(inner, i)));
+      k.each(shape[inner] as Dim, (i) =>
+        finish(accumulate(outer, index.with(inner, i), element), index.with(inner, i)),
+      );
     }
   };
   const descend = (at: number, index: readonly KValue[]): void => {
@@ -113,21 +126,33 @@ export function lowerReduction(name: string, original: Graph): Kernel {
 export function identity(combiner: Combiner, dtype: DType): number {
   const { min, max } = DTYPE_INFO[dtype];
   switch (combiner) {
-    case "sum": case "or": return 0;
-    case "prod": case "and": return 1;
-    case "max": return isFloat(dtype) ? -Infinity : min;
-    case "min": return isFloat(dtype) ? Infinity : max;
+    case "sum":
+    case "or":
+      return 0;
+    case "prod":
+    case "and":
+      return 1;
+    case "max":
+      return isFloat(dtype) ? -Infinity : min;
+    case "min":
+      return isFloat(dtype) ? Infinity : max;
   }
 }
 
 /** The running result with one more element. */
 export function combine(k: KernelBuilder, combiner: Combiner, a: KValue, b: KValue): KValue {
   switch (combiner) {
-    case "sum": return k.add(a, b);
-    case "prod": return k.mul(a, b);
-    case "max": return k.max(a, b);
-    case "min": return k.min(a, b);
-    case "and": return k.and(a, b);
-    case "or": return k.or(a, b);
+    case "sum":
+      return k.add(a, b);
+    case "prod":
+      return k.mul(a, b);
+    case "max":
+      return k.max(a, b);
+    case "min":
+      return k.min(a, b);
+    case "and":
+      return k.and(a, b);
+    case "or":
+      return k.or(a, b);
   }
 }

@@ -41,10 +41,18 @@ export interface TileOperands {
 }
 
 /** Adds `count` steps along k. */
-export function addTileProducts(k: KernelBuilder, acc: readonly (readonly Local[])[], tile: TileShape, count: IndexArg, operands: TileOperands): void {
+export function addTileProducts(
+  k: KernelBuilder,
+  acc: readonly (readonly Local[])[],
+  tile: TileShape,
+  count: IndexArg,
+  operands: TileOperands,
+): void {
   const { a, b, masks } = operands;
   const step = (at: KValue): void => {
-    const columns = Array.from({ length: tile.vectors }, (_, v) => k.load(b, operands.bIndex(v, at), { lanes: tile.lanes, mask: masks?.[v] }));
+    const columns = Array.from({ length: tile.vectors }, (_, v) =>
+      k.load(b, operands.bIndex(v, at), { lanes: tile.lanes, mask: masks?.[v] }),
+    );
     acc.forEach((row, r) => {
       const element = k.broadcast(k.load(a, operands.aIndex(r, at)), tile.lanes);
       row.forEach((sum, v) => k.assign(sum, k.fma(element, columns[v] as KValue, k.read(sum))));
@@ -62,7 +70,12 @@ export function addTileProducts(k: KernelBuilder, acc: readonly (readonly Local[
 }
 
 /** Masks of the vectors of a tile that may reach beyond column n; `undefined` where none can. */
-export function tileColumnMasks(k: KernelBuilder, n: Dim, tile: TileShape, firstColumn: KValue): readonly (KValue | undefined)[] {
+export function tileColumnMasks(
+  k: KernelBuilder,
+  n: Dim,
+  tile: TileShape,
+  firstColumn: KValue,
+): readonly (KValue | undefined)[] {
   const exact = typeof n === "number" && n % tile.columns === 0;
   return Array.from({ length: tile.vectors }, (_, v) => {
     if (exact) return undefined;

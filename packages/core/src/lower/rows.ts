@@ -32,7 +32,10 @@ export function lowerRows(name: string, body: Graph): Kernel {
   const behind = softmax ? axis + 1 : shape.length;
   const rowAxes = shape.slice(axis, behind);
   const row: Row = {
-    k, anchor, emitter: new BodyEmitter(k, (input) => buffers.inputs.get(input)), length: shapeSize(rowAxes),
+    k,
+    anchor,
+    emitter: new BodyEmitter(k, (input) => buffers.inputs.get(input)),
+    length: shapeSize(rowAxes),
     element: (place) => {
       row.emitter.leaveBlock();
       const value = row.emitter.at(source, { index: place });
@@ -100,8 +103,14 @@ function wholeRow(row: Row, places: Places): void {
   }
   const count = k.cast(k.index(length), computeType((anchor.outputs[0] as Value).type.dtype));
   const centre = anchor.op === "layerNorm";
-  const mean = centre ? k.div(k.reduce("sum", length, (i) => row.element(places(i))), count) : undefined;
-  const centred = (i: KValue): KValue => (mean === undefined ? row.element(places(i)) : k.sub(row.element(places(i)), mean));
+  const mean = centre
+    ? k.div(
+        k.reduce("sum", length, (i) => row.element(places(i))),
+        count,
+      )
+    : undefined;
+  const centred = (i: KValue): KValue =>
+    mean === undefined ? row.element(places(i)) : k.sub(row.element(places(i)), mean);
   const squares = k.reduce("sum", length, (i) => {
     const x = centred(i);
     return k.mul(x, x);

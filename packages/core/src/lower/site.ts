@@ -31,7 +31,9 @@ export interface KernelSite {
 
 export function siteOf(node: Node): KernelSite {
   const body = isGraph(node.attrs["body"]) && node.op === "group" ? node.attrs["body"] : bodyOf(node);
-  const anchor = body.nodes.find((inner) => inner.op !== "input" && inner.op !== "constant" && !isPointwise(inner) && !isView(inner));
+  const anchor = body.nodes.find(
+    (inner) => inner.op !== "input" && inner.op !== "constant" && !isPointwise(inner) && !isView(inner),
+  );
   const last = body.nodes.at(-1);
   invariant(last !== undefined, "a kernel site without nodes");
   return { node, body, anchor: anchor ?? last, operands: node.inputs.filter((input) => input !== undefined) };
@@ -49,7 +51,10 @@ function bodyOf(node: Node): Graph {
 export function operandOf(site: KernelSite, input: Value): Value {
   const at = site.body.inputs.findIndex(({ value }) => value === input);
   const operand = site.operands[at];
-  invariant(operand !== undefined, () => `${site.body.name}: the result of ${input.node.op} is not an input of the body`);
+  invariant(
+    operand !== undefined,
+    () => `${site.body.name}: the result of ${input.node.op} is not an input of the body`,
+  );
   return operand;
 }
 
@@ -114,8 +119,14 @@ export class GroupKernel {
     if (buffer === undefined) {
       const inside = constantOf(value);
       const at = this.site.body.inputs.findIndex((input) => input.value === value);
-      const recipe: OperandRecipe = inside === undefined ? (site) => valueOperand(site.operands[at] as Value) : () => ({ kind: "constant", data: inside });
-      invariant(inside !== undefined || at >= 0, () => `${this.site.body.name}: the result of ${value.node.op} is not an input of the body`);
+      const recipe: OperandRecipe =
+        inside === undefined
+          ? (site) => valueOperand(site.operands[at] as Value)
+          : () => ({ kind: "constant", data: inside });
+      invariant(
+        inside !== undefined || at >= 0,
+        () => `${this.site.body.name}: the result of ${value.node.op} is not an input of the body`,
+      );
       buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", recipe);
       this.#inputs.set(value, buffer);
     }
@@ -131,14 +142,28 @@ export class GroupKernel {
     const make = typeof pack === "function" ? pack : () => pack;
     const data = make(this.site);
     const recipe: OperandRecipe = (site) => ({ kind: "constant", data: site === this.site ? data : make(site) });
-    return this.#declare(name, data.dtype, data.shape.reduce((n, dim) => n * dim, 1), "read", recipe, alignBytes);
+    return this.#declare(
+      name,
+      data.dtype,
+      data.shape.reduce((n, dim) => n * dim, 1),
+      "read",
+      recipe,
+      alignBytes,
+    );
   }
 
   /** Memory shared with other launches of this site. */
   temporary(temporary: Temporary, access: Access): Buffer {
     let buffer = this.#temporaries.get(temporary);
     if (buffer === undefined) {
-      buffer = this.#declare(temporary.name, temporary.dtype, temporary.size, access, (_site, temporaries) => ({ kind: "temporary", temporary: counterpart(temporary, temporaries) }), 64);
+      buffer = this.#declare(
+        temporary.name,
+        temporary.dtype,
+        temporary.size,
+        access,
+        (_site, temporaries) => ({ kind: "temporary", temporary: counterpart(temporary, temporaries) }),
+        64,
+      );
       this.#temporaries.set(temporary, buffer);
     }
     return buffer;
@@ -150,7 +175,9 @@ export class GroupKernel {
     if (buffer === undefined) {
       const value = this.site.node.outputs[at];
       invariant(value !== undefined, () => `${this.k.name}: the site has no result ${at}`);
-      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, (site) => valueOperand(site.node.outputs[at] as Value));
+      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, (site) =>
+        valueOperand(site.node.outputs[at] as Value),
+      );
       this.#outputs.set(at, buffer);
     }
     return buffer;
@@ -178,10 +205,18 @@ export class GroupKernel {
   }
 
   launch(facts: LaunchFacts): Launch {
-    const own: Launch = { kernel: this.k.finish(), operands: this.#operands, nodes: computedNodes(this.site), ...facts };
+    const own: Launch = {
+      kernel: this.k.finish(),
+      operands: this.#operands,
+      nodes: computedNodes(this.site),
+      ...facts,
+    };
     if (!this.#portable) return own;
     const rebind = (site: KernelSite, temporaries: Map<Temporary, Temporary>): Launch => ({
-      ...own, rebind, nodes: computedNodes(site), operands: this.#recipes.map((recipe) => recipe(site, temporaries)),
+      ...own,
+      rebind,
+      nodes: computedNodes(site),
+      operands: this.#recipes.map((recipe) => recipe(site, temporaries)),
     });
     return { ...own, rebind };
   }

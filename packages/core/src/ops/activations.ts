@@ -31,7 +31,10 @@ interface Activation {
 function activation(spec: Activation): Op {
   const { name, summary, rule, emit, tolerance, attrs = {}, cases } = spec;
   return pointwise({
-    name, summary, inputs: ["x"], group: "float",
+    name,
+    summary,
+    inputs: ["x"],
+    group: "float",
     reference: ([x], given) => rule(x as number, given),
     emit,
     ...(tolerance === undefined ? {} : { tolerance }),
@@ -40,7 +43,10 @@ function activation(spec: Activation): Op {
 }
 
 export const relu: Op = pointwise({
-  name: "relu", summary: "max(x, 0)", inputs: ["x"], group: "numeric",
+  name: "relu",
+  summary: "max(x, 0)",
+  inputs: ["x"],
+  group: "numeric",
   reference: ([x]) => Math.max(x as number, 0),
   // The second operand wins for NaN.
   emit: (k, [x]) => k.max(k.const((x as KValue).type.dtype, 0), x as KValue),
@@ -48,15 +54,20 @@ export const relu: Op = pointwise({
 });
 
 export const leakyRelu: Op = activation({
-  name: "leakyRelu", summary: "x, or alpha·x below zero", attrs: { alpha: 0.01 },
+  name: "leakyRelu",
+  summary: "x, or alpha·x below zero",
+  attrs: { alpha: 0.01 },
   rule: (x, attrs) => (x < 0 ? numberAttr("leakyRelu", attrs, "alpha", 0.01) * x : x),
-  emit: (k, [x], attrs) => k.select(k.lt(x as KValue, 0), k.mul(x as KValue, numberAttr("leakyRelu", attrs, "alpha", 0.01)), x as KValue),
+  emit: (k, [x], attrs) =>
+    k.select(k.lt(x as KValue, 0), k.mul(x as KValue, numberAttr("leakyRelu", attrs, "alpha", 0.01)), x as KValue),
   tolerance: ulps(2),
   cases: () => [opCase("steep", [of("f32", 17)], { alpha: 2 })],
 });
 
 export const thresholdedRelu: Op = activation({
-  name: "thresholdedRelu", summary: "x above alpha, else 0", attrs: { alpha: 1 },
+  name: "thresholdedRelu",
+  summary: "x above alpha, else 0",
+  attrs: { alpha: 1 },
   rule: (x, attrs) => (x <= numberAttr("thresholdedRelu", attrs, "alpha", 1) ? 0 : x),
   emit: (k, [x], attrs) => {
     const v = x as KValue;
@@ -65,7 +76,10 @@ export const thresholdedRelu: Op = activation({
 });
 
 export const prelu: Op = pointwise({
-  name: "prelu", summary: "x, or slope·x below zero; the slope broadcasts", inputs: ["x", "slope"], group: "numeric",
+  name: "prelu",
+  summary: "x, or slope·x below zero; the slope broadcasts",
+  inputs: ["x", "slope"],
+  group: "numeric",
   reference: ([x, slope]) => ((x as number) < 0 ? (x as number) * (slope as number) : (x as number)),
   emit: (k, [x, slope]) => k.select(k.lt(x as KValue, 0), k.mul(x as KValue, slope as KValue), x as KValue),
   tolerance: ulps(1),
@@ -73,9 +87,16 @@ export const prelu: Op = pointwise({
 });
 
 export const elu: Op = activation({
-  name: "elu", summary: "x, or alpha·(e^x - 1) below zero", attrs: { alpha: 1 },
+  name: "elu",
+  summary: "x, or alpha·(e^x - 1) below zero",
+  attrs: { alpha: 1 },
   rule: (x, attrs) => (x < 0 ? numberAttr("elu", attrs, "alpha", 1) * Math.expm1(x) : x),
-  emit: (k, [x], attrs) => k.select(k.lt(x as KValue, 0), k.mul(math.expm1(k, x as KValue), numberAttr("elu", attrs, "alpha", 1)), x as KValue),
+  emit: (k, [x], attrs) =>
+    k.select(
+      k.lt(x as KValue, 0),
+      k.mul(math.expm1(k, x as KValue), numberAttr("elu", attrs, "alpha", 1)),
+      x as KValue,
+    ),
   tolerance: ulps(8),
   cases: () => [opCase("alpha", [of("f32", 17)], { alpha: 2.5 })],
 });
@@ -84,7 +105,8 @@ const SELU_ALPHA = 1.6732632423543772;
 const SELU_GAMMA = 1.0507009873554805;
 
 export const selu: Op = activation({
-  name: "selu", summary: "gamma·x, or gamma·alpha·(e^x - 1) below zero",
+  name: "selu",
+  summary: "gamma·x, or gamma·alpha·(e^x - 1) below zero",
   rule: (x, attrs) => {
     const gamma = numberAttr("selu", attrs, "gamma", SELU_GAMMA);
     return x < 0 ? gamma * numberAttr("selu", attrs, "alpha", SELU_ALPHA) * Math.expm1(x) : gamma * x;
@@ -99,7 +121,9 @@ export const selu: Op = activation({
 });
 
 export const celu: Op = activation({
-  name: "celu", summary: "max(x, 0) + min(0, alpha·(e^(x/alpha) - 1))", attrs: { alpha: 1 },
+  name: "celu",
+  summary: "max(x, 0) + min(0, alpha·(e^(x/alpha) - 1))",
+  attrs: { alpha: 1 },
   rule: (x, attrs) => {
     const alpha = numberAttr("celu", attrs, "alpha", 1);
     return x < 0 ? alpha * Math.expm1(x / alpha) : x;
@@ -114,63 +138,79 @@ export const celu: Op = activation({
 });
 
 export const sigmoid: Op = activation({
-  name: "sigmoid", summary: "1 / (1 + e^-x)",
+  name: "sigmoid",
+  summary: "1 / (1 + e^-x)",
   rule: sigmoidReference,
   emit: (k, [x]) => math.sigmoid(k, x as KValue),
   tolerance: ulps(8),
 });
 
 export const silu: Op = activation({
-  name: "silu", summary: "x·sigmoid(x)",
+  name: "silu",
+  summary: "x·sigmoid(x)",
   rule: (x) => x * sigmoidReference(x),
   emit: (k, [x]) => math.silu(k, x as KValue),
   tolerance: ulps(10, 1),
 });
 
 export const swish: Op = activation({
-  name: "swish", summary: "x·sigmoid(alpha·x)", attrs: { alpha: 1 },
+  name: "swish",
+  summary: "x·sigmoid(alpha·x)",
+  attrs: { alpha: 1 },
   rule: (x, attrs) => x * sigmoidReference(numberAttr("swish", attrs, "alpha", 1) * x),
-  emit: (k, [x], attrs) => k.mul(x as KValue, math.sigmoid(k, k.mul(x as KValue, numberAttr("swish", attrs, "alpha", 1)))),
+  emit: (k, [x], attrs) =>
+    k.mul(x as KValue, math.sigmoid(k, k.mul(x as KValue, numberAttr("swish", attrs, "alpha", 1)))),
   tolerance: ulps(12, 1),
   cases: () => [opCase("alpha", [of("f32", 17)], { alpha: 1.702 })],
 });
 
 export const gelu: Op = activation({
-  name: "gelu", summary: "x·Φ(x) with the normal distribution Φ, or its tanh approximation", attrs: { approximate: "none" },
+  name: "gelu",
+  summary: "x·Φ(x) with the normal distribution Φ, or its tanh approximation",
+  attrs: { approximate: "none" },
   rule: (x, attrs) => {
     const approximate = choiceAttr("gelu", attrs, "approximate", ["none", "tanh"], "none");
-    const inner = approximate === "tanh" ? Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)) : erfReference(x / Math.SQRT2);
+    const inner =
+      approximate === "tanh"
+        ? Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))
+        : erfReference(x / Math.SQRT2);
     return 0.5 * x * (1 + inner);
   },
-  emit: (k, [x], attrs) => (attrs["approximate"] === "tanh" ? math.geluTanh(k, x as KValue) : math.gelu(k, x as KValue)),
+  emit: (k, [x], attrs) =>
+    attrs["approximate"] === "tanh" ? math.geluTanh(k, x as KValue) : math.gelu(k, x as KValue),
   // 1 + erf cancels for negative x: the bound there is absolute.
   tolerance: ulps(8, 4),
   cases: () => [opCase("tanh", [within("f32", -5, 5, 33)], { approximate: "tanh" })],
 });
 
 export const softplus: Op = activation({
-  name: "softplus", summary: "ln(1 + e^x)",
+  name: "softplus",
+  summary: "ln(1 + e^x)",
   rule: softplusReference,
   emit: (k, [x]) => math.softplus(k, x as KValue),
   tolerance: ulps(8, 2),
 });
 
 export const softsign: Op = activation({
-  name: "softsign", summary: "x / (1 + |x|)",
+  name: "softsign",
+  summary: "x / (1 + |x|)",
   rule: (x) => x / (1 + Math.abs(x)),
   emit: (k, [x]) => k.div(x as KValue, k.add(k.abs(x as KValue), 1)),
   tolerance: ulps(4),
 });
 
 export const mish: Op = activation({
-  name: "mish", summary: "x·tanh(softplus(x))",
+  name: "mish",
+  summary: "x·tanh(softplus(x))",
   rule: (x) => x * Math.tanh(softplusReference(x)),
   emit: (k, [x]) => k.mul(x as KValue, math.tanh(k, math.softplus(k, x as KValue))),
   tolerance: ulps(16, 4),
 });
 
 export const hardSigmoid: Op = activation({
-  name: "hardSigmoid", summary: "max(0, min(1, alpha·x + beta))", attrs: { alpha: 0.2, beta: 0.5 },
+  name: "hardSigmoid",
+  summary: "max(0, min(1, alpha·x + beta))",
+  attrs: { alpha: 0.2, beta: 0.5 },
   rule: (x, attrs) => {
     const line = numberAttr("hardSigmoid", attrs, "alpha", 0.2) * x + numberAttr("hardSigmoid", attrs, "beta", 0.5);
     return Math.max(0, Math.min(1, line));
@@ -186,19 +226,25 @@ export const hardSigmoid: Op = activation({
 });
 
 export const hardSwish: Op = activation({
-  name: "hardSwish", summary: "x·max(0, min(1, x/6 + 1/2))",
+  name: "hardSwish",
+  summary: "x·max(0, min(1, x/6 + 1/2))",
   rule: (x) => x * Math.max(0, Math.min(1, x / 6 + 0.5)),
   emit: (k, [x]) => {
     const v = x as KValue;
     const { dtype } = v.type;
-    const gate = k.max(k.const(dtype, 0), k.min(k.const(dtype, 1), k.fma(v, k.const(dtype, 1 / 6), k.const(dtype, 0.5))));
+    const gate = k.max(
+      k.const(dtype, 0),
+      k.min(k.const(dtype, 1), k.fma(v, k.const(dtype, 1 / 6), k.const(dtype, 0.5))),
+    );
     return k.mul(v, gate);
   },
   tolerance: ulps(4, 2),
 });
 
 export const shrink: Op = activation({
-  name: "shrink", summary: "x moved towards zero by bias, 0 within ±lambda", attrs: { lambda: 0.5, bias: 0 },
+  name: "shrink",
+  summary: "x moved towards zero by bias, 0 within ±lambda",
+  attrs: { lambda: 0.5, bias: 0 },
   rule: (x, attrs) => {
     const lambda = numberAttr("shrink", attrs, "lambda", 0.5);
     const bias = numberAttr("shrink", attrs, "bias", 0);
@@ -216,7 +262,10 @@ export const shrink: Op = activation({
 });
 
 export const clamp: Op = pointwise({
-  name: "clamp", summary: "x limited to min..max; either may be absent; max wins where they cross", inputs: ["x"], group: "numeric",
+  name: "clamp",
+  summary: "x limited to min..max; either may be absent; max wins where they cross",
+  inputs: ["x"],
+  group: "numeric",
   reference: ([x], attrs) => {
     const low = numberAttr("clamp", attrs, "min", -Infinity);
     const high = numberAttr("clamp", attrs, "max", Infinity);
@@ -230,9 +279,11 @@ export const clamp: Op = pointwise({
     let result = v;
     // Bounds outside the range of an integer dtype do nothing, and have no literal.
     const low = numberAttr("clamp", attrs, "min", -Infinity);
-    if (exact ? low > -Infinity : low > min) result = k.max(k.const(dtype, exact ? low : Math.min(Math.ceil(low), max)), result);
+    if (exact ? low > -Infinity : low > min)
+      result = k.max(k.const(dtype, exact ? low : Math.min(Math.ceil(low), max)), result);
     const high = numberAttr("clamp", attrs, "max", Infinity);
-    if (exact ? high < Infinity : high < max) result = k.min(k.const(dtype, exact ? high : Math.max(Math.floor(high), min)), result);
+    if (exact ? high < Infinity : high < max)
+      result = k.min(k.const(dtype, exact ? high : Math.max(Math.floor(high), min)), result);
     return result;
   },
   cases: () => [
@@ -244,8 +295,12 @@ export const clamp: Op = pointwise({
 });
 
 export const cast: Op = pointwise({
-  name: "cast", summary: "x as another dtype: floats round, float to integer truncates and saturates, integers wrap, non-zero is true",
-  inputs: ["x"], group: "any", result: (attrs) => dtypeAttr("cast", attrs, "to"),
+  name: "cast",
+  summary:
+    "x as another dtype: floats round, float to integer truncates and saturates, integers wrap, non-zero is true",
+  inputs: ["x"],
+  group: "any",
+  result: (attrs) => dtypeAttr("cast", attrs, "to"),
   reference: ([x], attrs, types) => castNumber(types[0]?.dtype as DType, dtypeAttr("cast", attrs, "to"), x as number),
   emit: (k, [x], attrs) => {
     const to = dtypeAttr("cast", attrs, "to");
@@ -258,8 +313,12 @@ export const cast: Op = pointwise({
     return to === "bool" || !DTYPE_INFO[to].kind.match(/int|float/) || DTYPE_INFO[to].bytes < 4 ? undefined : x;
   },
   cases: () => [
-    ...(["f64", "f16", "bf16", "i32", "i64", "u8", "i8", "bool"] as const).map((to) => opCase(`f32 to ${to}`, [within("f32", -3, 9, 33)], { to })),
-    ...(["f32", "i64", "i8", "u8", "bool"] as const).map((to) => opCase(`i32 to ${to}`, [values("i32", [0, 1, -1, 127, 128, 255, 256, -129, 70000])], { to })),
+    ...(["f64", "f16", "bf16", "i32", "i64", "u8", "i8", "bool"] as const).map((to) =>
+      opCase(`f32 to ${to}`, [within("f32", -3, 9, 33)], { to }),
+    ),
+    ...(["f32", "i64", "i8", "u8", "bool"] as const).map((to) =>
+      opCase(`i32 to ${to}`, [values("i32", [0, 1, -1, 127, 128, 255, 256, -129, 70000])], { to }),
+    ),
     ...(["f32", "i32"] as const).map((to) => opCase(`i64 to ${to}`, [of("i64", 17)], { to })),
     opCase("bool to f32", [of("bool", 17)], { to: "f32" }),
     opCase("bool to i64", [of("bool", 17)], { to: "i64" }),

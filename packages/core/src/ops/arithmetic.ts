@@ -28,7 +28,10 @@ function product(dtype: DType | undefined, a: number, b: number): number {
 }
 
 export const neg: Op = pointwise({
-  name: "neg", summary: "-x", inputs: ["x"], group: "numeric",
+  name: "neg",
+  summary: "-x",
+  inputs: ["x"],
+  group: "numeric",
   reference: ([x]) => -(x as number),
   emit: (k, [x]) => k.neg(x as KValue),
   dims: ([x], _attrs, dtype) => dimAs(dtype, dimSub(0, x as Dim)),
@@ -36,21 +39,30 @@ export const neg: Op = pointwise({
 });
 
 export const abs: Op = pointwise({
-  name: "abs", summary: "|x|", inputs: ["x"], group: "numeric",
+  name: "abs",
+  summary: "|x|",
+  inputs: ["x"],
+  group: "numeric",
   reference: ([x]) => Math.abs(x as number),
   emit: (k, [x]) => k.abs(x as KValue),
   cases: () => unaryCases(["f32", "f16", "i32", "i64", "u8"]),
 });
 
 export const sign: Op = pointwise({
-  name: "sign", summary: "-1, 0 or 1 by the sign of x; NaN stays", inputs: ["x"], group: "numeric",
+  name: "sign",
+  summary: "-1, 0 or 1 by the sign of x; NaN stays",
+  inputs: ["x"],
+  group: "numeric",
   reference: ([x]) => Math.sign(x as number),
   emit: (k, [x]) => math.sign(k, x as KValue),
   cases: () => unaryCases(["f32", "f16", "i32", "i64", "u8"]),
 });
 
 export const floor: Op = pointwise({
-  name: "floor", summary: "Largest integral value not above x", inputs: ["x"], group: "float",
+  name: "floor",
+  summary: "Largest integral value not above x",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => Math.floor(x as number),
   emit: (k, [x]) => k.floor(x as KValue),
   dims: ([x], _attrs, dtype) => (typeof x === "number" ? dimAs(dtype, Math.floor(x)) : x),
@@ -58,7 +70,10 @@ export const floor: Op = pointwise({
 });
 
 export const ceil: Op = pointwise({
-  name: "ceil", summary: "Smallest integral value not below x", inputs: ["x"], group: "float",
+  name: "ceil",
+  summary: "Smallest integral value not below x",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => Math.ceil(x as number),
   emit: (k, [x]) => k.ceil(x as KValue),
   dims: ([x], _attrs, dtype) => (typeof x === "number" ? dimAs(dtype, Math.ceil(x)) : x),
@@ -66,14 +81,20 @@ export const ceil: Op = pointwise({
 });
 
 export const trunc: Op = pointwise({
-  name: "trunc", summary: "x without its fraction", inputs: ["x"], group: "float",
+  name: "trunc",
+  summary: "x without its fraction",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => Math.trunc(x as number),
   emit: (k, [x]) => k.trunc(x as KValue),
   cases: () => unaryCases(["f32", "f16", "f64"]),
 });
 
 export const round: Op = pointwise({
-  name: "round", summary: "Nearest integral value, ties to even", inputs: ["x"], group: "float",
+  name: "round",
+  summary: "Nearest integral value, ties to even",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => roundHalfEven(x as number),
   emit: (k, [x]) => k.round(x as KValue),
   cases: () => [
@@ -83,7 +104,10 @@ export const round: Op = pointwise({
 });
 
 export const sqrt: Op = pointwise({
-  name: "sqrt", summary: "√x; NaN below zero", inputs: ["x"], group: "float",
+  name: "sqrt",
+  summary: "√x; NaN below zero",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => Math.sqrt(x as number),
   emit: (k, [x]) => k.sqrt(x as KValue),
   tolerance: ulps(3),
@@ -91,7 +115,10 @@ export const sqrt: Op = pointwise({
 });
 
 export const rsqrt: Op = pointwise({
-  name: "rsqrt", summary: "1/√x", inputs: ["x"], group: "float",
+  name: "rsqrt",
+  summary: "1/√x",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => 1 / Math.sqrt(x as number),
   emit: (k, [x]) => k.div(1, k.sqrt(x as KValue)),
   tolerance: ulps(4),
@@ -99,7 +126,10 @@ export const rsqrt: Op = pointwise({
 });
 
 export const reciprocal: Op = pointwise({
-  name: "reciprocal", summary: "1/x", inputs: ["x"], group: "float",
+  name: "reciprocal",
+  summary: "1/x",
+  inputs: ["x"],
+  group: "float",
   reference: ([x]) => 1 / (x as number),
   emit: (k, [x]) => k.div(1, x as KValue),
   tolerance: ulps(3),
@@ -107,7 +137,10 @@ export const reciprocal: Op = pointwise({
 });
 
 export const square: Op = pointwise({
-  name: "square", summary: "x·x", inputs: ["x"], group: "numeric",
+  name: "square",
+  summary: "x·x",
+  inputs: ["x"],
+  group: "numeric",
   reference: ([x], _attrs, types) => product(types[0]?.dtype, x as number, x as number),
   emit: (k, [x]) => k.mul(x as KValue, x as KValue),
   tolerance: ulps(1),
@@ -115,7 +148,10 @@ export const square: Op = pointwise({
 });
 
 export const identity: Op = pointwise({
-  name: "identity", summary: "x itself", inputs: ["x"], group: "any",
+  name: "identity",
+  summary: "x itself",
+  inputs: ["x"],
+  group: "any",
   reference: ([x]) => x as number,
   emit: (_k, [x]) => x as KValue,
   dims: ([x]) => x,
@@ -123,7 +159,10 @@ export const identity: Op = pointwise({
 });
 
 export const add: Op = pointwise({
-  name: "add", summary: "a + b", inputs: ["a", "b"], group: "numeric",
+  name: "add",
+  summary: "a + b",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b]) => (a as number) + (b as number),
   emit: (k, [a, b]) => k.add(a as KValue, b as KValue),
   dims: ([a, b], _attrs, dtype) => dimAs(dtype, dimAdd(a as Dim, b as Dim)),
@@ -137,7 +176,10 @@ export const add: Op = pointwise({
 });
 
 export const sub: Op = pointwise({
-  name: "sub", summary: "a - b", inputs: ["a", "b"], group: "numeric",
+  name: "sub",
+  summary: "a - b",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b]) => (a as number) - (b as number),
   emit: (k, [a, b]) => k.sub(a as KValue, b as KValue),
   dims: ([a, b], _attrs, dtype) => dimAs(dtype, dimSub(a as Dim, b as Dim)),
@@ -150,7 +192,10 @@ export const sub: Op = pointwise({
 });
 
 export const mul: Op = pointwise({
-  name: "mul", summary: "a · b", inputs: ["a", "b"], group: "numeric",
+  name: "mul",
+  summary: "a · b",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b], _attrs, types) => product(types[0]?.dtype, a as number, b as number),
   emit: (k, [a, b]) => k.mul(a as KValue, b as KValue),
   dims: ([a, b], _attrs, dtype) => {
@@ -170,7 +215,10 @@ export const mul: Op = pointwise({
 });
 
 export const div: Op = pointwise({
-  name: "div", summary: "a / b; integers truncate towards zero", inputs: ["a", "b"], group: "numeric",
+  name: "div",
+  summary: "a / b; integers truncate towards zero",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b], _attrs, types) => {
     const quotient = (a as number) / (b as number);
     if (isFloat(types[0]?.dtype as DType)) return quotient;
@@ -197,7 +245,10 @@ export const div: Op = pointwise({
 });
 
 export const mod: Op = pointwise({
-  name: "mod", summary: "Remainder with the sign of the divisor", inputs: ["a", "b"], group: "numeric",
+  name: "mod",
+  summary: "Remainder with the sign of the divisor",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b], _attrs, types) => {
     if (b === 0 && !isFloat(types[0]?.dtype as DType)) return 0;
     const rest = (a as number) % (b as number);
@@ -206,7 +257,9 @@ export const mod: Op = pointwise({
   emit: (k, [a, b]) => math.mod(k, a as KValue, b as KValue),
   dims: ([a, b], _attrs, dtype) => {
     if (typeof a === "number" && typeof b === "number" && b !== 0) return dimAs(dtype, a - b * Math.floor(a / b));
-    return !isFloat(dtype) && lowerBound(a as Dim) >= 0 && lowerBound(b as Dim) > 0 ? dimMod(a as Dim, b as Dim) : undefined;
+    return !isFloat(dtype) && lowerBound(a as Dim) >= 0 && lowerBound(b as Dim) > 0
+      ? dimMod(a as Dim, b as Dim)
+      : undefined;
   },
   // Float remainders below a divisor may be computed from a rounded quotient.
   tolerance: ulps(4, 4),
@@ -218,8 +271,12 @@ export const mod: Op = pointwise({
 });
 
 export const fmod: Op = pointwise({
-  name: "fmod", summary: "Remainder with the sign of the dividend", inputs: ["a", "b"], group: "numeric",
-  reference: ([a, b], _attrs, types) => (b === 0 && !isFloat(types[0]?.dtype as DType) ? 0 : (a as number) % (b as number)),
+  name: "fmod",
+  summary: "Remainder with the sign of the dividend",
+  inputs: ["a", "b"],
+  group: "numeric",
+  reference: ([a, b], _attrs, types) =>
+    b === 0 && !isFloat(types[0]?.dtype as DType) ? 0 : (a as number) % (b as number),
   emit: (k, [a, b]) => math.fmod(k, a as KValue, b as KValue),
   tolerance: ulps(4, 4),
   cases: () => [
@@ -230,23 +287,35 @@ export const fmod: Op = pointwise({
 });
 
 export const maximum: Op = pointwise({
-  name: "maximum", summary: "Larger of a and b; NaN when either is NaN", inputs: ["a", "b"], group: "numeric",
+  name: "maximum",
+  summary: "Larger of a and b; NaN when either is NaN",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b]) => Math.max(a as number, b as number),
   emit: (k, [a, b]) => math.ieeeMax(k, a as KValue, b as KValue),
   dims: ([a, b]) => {
     if (lowerBound(dimSub(a as Dim, b as Dim)) >= 0) return a;
     return lowerBound(dimSub(b as Dim, a as Dim)) >= 0 ? b : dimMax(a as Dim, b as Dim);
   },
-  cases: () => [...binaryCases(["f32", "f16", "f64", "i32", "i64", "u8"]), opCase("special", specialPairs("f32", [1, -1, 2.5, Infinity, -Infinity, NaN]))],
+  cases: () => [
+    ...binaryCases(["f32", "f16", "f64", "i32", "i64", "u8"]),
+    opCase("special", specialPairs("f32", [1, -1, 2.5, Infinity, -Infinity, NaN])),
+  ],
 });
 
 export const minimum: Op = pointwise({
-  name: "minimum", summary: "Smaller of a and b; NaN when either is NaN", inputs: ["a", "b"], group: "numeric",
+  name: "minimum",
+  summary: "Smaller of a and b; NaN when either is NaN",
+  inputs: ["a", "b"],
+  group: "numeric",
   reference: ([a, b]) => Math.min(a as number, b as number),
   emit: (k, [a, b]) => math.ieeeMin(k, a as KValue, b as KValue),
   dims: ([a, b]) => {
     if (lowerBound(dimSub(a as Dim, b as Dim)) >= 0) return b;
     return lowerBound(dimSub(b as Dim, a as Dim)) >= 0 ? a : dimMin(a as Dim, b as Dim);
   },
-  cases: () => [...binaryCases(["f32", "f16", "f64", "i32", "i64", "u8"]), opCase("special", specialPairs("f32", [1, -1, 2.5, Infinity, -Infinity, NaN]))],
+  cases: () => [
+    ...binaryCases(["f32", "f16", "f64", "i32", "i64", "u8"]),
+    opCase("special", specialPairs("f32", [1, -1, 2.5, Infinity, -Infinity, NaN])),
+  ],
 });

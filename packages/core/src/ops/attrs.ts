@@ -8,7 +8,14 @@ import { type DType, isDType } from "../dtype.ts";
 import { UserError } from "../errors.ts";
 import { type Attr, type Attrs, type ConstantData, type Graph, isConstantData, isGraph } from "../graph/graph.ts";
 
-function read<T>(op: string, attrs: Attrs, name: string, what: string, is: (attr: Attr) => boolean, fallback: T | undefined): T {
+function read<T>(
+  op: string,
+  attrs: Attrs,
+  name: string,
+  what: string,
+  is: (attr: Attr) => boolean,
+  fallback: T | undefined,
+): T {
   const attr = attrs[name];
   if (attr === undefined) {
     if (fallback !== undefined) return fallback;
@@ -41,7 +48,13 @@ export function stringAttr(op: string, attrs: Attrs, name: string, fallback?: st
 }
 
 /** A string out of `choices`. */
-export function choiceAttr<T extends string>(op: string, attrs: Attrs, name: string, choices: readonly T[], fallback?: T): T {
+export function choiceAttr<T extends string>(
+  op: string,
+  attrs: Attrs,
+  name: string,
+  choices: readonly T[],
+  fallback?: T,
+): T {
   const value = stringAttr(op, attrs, name, fallback);
   if (!choices.includes(value as T)) {
     throw new UserError(`${op}: attribute "${name}" is "${value}", expected one of ${choices.join(", ")}`);
@@ -60,7 +73,14 @@ export function numbersAttr(op: string, attrs: Attrs, name: string, fallback?: r
 }
 
 export function stringsAttr(op: string, attrs: Attrs, name: string, fallback?: readonly string[]): readonly string[] {
-  return read(op, attrs, name, "a list of strings", (attr) => Array.isArray(attr) && attr.every((s) => typeof s === "string"), fallback);
+  return read(
+    op,
+    attrs,
+    name,
+    "a list of strings",
+    (attr) => Array.isArray(attr) && attr.every((s) => typeof s === "string"),
+    fallback,
+  );
 }
 
 export function dimsAttr(op: string, attrs: Attrs, name: string, fallback?: readonly Dim[]): readonly Dim[] {
@@ -83,7 +103,13 @@ export function axisAttr(op: string, attrs: Attrs, rank: number, name: string = 
 }
 
 /** Distinct axes of a tensor of `rank` axes. */
-export function axesAttr(op: string, attrs: Attrs, rank: number, name: string = "axes", fallback?: readonly number[]): readonly number[] {
+export function axesAttr(
+  op: string,
+  attrs: Attrs,
+  rank: number,
+  name: string = "axes",
+  fallback?: readonly number[],
+): readonly number[] {
   const axes = numbersAttr(op, attrs, name, fallback);
   for (const axis of axes) checkAxis(op, axis, rank);
   if (new Set(axes).size !== axes.length) throw new UserError(`${op}: an axis occurs twice in [${axes.join(", ")}]`);

@@ -30,8 +30,10 @@ function bilinear(y: number, x: number, height: number, width: number): { at: nu
   const [y1, x1] = [Math.min(y0 + 1, height - 1), Math.min(x0 + 1, width - 1)];
   const [ty, tx] = [y0 === height - 1 ? 0 : cy - y0, x0 === width - 1 ? 0 : cx - x0];
   return [
-    { at: y0 * width + x0, weight: (1 - ty) * (1 - tx) }, { at: y0 * width + x1, weight: (1 - ty) * tx },
-    { at: y1 * width + x0, weight: ty * (1 - tx) }, { at: y1 * width + x1, weight: ty * tx },
+    { at: y0 * width + x0, weight: (1 - ty) * (1 - tx) },
+    { at: y0 * width + x1, weight: (1 - ty) * tx },
+    { at: y1 * width + x0, weight: ty * (1 - tx) },
+    { at: y1 * width + x1, weight: ty * tx },
   ];
 }
 
@@ -42,12 +44,25 @@ export const roiAlign: Op = {
   infer: (types, attrs) => {
     const { x, count } = inferRois(types);
     choiceAttr("roiAlign", attrs, "mode", ["avg", "max"], "avg");
-    return [{ dtype: x.dtype, shape: [count, x.shape[1] as Dim, numberAttr("roiAlign", attrs, "outputHeight", 1), numberAttr("roiAlign", attrs, "outputWidth", 1)] }];
+    return [
+      {
+        dtype: x.dtype,
+        shape: [
+          count,
+          x.shape[1] as Dim,
+          numberAttr("roiAlign", attrs, "outputHeight", 1),
+          numberAttr("roiAlign", attrs, "outputWidth", 1),
+        ],
+      },
+    ];
   },
   reference: (inputs, attrs) => {
     const [x, rois, batches] = [input(inputs, 0), input(inputs, 1), input(inputs, 2)];
     const [, channels, height, width] = x.shape as [number, number, number, number];
-    const [rows, columns] = [numberAttr("roiAlign", attrs, "outputHeight", 1), numberAttr("roiAlign", attrs, "outputWidth", 1)];
+    const [rows, columns] = [
+      numberAttr("roiAlign", attrs, "outputHeight", 1),
+      numberAttr("roiAlign", attrs, "outputWidth", 1),
+    ];
     const scale = numberAttr("roiAlign", attrs, "spatialScale", 1);
     const sampling = numberAttr("roiAlign", attrs, "samplingRatio", 0);
     const halfPixel = booleanAttr("roiAlign", attrs, "halfPixel", true);
@@ -55,7 +70,10 @@ export const roiAlign: Op = {
     const count = rois.shape[0] as number;
     const result = newRef(x.dtype, [count, channels, rows, columns]);
     for (let roi = 0; roi < count; roi++) {
-      const [x1, y1, x2, y2] = Array.from(rois.data.subarray(4 * roi, 4 * roi + 4), (v) => v * scale - (halfPixel ? 0.5 : 0)) as [number, number, number, number];
+      const [x1, y1, x2, y2] = Array.from(
+        rois.data.subarray(4 * roi, 4 * roi + 4),
+        (v) => v * scale - (halfPixel ? 0.5 : 0),
+      ) as [number, number, number, number];
       // Without the half pixel, regions are forced to one pixel at least.
       const [w, h] = halfPixel ? [x2 - x1, y2 - y1] : [Math.max(x2 - x1, 1), Math.max(y2 - y1, 1)];
       const [gridY, gridX] = sampling > 0 ? [sampling, sampling] : [Math.ceil(h / rows), Math.ceil(w / columns)];
@@ -63,11 +81,18 @@ export const roiAlign: Op = {
         const [row, column] = [Math.floor(bin / columns), bin % columns];
         const samples = Array.from({ length: Math.max(gridY * gridX, 0) }, (_, i) => {
           const [iy, ix] = [Math.floor(i / gridX), i % gridX];
-          return bilinear(y1 + ((row + (iy + 0.5) / gridY) * h) / rows, x1 + ((column + (ix + 0.5) / gridX) * w) / columns, height, width);
+          return bilinear(
+            y1 + ((row + (iy + 0.5) / gridY) * h) / rows,
+            x1 + ((column + (ix + 0.5) / gridX) * w) / columns,
+            height,
+            width,
+          );
         });
         for (let channel = 0; channel < channels; channel++) {
           const base = ((batches.data[roi] as number) * channels + channel) * height * width;
-          result.data[(roi * channels + channel) * rows * columns + bin] = average ? meanOf(x, base, samples) : maxOf(x, base, samples);
+          result.data[(roi * channels + channel) * rows * columns + bin] = average
+            ? meanOf(x, base, samples)
+            : maxOf(x, base, samples);
         }
       }
     }
@@ -77,10 +102,38 @@ export const roiAlign: Op = {
   cases: () => {
     const rois = values("f32", [0, 0, 6, 6, 1.5, 2.25, 7, 5, -1, 3, 4, 9], 3, 4);
     return [
-      opCase("mean", [of("f32", 2, 3, 8, 9), rois, values("i64", [0, 1, 1])], { mode: "avg", outputHeight: 3, outputWidth: 2, samplingRatio: 2, spatialScale: 1, halfPixel: true }),
-      opCase("max", [of("f32", 2, 3, 8, 9), rois, values("i64", [0, 1, 1])], { mode: "max", outputHeight: 2, outputWidth: 2, samplingRatio: 2, spatialScale: 0.5, halfPixel: false }),
-      opCase("adaptive sampling", [of("f32", 1, 2, 8, 9), rois, values("i64", [0, 0, 0])], { mode: "avg", outputHeight: 2, outputWidth: 2, samplingRatio: 0, spatialScale: 1, halfPixel: false }),
-      opCase("no regions", [of("f32", 1, 2, 8, 9), of("f32", 0, 4), values("i64", [], 0)], { mode: "avg", outputHeight: 2, outputWidth: 2, samplingRatio: 1, spatialScale: 1, halfPixel: true }),
+      opCase("mean", [of("f32", 2, 3, 8, 9), rois, values("i64", [0, 1, 1])], {
+        mode: "avg",
+        outputHeight: 3,
+        outputWidth: 2,
+        samplingRatio: 2,
+        spatialScale: 1,
+        halfPixel: true,
+      }),
+      opCase("max", [of("f32", 2, 3, 8, 9), rois, values("i64", [0, 1, 1])], {
+        mode: "max",
+        outputHeight: 2,
+        outputWidth: 2,
+        samplingRatio: 2,
+        spatialScale: 0.5,
+        halfPixel: false,
+      }),
+      opCase("adaptive sampling", [of("f32", 1, 2, 8, 9), rois, values("i64", [0, 0, 0])], {
+        mode: "avg",
+        outputHeight: 2,
+        outputWidth: 2,
+        samplingRatio: 0,
+        spatialScale: 1,
+        halfPixel: false,
+      }),
+      opCase("no regions", [of("f32", 1, 2, 8, 9), of("f32", 0, 4), values("i64", [], 0)], {
+        mode: "avg",
+        outputHeight: 2,
+        outputWidth: 2,
+        samplingRatio: 1,
+        spatialScale: 1,
+        halfPixel: true,
+      }),
     ];
   },
 };
@@ -96,7 +149,11 @@ function meanOf(x: RefTensor, base: number, samples: Samples): number {
 /** The largest weighted corner of all samples, as ONNX defines the maximum. */
 function maxOf(x: RefTensor, base: number, samples: Samples): number {
   let best = -Infinity;
-  for (const corners of samples) best = Math.max(best, corners.length === 0 ? 0 : Math.max(...corners.map(({ at, weight }) => weight * (x.data[base + at] as number))));
+  for (const corners of samples)
+    best = Math.max(
+      best,
+      corners.length === 0 ? 0 : Math.max(...corners.map(({ at, weight }) => weight * (x.data[base + at] as number))),
+    );
   return samples.length === 0 ? 0 : best;
 }
 
@@ -137,7 +194,9 @@ export const nonMaxSuppression: Op = {
     for (let batch = 0; batch < batches; batch++) {
       for (let label = 0; label < classes; label++) {
         const score = (box: number): number => scores.data[(batch * classes + label) * count + box] as number;
-        const order = Array.from({ length: count }, (_, box) => box).filter((box) => score(box) > least).sort((a, b) => score(b) - score(a) || a - b);
+        const order = Array.from({ length: count }, (_, box) => box)
+          .filter((box) => score(box) > least)
+          .sort((a, b) => score(b) - score(a) || a - b);
         const kept: [number, number, number, number][] = [];
         for (const box of order) {
           if (kept.length >= limit) break;
@@ -151,13 +210,25 @@ export const nonMaxSuppression: Op = {
     return [refOf("i64", [rows.length / 3, 3], Float64Array.from(rows))];
   },
   cases: () => {
-    const boxes = values("f32", [0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, -0.1, 1, 0.9, 0, 10, 1, 11, 0, 10.1, 1, 11.1, 0, 100, 1, 101], 1, 6, 4);
+    const boxes = values(
+      "f32",
+      [0, 0, 1, 1, 0, 0.1, 1, 1.1, 0, -0.1, 1, 0.9, 0, 10, 1, 11, 0, 10.1, 1, 11.1, 0, 100, 1, 101],
+      1,
+      6,
+      4,
+    );
     const scores = values("f32", [0.9, 0.75, 0.6, 0.95, 0.5, 0.3], 1, 1, 6);
     return [
-      opCase("suppresses", [boxes, scores, scalar("i64", 3), scalar("f32", 0.5), scalar("f32", 0)], { centerPoint: false }),
-      opCase("score threshold", [boxes, scores, scalar("i64", 6), scalar("f32", 0.5), scalar("f32", 0.7)], { centerPoint: false }),
+      opCase("suppresses", [boxes, scores, scalar("i64", 3), scalar("f32", 0.5), scalar("f32", 0)], {
+        centerPoint: false,
+      }),
+      opCase("score threshold", [boxes, scores, scalar("i64", 6), scalar("f32", 0.5), scalar("f32", 0.7)], {
+        centerPoint: false,
+      }),
       opCase("no limit given", [boxes, scores], { centerPoint: false }),
-      opCase("centres", [within("f32", 0.2, 1, 2, 9, 4), of("f32", 2, 3, 9), scalar("i64", 4), scalar("f32", 0.3)], { centerPoint: true }),
+      opCase("centres", [within("f32", 0.2, 1, 2, 9, 4), of("f32", 2, 3, 9), scalar("i64", 4), scalar("f32", 0.3)], {
+        centerPoint: true,
+      }),
     ];
   },
 };

@@ -20,7 +20,8 @@ export function caseGraph(op: Op, opCase: OpCase, tensors: readonly (Tensor | un
   const args = opCase.inputs.map((input, i): Value | undefined => {
     const tensor = tensors[i];
     if (input === undefined || tensor === undefined) return undefined;
-    if (input.constant === true) return builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() });
+    if (input.constant === true)
+      return builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() });
     inputs[`x${i}`] = tensor;
     return builder.input(`x${i}`, tensor.dtype, tensor.shape);
   });

@@ -30,7 +30,13 @@ export class CaseGraph {
 }
 
 /** A graph that applies one op to its inputs. */
-export function singleNodeGraph(name: string, op: string, inputs: readonly TensorType[], output: TensorType, attrs: Attrs = {}): Graph {
+export function singleNodeGraph(
+  name: string,
+  op: string,
+  inputs: readonly TensorType[],
+  output: TensorType,
+  attrs: Attrs = {},
+): Graph {
   const graph = new CaseGraph();
   const args = inputs.map((type, i) => graph.input(`x${i}`, type));
   const [result] = graph.node(op, args, attrs, [output]) as [Value];

@@ -37,7 +37,22 @@ export function opCase(name: string, inputs: readonly (CaseInput | undefined)[],
 }
 
 /** Floats on which rules differ: zeros of both signs, infinities, NaN, values that round. */
-export const SPECIAL_FLOATS: readonly number[] = [0, -0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 1e4, -1e4, Infinity, -Infinity, NaN];
+export const SPECIAL_FLOATS: readonly number[] = [
+  0,
+  -0,
+  1,
+  -1,
+  0.5,
+  -0.5,
+  1.5,
+  2.5,
+  -2.5,
+  1e4,
+  -1e4,
+  Infinity,
+  -Infinity,
+  NaN,
+];
 
 /** Cases of an elementwise op with one input: range [low, high) for floats. */
 export function unaryCases(dtypes: readonly DType[], low: number = -4, high: number = 4, attrs: Attrs = {}): OpCase[] {
@@ -55,7 +70,11 @@ export function unaryCases(dtypes: readonly DType[], low: number = -4, high: num
 }
 
 /** Cases of an elementwise op with two inputs; `right` makes the second one. */
-export function binaryCases(dtypes: readonly DType[], right: (dtype: DType, ...shape: number[]) => CaseInput = of, attrs: Attrs = {}): OpCase[] {
+export function binaryCases(
+  dtypes: readonly DType[],
+  right: (dtype: DType, ...shape: number[]) => CaseInput = of,
+  attrs: Attrs = {},
+): OpCase[] {
   const cases: OpCase[] = [];
   for (const dtype of dtypes) {
     cases.push(opCase(`${dtype} tail`, [of(dtype, 33), right(dtype, 33)], attrs));
@@ -73,7 +92,10 @@ export function binaryCases(dtypes: readonly DType[], right: (dtype: DType, ...s
 }
 
 /** Every ordered pair of special floats. */
-export function specialPairs(dtype: DType, specials: readonly number[] = [0, -0, 1, -1, 2.5, Infinity, -Infinity, NaN]): CaseInput[] {
+export function specialPairs(
+  dtype: DType,
+  specials: readonly number[] = [0, -0, 1, -1, 2.5, Infinity, -Infinity, NaN],
+): CaseInput[] {
   const left = specials.flatMap((a) => specials.map(() => a));
   const right = specials.flatMap(() => specials);
   return [values(dtype, left), values(dtype, right)];

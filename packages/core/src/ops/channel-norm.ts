@@ -49,24 +49,47 @@ export const batchNorm: Op = {
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
     const epsilon = numberAttr("batchNorm", attrs, "epsilon", 1e-5);
-    const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => perChannel(inputs[i], x.shape.length)) as [RefTensor, RefTensor, RefTensor, RefTensor];
+    const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => perChannel(inputs[i], x.shape.length)) as [
+      RefTensor,
+      RefTensor,
+      RefTensor,
+      RefTensor,
+    ];
     const factor = { ...scale, data: scale.data.map((s, c) => s / Math.sqrt((variance.data[c] as number) + epsilon)) };
-    const shift = { ...bias, data: bias.data.map((value, c) => value - (mean.data[c] as number) * (factor.data[c] as number)) };
+    const shift = {
+      ...bias,
+      data: bias.data.map((value, c) => value - (mean.data[c] as number) * (factor.data[c] as number)),
+    };
     return [scaleAndShift(x, factor, shift)];
   },
   decompose: (b, [x, ...parameters], attrs) => {
     const rank = (x as Value).type.shape.length;
     const [scale, bias, mean, variance] = parameters.map((list) => list as Value) as [Value, Value, Value, Value];
-    const factor = applyOne(b, "mul", [scale, applyOne(b, "rsqrt", [addNumber(b, variance, numberAttr("batchNorm", attrs, "epsilon", 1e-5))])]);
+    const factor = applyOne(b, "mul", [
+      scale,
+      applyOne(b, "rsqrt", [addNumber(b, variance, numberAttr("batchNorm", attrs, "epsilon", 1e-5))]),
+    ]);
     const shift = applyOne(b, "sub", [bias, applyOne(b, "mul", [mean, factor])]);
     const scaled = applyOne(b, "mul", [x as Value, reshapeToChannels(b, factor, rank)]);
     return [applyOne(b, "add", [scaled, reshapeToChannels(b, shift, rank)])];
   },
   tolerance: ulps(32, 64),
   cases: () => [
-    opCase("images", [of("f32", 2, 17, 5, 7), of("f32", 17), of("f32", 17), of("f32", 17), positive(17)], { epsilon: 1e-5 }),
+    opCase("images", [of("f32", 2, 17, 5, 7), of("f32", 17), of("f32", 17), of("f32", 17), positive(17)], {
+      epsilon: 1e-5,
+    }),
     opCase("features", [of("f32", 5, 9), of("f32", 9), of("f32", 9), of("f32", 9), positive(9)], { epsilon: 1e-3 }),
-    opCase("constants", [of("f32", 1, 4, 6, 6), constant(of("f32", 4)), constant(of("f32", 4)), constant(of("f32", 4)), constant(positive(4))], { epsilon: 1e-5 }),
+    opCase(
+      "constants",
+      [
+        of("f32", 1, 4, 6, 6),
+        constant(of("f32", 4)),
+        constant(of("f32", 4)),
+        constant(of("f32", 4)),
+        constant(positive(4)),
+      ],
+      { epsilon: 1e-5 },
+    ),
     opCase("no batch", [of("f32", 0, 4, 3), of("f32", 4), of("f32", 4), of("f32", 4), positive(4)], { epsilon: 1e-5 }),
   ],
 };
@@ -111,7 +134,8 @@ export const groupNorm: Op = {
     const x = checkChannels("groupNorm", types, ["scale", "bias"], channelsOf);
     const groups = numberAttr("groupNorm", attrs, "groups");
     const channels = channelsOf(x);
-    if (typeof channels === "number" && channels % groups !== 0) reject("groupNorm", `${channels} channels do not divide into ${groups} groups`);
+    if (typeof channels === "number" && channels % groups !== 0)
+      reject("groupNorm", `${channels} channels do not divide into ${groups} groups`);
     return [x];
   },
   reference: (inputs, attrs) => {
@@ -131,14 +155,20 @@ export const groupNorm: Op = {
     if (typeof channels !== "number") return undefined;
     const grouped = applyOne(b, "reshape", [value], { shape: [batch, groups, channels / groups, ...sizes] });
     const normal = applyOne(b, "layerNorm", [grouped], { axis: 2, epsilon: attrs["epsilon"] as Attr });
-    const scaled = applyOne(b, "mul", [applyOne(b, "reshape", [normal], { shape: value.type.shape }), reshapeToChannels(b, scale as Value, sizes.length + 2)]);
+    const scaled = applyOne(b, "mul", [
+      applyOne(b, "reshape", [normal], { shape: value.type.shape }),
+      reshapeToChannels(b, scale as Value, sizes.length + 2),
+    ]);
     return [applyOne(b, "add", [scaled, reshapeToChannels(b, bias as Value, sizes.length + 2)])];
   },
   toleranceFor: () => sumTolerance(16),
   cases: () => [
     opCase("two groups", [of("f32", 2, 6, 5, 7), of("f32", 6), of("f32", 6)], { groups: 2, epsilon: 1e-5 }),
     opCase("one group", [of("f32", 1, 3, 17), of("f32", 3), of("f32", 3)], { groups: 1, epsilon: 1e-5 }),
-    opCase("a group per channel", [of("f32", 2, 4, 3, 3), constant(of("f32", 4)), constant(of("f32", 4))], { groups: 4, epsilon: 1e-3 }),
+    opCase("a group per channel", [of("f32", 2, 4, 3, 3), constant(of("f32", 4)), constant(of("f32", 4))], {
+      groups: 4,
+      epsilon: 1e-3,
+    }),
   ],
 };
 
@@ -155,12 +185,20 @@ export const lrn: Op = {
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
     const size = numberAttr("lrn", attrs, "size");
-    const [alpha, beta, bias] = [numberAttr("lrn", attrs, "alpha", 1e-4), numberAttr("lrn", attrs, "beta", 0.75), numberAttr("lrn", attrs, "bias", 1)];
+    const [alpha, beta, bias] = [
+      numberAttr("lrn", attrs, "alpha", 1e-4),
+      numberAttr("lrn", attrs, "beta", 0.75),
+      numberAttr("lrn", attrs, "bias", 1),
+    ];
     const [before, after] = [Math.floor((size - 1) / 2), Math.ceil((size - 1) / 2)];
-    return [mapSlices(x, [1], (channels) => channels.map((value, c) => {
-      const near = channels.subarray(Math.max(0, c - before), c + after + 1);
-      return value / (bias + (alpha / size) * sumOf(near.map((y) => y * y))) ** beta;
-    }))];
+    return [
+      mapSlices(x, [1], (channels) =>
+        channels.map((value, c) => {
+          const near = channels.subarray(Math.max(0, c - before), c + after + 1);
+          return value / (bias + (alpha / size) * sumOf(near.map((y) => y * y))) ** beta;
+        }),
+      ),
+    ];
   },
   toleranceFor: (_types, attrs) => sumTolerance(8 * numberAttr("lrn", attrs, "size")),
   cases: () => [

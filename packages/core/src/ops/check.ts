@@ -27,12 +27,18 @@ const GROUP_WORDS: Readonly<Record<DTypeGroup, string>> = {
 export function inGroup(dtype: DType, group: DTypeGroup): boolean {
   const { kind } = DTYPE_INFO[dtype];
   switch (group) {
-    case "float": return kind === "float";
-    case "integer": return kind === "int" || kind === "uint";
-    case "signed": return kind === "float" || kind === "int";
-    case "numeric": return kind !== "bool";
-    case "bool": return kind === "bool";
-    case "any": return true;
+    case "float":
+      return kind === "float";
+    case "integer":
+      return kind === "int" || kind === "uint";
+    case "signed":
+      return kind === "float" || kind === "int";
+    case "numeric":
+      return kind !== "bool";
+    case "bool":
+      return kind === "bool";
+    case "any":
+      return true;
   }
 }
 
@@ -54,13 +60,15 @@ export function typed(op: string, types: Types, index: number, name: string, gro
 }
 
 export function checkGroup(op: string, type: TensorType, name: string, group: DTypeGroup): void {
-  if (!inGroup(type.dtype, group)) reject(op, `input "${name}" must have ${GROUP_WORDS[group]}, got ${printTensorType(type)}`);
+  if (!inGroup(type.dtype, group))
+    reject(op, `input "${name}" must have ${GROUP_WORDS[group]}, got ${printTensorType(type)}`);
 }
 
 /** Input `index`, present and with one of the given dtypes. */
 export function typedAs(op: string, types: Types, index: number, name: string, dtypes: readonly DType[]): TensorType {
   const type = given(op, types, index, name);
-  if (!dtypes.includes(type.dtype)) reject(op, `input "${name}" must be ${dtypes.join(" or ")}, got ${printTensorType(type)}`);
+  if (!dtypes.includes(type.dtype))
+    reject(op, `input "${name}" must be ${dtypes.join(" or ")}, got ${printTensorType(type)}`);
   return type;
 }
 
@@ -77,17 +85,22 @@ export function checkRank(op: string, type: TensorType, name: string, rank: numb
 
 export function checkRankAtLeast(op: string, type: TensorType, name: string, rank: number): void {
   if (type.shape.length < rank) {
-    reject(op, `input "${name}" must have at least ${rank} ${rank === 1 ? "axis" : "axes"}, got ${printTensorType(type)}`);
+    reject(
+      op,
+      `input "${name}" must have at least ${rank} ${rank === 1 ? "axis" : "axes"}, got ${printTensorType(type)}`,
+    );
   }
 }
 
 export function checkSameDType(op: string, a: TensorType, b: TensorType): void {
-  if (a.dtype !== b.dtype) reject(op, `dtypes differ: ${printTensorType(a)} and ${printTensorType(b)}`, "cast one of them");
+  if (a.dtype !== b.dtype)
+    reject(op, `dtypes differ: ${printTensorType(a)} and ${printTensorType(b)}`, "cast one of them");
 }
 
 /** Throws where the two sizes are known to differ; sizes that depend on symbols are checked when the graph runs. */
 export function checkSize(op: string, what: string, actual: Dim, expected: Dim): void {
-  if (dimEqual(actual, expected) === false) reject(op, `${what} must be ${printDim(expected)}, got ${printDim(actual)}`);
+  if (dimEqual(actual, expected) === false)
+    reject(op, `${what} must be ${printDim(expected)}, got ${printDim(actual)}`);
 }
 
 /** The shape that all `shapes` broadcast to, by the rule of NumPy. */
@@ -101,7 +114,10 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): Dim[] {
       if (dim === undefined || dim === 1) continue;
       const joined: Dim | undefined = joinSizes(size, dim);
       if (joined === undefined) {
-        reject(op, `shapes do not broadcast: ${shapes.map(printShape).join(" and ")} (${printDim(size)} ≠ ${printDim(dim)})`);
+        reject(
+          op,
+          `shapes do not broadcast: ${shapes.map(printShape).join(" and ")} (${printDim(size)} ≠ ${printDim(dim)})`,
+        );
       }
       size = joined;
     }

@@ -16,12 +16,19 @@ import { pointwise } from "./pointwise.ts";
 type Comparison = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
 
 function comparison(
-  name: string, symbol: string, prim: Comparison, holds: (a: number, b: number) => boolean,
+  name: string,
+  symbol: string,
+  prim: Comparison,
+  holds: (a: number, b: number) => boolean,
   decide: (a: Dim, b: Dim) => boolean | undefined,
 ): Op {
   const ordered = prim !== "eq" && prim !== "ne";
   return pointwise({
-    name, summary: `a ${symbol} b`, inputs: ["a", "b"], group: ordered ? "numeric" : "any", result: () => "bool",
+    name,
+    summary: `a ${symbol} b`,
+    inputs: ["a", "b"],
+    group: ordered ? "numeric" : "any",
+    result: () => "bool",
     reference: ([a, b]) => Number(holds(a as number, b as number)),
     emit: (k, [a, b]) => k[prim](a as KValue, b as KValue),
     dims: ([a, b]) => dimOfBoolean(decide(a as Dim, b as Dim)),
@@ -38,15 +45,47 @@ function not(value: boolean | undefined): boolean | undefined {
 }
 
 export const equal: Op = comparison("equal", "=", "eq", (a, b) => a === b, dimSame);
-export const notEqual: Op = comparison("notEqual", "≠", "ne", (a, b) => a !== b, (a, b) => not(dimSame(a, b)));
+export const notEqual: Op = comparison(
+  "notEqual",
+  "≠",
+  "ne",
+  (a, b) => a !== b,
+  (a, b) => not(dimSame(a, b)),
+);
 export const less: Op = comparison("less", "<", "lt", (a, b) => a < b, dimLess);
-export const lessEqual: Op = comparison("lessEqual", "≤", "le", (a, b) => a <= b, (a, b) => not(dimLess(b, a)));
-export const greater: Op = comparison("greater", ">", "gt", (a, b) => a > b, (a, b) => dimLess(b, a));
-export const greaterEqual: Op = comparison("greaterEqual", "≥", "ge", (a, b) => a >= b, (a, b) => not(dimLess(a, b)));
+export const lessEqual: Op = comparison(
+  "lessEqual",
+  "≤",
+  "le",
+  (a, b) => a <= b,
+  (a, b) => not(dimLess(b, a)),
+);
+export const greater: Op = comparison(
+  "greater",
+  ">",
+  "gt",
+  (a, b) => a > b,
+  (a, b) => dimLess(b, a),
+);
+export const greaterEqual: Op = comparison(
+  "greaterEqual",
+  "≥",
+  "ge",
+  (a, b) => a >= b,
+  (a, b) => not(dimLess(a, b)),
+);
 
-function logical(name: string, words: string, rule: (a: boolean, b: boolean) => boolean, prim: "and" | "or" | "xor"): Op {
+function logical(
+  name: string,
+  words: string,
+  rule: (a: boolean, b: boolean) => boolean,
+  prim: "and" | "or" | "xor",
+): Op {
   return pointwise({
-    name, summary: words, inputs: ["a", "b"], group: "bool",
+    name,
+    summary: words,
+    inputs: ["a", "b"],
+    group: "bool",
     reference: ([a, b]) => Number(rule(a === 1, b === 1)),
     emit: (k, [a, b]) => k[prim](a as KValue, b as KValue),
     dims: ([a, b]) => (typeof a === "number" && typeof b === "number" ? Number(rule(a === 1, b === 1)) : undefined),
@@ -59,7 +98,10 @@ export const logicalOr: Op = logical("logicalOr", "a or b", (a, b) => a || b, "o
 export const logicalXor: Op = logical("logicalXor", "either a or b, not both", (a, b) => a !== b, "xor");
 
 export const logicalNot: Op = pointwise({
-  name: "logicalNot", summary: "not x", inputs: ["x"], group: "bool",
+  name: "logicalNot",
+  summary: "not x",
+  inputs: ["x"],
+  group: "bool",
   reference: ([x]) => 1 - (x as number),
   emit: (k, [x]) => k.not(x as KValue),
   dims: ([x]) => (typeof x === "number" ? 1 - x : undefined),
@@ -67,7 +109,10 @@ export const logicalNot: Op = pointwise({
 });
 
 export const where: Op = pointwise({
-  name: "where", summary: "a where the condition holds, else b", inputs: ["condition", "a", "b"], group: "any",
+  name: "where",
+  summary: "a where the condition holds, else b",
+  inputs: ["condition", "a", "b"],
+  group: "any",
   dtypes: (types) => {
     typedAs("where", types, 0, "condition", ["bool"]);
     const a = given("where", types, 1, "a");
@@ -86,20 +131,32 @@ export const where: Op = pointwise({
     opCase("column mask", [of("bool", 5, 1), of("i64", 1, 7), of("i64", 5, 7)]),
     opCase("bool", [of("bool", 9), of("bool", 9), of("bool", 9)]),
     opCase("f16", [of("bool", 2, 9), of("f16", 9), of("f16", 2, 1)]),
-    opCase("NaN not chosen", [values("bool", [1, 0, 1]), values("f32", [1, NaN, Infinity]), values("f32", [NaN, 2, NaN])]),
+    opCase("NaN not chosen", [
+      values("bool", [1, 0, 1]),
+      values("f32", [1, NaN, Infinity]),
+      values("f32", [NaN, 2, NaN]),
+    ]),
     opCase("empty", [of("bool", 0), of("f32", 1), of("f32", 0)]),
   ],
 });
 
 export const isNaN: Op = pointwise({
-  name: "isNaN", summary: "True where x is NaN", inputs: ["x"], group: "float", result: () => "bool",
+  name: "isNaN",
+  summary: "True where x is NaN",
+  inputs: ["x"],
+  group: "float",
+  result: () => "bool",
   reference: ([x]) => Number(Number.isNaN(x as number)),
   emit: (k, [x]) => k.ne(x as KValue, x as KValue),
   cases: () => unaryCases(["f32", "f16", "f64"]),
 });
 
 export const isInf: Op = pointwise({
-  name: "isInf", summary: "True where x is infinite, by sign", inputs: ["x"], group: "float", result: () => "bool",
+  name: "isInf",
+  summary: "True where x is infinite, by sign",
+  inputs: ["x"],
+  group: "float",
+  result: () => "bool",
   reference: ([x], attrs) => {
     const positive = booleanAttr("isInf", attrs, "positive", true);
     const negative = booleanAttr("isInf", attrs, "negative", true);
@@ -111,7 +168,10 @@ export const isInf: Op = pointwise({
     if (booleanAttr("isInf", attrs, "positive", true)) sides.push(k.eq(v, Infinity));
     if (booleanAttr("isInf", attrs, "negative", true)) sides.push(k.eq(v, -Infinity));
     // Comparing with itself gives false lanes of the right width where neither sign counts.
-    return sides.reduce<KValue | undefined>((all, side) => (all === undefined ? side : k.or(all, side)), undefined) ?? k.lt(v, v);
+    return (
+      sides.reduce<KValue | undefined>((all, side) => (all === undefined ? side : k.or(all, side)), undefined) ??
+      k.lt(v, v)
+    );
   },
   cases: () => [
     ...unaryCases(["f32", "f16", "f64"]),
@@ -121,25 +181,57 @@ export const isInf: Op = pointwise({
   ],
 });
 
-function bitwise(name: string, words: string, prim: "and" | "or" | "xor", rule: (a: bigint, b: bigint) => bigint, small: (a: number, b: number) => number): Op {
+function bitwise(
+  name: string,
+  words: string,
+  prim: "and" | "or" | "xor",
+  rule: (a: bigint, b: bigint) => bigint,
+  small: (a: number, b: number) => number,
+): Op {
   return pointwise({
-    name, summary: words, inputs: ["a", "b"], group: "integer",
+    name,
+    summary: words,
+    inputs: ["a", "b"],
+    group: "integer",
     reference: ([a, b], _attrs, types) => {
       // Two's complement of 32 bits serves every narrower dtype; the result wraps to the dtype.
       const wide = types[0]?.dtype === "i64" || types[0]?.dtype === "u64";
-      return wide ? Number(BigInt.asIntN(64, rule(BigInt(a as number), BigInt(b as number)))) : small(a as number, b as number);
+      return wide
+        ? Number(BigInt.asIntN(64, rule(BigInt(a as number), BigInt(b as number))))
+        : small(a as number, b as number);
     },
     emit: (k, [a, b]) => k[prim](a as KValue, b as KValue),
     cases: () => binaryCases(["i32", "i64", "u8", "u32", "i8"]),
   });
 }
 
-export const bitwiseAnd: Op = bitwise("bitwiseAnd", "a AND b, bit by bit", "and", (a, b) => a & b, (a, b) => a & b);
-export const bitwiseOr: Op = bitwise("bitwiseOr", "a OR b, bit by bit", "or", (a, b) => a | b, (a, b) => a | b);
-export const bitwiseXor: Op = bitwise("bitwiseXor", "a XOR b, bit by bit", "xor", (a, b) => a ^ b, (a, b) => a ^ b);
+export const bitwiseAnd: Op = bitwise(
+  "bitwiseAnd",
+  "a AND b, bit by bit",
+  "and",
+  (a, b) => a & b,
+  (a, b) => a & b,
+);
+export const bitwiseOr: Op = bitwise(
+  "bitwiseOr",
+  "a OR b, bit by bit",
+  "or",
+  (a, b) => a | b,
+  (a, b) => a | b,
+);
+export const bitwiseXor: Op = bitwise(
+  "bitwiseXor",
+  "a XOR b, bit by bit",
+  "xor",
+  (a, b) => a ^ b,
+  (a, b) => a ^ b,
+);
 
 export const bitwiseNot: Op = pointwise({
-  name: "bitwiseNot", summary: "Every bit of x inverted", inputs: ["x"], group: "integer",
+  name: "bitwiseNot",
+  summary: "Every bit of x inverted",
+  inputs: ["x"],
+  group: "integer",
   reference: ([x]) => -(x as number) - 1,
   emit: (k, [x]) => k.not(x as KValue),
   cases: () => unaryCases(["i32", "i64", "u8", "u32"]),
@@ -155,12 +247,16 @@ function guardedShift(k: KernelBuilder, x: KValue, count: KValue, shifted: KValu
 }
 
 export const shiftLeft: Op = pointwise({
-  name: "shiftLeft", summary: "a · 2^b, wrapping", inputs: ["a", "b"], group: "integer",
+  name: "shiftLeft",
+  summary: "a · 2^b, wrapping",
+  inputs: ["a", "b"],
+  group: "integer",
   reference: ([a, b], _attrs, types) => {
     const bits = bitsOf(types[0]?.dtype as DType);
     return (b as number) >= bits ? 0 : Number(BigInt.asIntN(bits, BigInt(a as number) << BigInt(b as number)));
   },
-  emit: (k, [a, b]) => guardedShift(k, a as KValue, b as KValue, k.shl(a as KValue, b as KValue), k.sub(a as KValue, a as KValue)),
+  emit: (k, [a, b]) =>
+    guardedShift(k, a as KValue, b as KValue, k.shl(a as KValue, b as KValue), k.sub(a as KValue, a as KValue)),
   cases: () => [
     opCase("u8", [values("u8", [1, 255, 3, 7, 128]), values("u8", [0, 1, 7, 8, 200])]),
     opCase("u32", [of("u32", 17), values("u32", [5])]),
@@ -170,7 +266,10 @@ export const shiftLeft: Op = pointwise({
 });
 
 export const shiftRight: Op = pointwise({
-  name: "shiftRight", summary: "⌊a / 2^b⌋", inputs: ["a", "b"], group: "integer",
+  name: "shiftRight",
+  summary: "⌊a / 2^b⌋",
+  inputs: ["a", "b"],
+  group: "integer",
   reference: ([a, b]) => Math.floor((a as number) / 2 ** (b as number)),
   emit: (k, [a, b]) => {
     const x = a as KValue;

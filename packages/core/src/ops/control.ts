@@ -36,9 +36,19 @@ function seenOutside(dim: Dim, sizes: ReadonlyMap<string, Dim>): Dim | undefined
 }
 
 /** The node as a whole gets the same fresh symbol only once per axis. */
-function joinTypes(op: string, name: string, a: TensorType, b: TensorType, inside: (dim: Dim, other: boolean) => Dim | undefined, context: InferContext): TensorType {
+function joinTypes(
+  op: string,
+  name: string,
+  a: TensorType,
+  b: TensorType,
+  inside: (dim: Dim, other: boolean) => Dim | undefined,
+  context: InferContext,
+): TensorType {
   if (a.dtype !== b.dtype || a.shape.length !== b.shape.length) {
-    reject(op, `output "${name}" is ${printTensorType(a)} on one way and ${printTensorType(b)} on the other; dtypes and numbers of axes must agree`);
+    reject(
+      op,
+      `output "${name}" is ${printTensorType(a)} on one way and ${printTensorType(b)} on the other; dtypes and numbers of axes must agree`,
+    );
   }
   const shape = a.shape.map((dim, axis) => {
     const [left, right] = [inside(dim, false), inside(b.shape[axis] as Dim, true)];
@@ -56,30 +66,48 @@ export const ifOp: Op = {
   inputs: ["condition", "x..."],
   infer: (types, attrs, context, graphValues) => {
     const condition = typedAs("if", types, 0, "condition", ["bool"]);
-    if (condition.shape.some((dim) => dimEqual(dim, 1) === false)) reject("if", `the condition must have one element, got ${printTensorType(condition)}`);
+    if (condition.shape.some((dim) => dimEqual(dim, 1) === false))
+      reject("if", `the condition must have one element, got ${printTensorType(condition)}`);
     const [whenTrue, whenFalse] = [graphAttr("if", attrs, "then"), graphAttr("if", attrs, "else")];
     const captured = types.slice(1);
     for (const branch of [whenTrue, whenFalse]) checkBodyInputs("if", branch, captured);
-    if (whenTrue.outputs.length !== whenFalse.outputs.length) reject("if", `one branch has ${whenTrue.outputs.length} outputs, the other ${whenFalse.outputs.length}`);
+    if (whenTrue.outputs.length !== whenFalse.outputs.length)
+      reject("if", `one branch has ${whenTrue.outputs.length} outputs, the other ${whenFalse.outputs.length}`);
     const [thenSizes, elseSizes] = [outerSizes(whenTrue, captured), outerSizes(whenFalse, captured)];
     const known = graphValues[0] === undefined ? undefined : context.dims(graphValues[0])?.[0];
     return whenTrue.outputs.map(({ name, value }, i) => {
       const other = (whenFalse.outputs[i] as { value: Value }).value.type;
       if (typeof known === "number") {
         const [taken, sizes] = known === 0 ? [other, elseSizes] : [value.type, thenSizes];
-        return { dtype: taken.dtype, shape: taken.shape.map((dim) => seenOutside(dim, sizes) ?? context.freshDim("if")) };
+        return {
+          dtype: taken.dtype,
+          shape: taken.shape.map((dim) => seenOutside(dim, sizes) ?? context.freshDim("if")),
+        };
       }
-      return joinTypes("if", name, value.type, other, (dim, inElse) => seenOutside(dim, inElse ? elseSizes : thenSizes), context);
+      return joinTypes(
+        "if",
+        name,
+        value.type,
+        other,
+        (dim, inElse) => seenOutside(dim, inElse ? elseSizes : thenSizes),
+        context,
+      );
     });
   },
   reference: (inputs, attrs, _outputs, context) => {
     const branch = graphAttr("if", attrs, input(inputs, 0).data[0] === 0 ? "else" : "then");
-    return context.runGraph(branch, inputs.slice(1).map((_, i) => input(inputs, i + 1)));
+    return context.runGraph(
+      branch,
+      inputs.slice(1).map((_, i) => input(inputs, i + 1)),
+    );
   },
   tolerance: BODY_TOLERANCE,
   cases: () => {
     const type: TensorType = { dtype: "f32", shape: [3, 5] };
-    const attrs = { then: singleNodeGraph("then", "relu", [type], type), else: singleNodeGraph("else", "neg", [type], type) };
+    const attrs = {
+      then: singleNodeGraph("then", "relu", [type], type),
+      else: singleNodeGraph("else", "neg", [type], type),
+    };
     return [
       opCase("then", [scalar("bool", 1), of("f32", 3, 5)], attrs),
       opCase("else", [values("bool", [0]), of("f32", 3, 5)], attrs),
@@ -89,11 +117,20 @@ export const ifOp: Op = {
 
 function countAttr(op: string, attrs: Attrs, name: string): number {
   const count = numberAttr(op, attrs, name);
-  return Number.isInteger(count) && count >= 0 ? count : reject(op, `attribute "${name}" must be a count, got ${count}`);
+  return Number.isInteger(count) && count >= 0
+    ? count
+    : reject(op, `attribute "${name}" must be a count, got ${count}`);
 }
 
 /** Sizes of carried values that no turn changes; others are known only inside. */
-function carriedType(op: string, initial: TensorType, entry: TensorType, exit: TensorType, sizes: ReadonlyMap<string, Dim>, context: InferContext): TensorType {
+function carriedType(
+  op: string,
+  initial: TensorType,
+  entry: TensorType,
+  exit: TensorType,
+  sizes: ReadonlyMap<string, Dim>,
+  context: InferContext,
+): TensorType {
   if (exit.dtype !== initial.dtype || exit.shape.length !== initial.shape.length) {
     reject(op, `a carried value begins as ${printTensorType(initial)} and leaves the body as ${printTensorType(exit)}`);
   }
@@ -113,7 +150,8 @@ function stack(turns: readonly RefTensor[], axis: number, type: TensorType): Ref
   const result = newRef(type.dtype, shape);
   const strides = stridesOf(shape);
   turns.forEach((turn, i) => {
-    if (turn.shape.some((size, at) => size !== rest[at])) reject("loop", `scan outputs differ in shape: [${rest.join(", ")}] and [${turn.shape.join(", ")}]`);
+    if (turn.shape.some((size, at) => size !== rest[at]))
+      reject("loop", `scan outputs differ in shape: [${rest.join(", ")}] and [${turn.shape.join(", ")}]`);
     const where = positions(rest, strides.toSpliced(axis, 1), i * (strides[axis] as number));
     where.forEach((at, element) => (result.data[at] = turn.data[element] as number));
   });
@@ -129,19 +167,37 @@ export const loop: Op = {
     const [carried, captured] = [countAttr("loop", attrs, "carried"), countAttr("loop", attrs, "captured")];
     if (types[0] !== undefined) typedAs("loop", types, 0, "tripCount", ["i64", "i32"]);
     if (types[1] !== undefined) typedAs("loop", types, 1, "condition", ["bool"]);
-    if (types.length !== 2 + carried + captured) reject("loop", `${carried} carried and ${captured} captured values, got ${types.length - 2}`);
+    if (types.length !== 2 + carried + captured)
+      reject("loop", `${carried} carried and ${captured} captured values, got ${types.length - 2}`);
     const outer: Types = [{ dtype: "i64", shape: [] }, { dtype: "bool", shape: [] }, ...types.slice(2)];
     checkBodyInputs("loop", body, outer);
     const scans = body.outputs.length - 1 - carried;
-    if (scans < 0) reject("loop", `graph "${body.name}" has ${body.outputs.length} outputs for a condition and ${carried} carried values`);
+    if (scans < 0)
+      reject(
+        "loop",
+        `graph "${body.name}" has ${body.outputs.length} outputs for a condition and ${carried} carried values`,
+      );
     const sizes = outerSizes(body, outer);
     const results = Array.from({ length: carried }, (_, i) =>
-      carriedType("loop", given("loop", types, 2 + i, `carried ${i}`), body.inputs[2 + i]?.value.type as TensorType, body.outputs[1 + i]?.value.type as TensorType, sizes, context),
+      carriedType(
+        "loop",
+        given("loop", types, 2 + i, `carried ${i}`),
+        body.inputs[2 + i]?.value.type as TensorType,
+        body.outputs[1 + i]?.value.type as TensorType,
+        sizes,
+        context,
+      ),
     );
     const turns = scans > 0 ? (knownTurns(body, graphValues, context) ?? context.freshDim("loop")) : 0;
     for (const { value } of body.outputs.slice(1 + carried)) {
       // Sizes that carried values change from turn to turn are not those of the first turn.
-      results.push({ dtype: value.type.dtype, shape: [turns, ...value.type.shape.map((dim) => stableSize(body, carried, dim, sizes) ?? context.freshDim("loop"))] });
+      results.push({
+        dtype: value.type.dtype,
+        shape: [
+          turns,
+          ...value.type.shape.map((dim) => stableSize(body, carried, dim, sizes) ?? context.freshDim("loop")),
+        ],
+      });
     }
     return results;
   },
@@ -163,10 +219,26 @@ export const loop: Op = {
   },
   tolerance: BODY_TOLERANCE,
   cases: () => [
-    opCase("counts", [scalar("i64", 4), undefined, of("f32", 3), of("f32", 3)], { body: countingBody(undefined), carried: 1, captured: 1 }),
-    opCase("stops", [scalar("i64", 10), scalar("bool", 1), of("f32", 3), of("f32", 3)], { body: countingBody(2), carried: 1, captured: 1 }),
-    opCase("no turns", [scalar("i64", 0), undefined, of("f32", 3), of("f32", 3)], { body: countingBody(undefined), carried: 1, captured: 1 }),
-    opCase("never begins", [undefined, scalar("bool", 0), of("f32", 3), of("f32", 3)], { body: countingBody(3), carried: 1, captured: 1 }),
+    opCase("counts", [scalar("i64", 4), undefined, of("f32", 3), of("f32", 3)], {
+      body: countingBody(undefined),
+      carried: 1,
+      captured: 1,
+    }),
+    opCase("stops", [scalar("i64", 10), scalar("bool", 1), of("f32", 3), of("f32", 3)], {
+      body: countingBody(2),
+      carried: 1,
+      captured: 1,
+    }),
+    opCase("no turns", [scalar("i64", 0), undefined, of("f32", 3), of("f32", 3)], {
+      body: countingBody(undefined),
+      carried: 1,
+      captured: 1,
+    }),
+    opCase("never begins", [undefined, scalar("bool", 0), of("f32", 3), of("f32", 3)], {
+      body: countingBody(3),
+      carried: 1,
+      captured: 1,
+    }),
   ],
 };
 
@@ -178,9 +250,16 @@ function one(dtype: DType, value: number): RefTensor {
 function stableSize(body: Graph, carried: number, dim: Dim, sizes: ReadonlyMap<string, Dim>): Dim | undefined {
   const names = new Set<string>();
   collectSymbols(dim, names);
-  const changing = body.inputs.slice(2, 2 + carried).some(({ value }, i) =>
-    value.type.shape.some((entry, axis) => typeof entry !== "number" && names.has(entry.key) && dimEqual(entry, body.outputs[1 + i]?.value.type.shape[axis] ?? 0) !== true),
-  );
+  const changing = body.inputs
+    .slice(2, 2 + carried)
+    .some(({ value }, i) =>
+      value.type.shape.some(
+        (entry, axis) =>
+          typeof entry !== "number" &&
+          names.has(entry.key) &&
+          dimEqual(entry, body.outputs[1 + i]?.value.type.shape[axis] ?? 0) !== true,
+      ),
+    );
   return changing ? undefined : seenOutside(dim, sizes);
 }
 
@@ -206,7 +285,9 @@ function countingBody(last: number | undefined): Graph {
   let again = going;
   if (last !== undefined) {
     const bytes = new Uint8Array(BigInt64Array.of(BigInt(last)).buffer);
-    const [limit] = body.node("constant", [], { value: { dtype: "i64", shape: [], bytes } }, [{ dtype: "i64", shape: [] }]) as [Value];
+    const [limit] = body.node("constant", [], { value: { dtype: "i64", shape: [], bytes } }, [
+      { dtype: "i64", shape: [] },
+    ]) as [Value];
     [again] = body.node("less", [turn, limit], {}, [{ dtype: "bool", shape: [] }]) as [Value];
   }
   return body.build("body", { again, total: sum, history: sum });
@@ -218,17 +299,33 @@ export const scan: Op = {
   inputs: ["x..."],
   infer: (types, attrs, context) => {
     const { body, carried, scanned, inputAxes } = scanParts(attrs);
-    if (types.length !== body.inputs.length) reject("scan", `graph "${body.name}" takes ${body.inputs.length} inputs, got ${types.length}`);
+    if (types.length !== body.inputs.length)
+      reject("scan", `graph "${body.name}" takes ${body.inputs.length} inputs, got ${types.length}`);
     const outer = types.map((_, i): TensorType => {
       const type = given("scan", types, i, `x[${i}]`);
-      return i >= carried && i < carried + scanned ? { dtype: type.dtype, shape: type.shape.toSpliced(inputAxes[i - carried] as number, 1) } : type;
+      return i >= carried && i < carried + scanned
+        ? { dtype: type.dtype, shape: type.shape.toSpliced(inputAxes[i - carried] as number, 1) }
+        : type;
     });
     checkBodyInputs("scan", body, outer);
     const sizes = outerSizes(body, outer);
     const turns = types[carried]?.shape[inputAxes[0] ?? 0] ?? reject("scan", "needs at least one scanned input");
-    const outputAxes = numbersAttr("scan", attrs, "outputAxes", body.outputs.slice(carried).map(() => 0));
+    const outputAxes = numbersAttr(
+      "scan",
+      attrs,
+      "outputAxes",
+      body.outputs.slice(carried).map(() => 0),
+    );
     return body.outputs.map(({ value }, i) => {
-      if (i < carried) return carriedType("scan", outer[i] as TensorType, body.inputs[i]?.value.type as TensorType, value.type, sizes, context);
+      if (i < carried)
+        return carriedType(
+          "scan",
+          outer[i] as TensorType,
+          body.inputs[i]?.value.type as TensorType,
+          value.type,
+          sizes,
+          context,
+        );
       const shape = value.type.shape.map((dim) => seenOutside(dim, sizes) ?? context.freshDim("scan"));
       return { dtype: value.type.dtype, shape: shape.toSpliced(outputAxes[i - carried] as number, 0, turns) };
     });
@@ -238,34 +335,73 @@ export const scan: Op = {
     const tensors = inputs.map((_, i) => input(inputs, i));
     const lists = tensors.slice(carried, carried + scanned);
     const turns = lists[0]?.shape[inputAxes[0] as number] as number;
-    const inputReversed = numbersAttr("scan", attrs, "inputDirections", lists.map(() => 0));
-    const outputReversed = numbersAttr("scan", attrs, "outputDirections", outputs.slice(carried).map(() => 0));
-    const outputAxes = numbersAttr("scan", attrs, "outputAxes", outputs.slice(carried).map(() => 0));
+    const inputReversed = numbersAttr(
+      "scan",
+      attrs,
+      "inputDirections",
+      lists.map(() => 0),
+    );
+    const outputReversed = numbersAttr(
+      "scan",
+      attrs,
+      "outputDirections",
+      outputs.slice(carried).map(() => 0),
+    );
+    const outputAxes = numbersAttr(
+      "scan",
+      attrs,
+      "outputAxes",
+      outputs.slice(carried).map(() => 0),
+    );
     let state = tensors.slice(0, carried);
     const results: RefTensor[][] = outputs.slice(carried).map(() => []);
     for (let turn = 0; turn < turns; turn++) {
-      const slices = lists.map((list, i) => sliceAt(list, inputAxes[i] as number, inputReversed[i] === 1 ? turns - 1 - turn : turn));
+      const slices = lists.map((list, i) =>
+        sliceAt(list, inputAxes[i] as number, inputReversed[i] === 1 ? turns - 1 - turn : turn),
+      );
       const values_ = context.runGraph(body, [...state, ...slices, ...tensors.slice(carried + scanned)]);
       state = values_.slice(0, carried);
-      values_.slice(carried).forEach((value, i) => (outputReversed[i] === 1 ? results[i]?.unshift(value) : results[i]?.push(value)));
+      values_
+        .slice(carried)
+        .forEach((value, i) => (outputReversed[i] === 1 ? results[i]?.unshift(value) : results[i]?.push(value)));
     }
-    return [...state, ...results.map((list, i) => stack(list, outputAxes[i] as number, outputs[carried + i] as TensorType))];
+    return [
+      ...state,
+      ...results.map((list, i) => stack(list, outputAxes[i] as number, outputs[carried + i] as TensorType)),
+    ];
   },
   tolerance: BODY_TOLERANCE,
   cases: () => [
     opCase("sums", [of("f32", 3), of("f32", 5, 3)], { body: scanBody(), carried: 1, scanned: 1, inputAxes: [0] }),
-    opCase("columns backwards", [of("f32", 3), of("f32", 3, 4)], { body: scanBody(), carried: 1, scanned: 1, inputAxes: [1], inputDirections: [1], outputAxes: [1], outputDirections: [1] }),
+    opCase("columns backwards", [of("f32", 3), of("f32", 3, 4)], {
+      body: scanBody(),
+      carried: 1,
+      scanned: 1,
+      inputAxes: [1],
+      inputDirections: [1],
+      outputAxes: [1],
+      outputDirections: [1],
+    }),
   ],
 };
 
 function scanParts(attrs: Attrs): { body: Graph; carried: number; scanned: number; inputAxes: readonly number[] } {
   const scanned = countAttr("scan", attrs, "scanned");
-  return { body: graphAttr("scan", attrs, "body"), carried: countAttr("scan", attrs, "carried"), scanned, inputAxes: numbersAttr("scan", attrs, "inputAxes", new Array<number>(scanned).fill(0)) };
+  return {
+    body: graphAttr("scan", attrs, "body"),
+    carried: countAttr("scan", attrs, "carried"),
+    scanned,
+    inputAxes: numbersAttr("scan", attrs, "inputAxes", new Array<number>(scanned).fill(0)),
+  };
 }
 
 function sliceAt(x: RefTensor, axis: number, index: number): RefTensor {
   const { outer, inner } = slicesAlong(x.shape, [axis]);
-  return gatherAt(x, x.shape.toSpliced(axis, 1), outer.map((base) => base + (inner[index] as number)));
+  return gatherAt(
+    x,
+    x.shape.toSpliced(axis, 1),
+    outer.map((base) => base + (inner[index] as number)),
+  );
 }
 
 function scanBody(): Graph {

@@ -32,8 +32,14 @@ function imageOf(x: RefTensor, layout: Layout): Image {
     channels: x.shape[channel] as number,
     batchStride: strides[0] as number,
     channelStride: strides[channel] as number,
-    sizes: three(spatial.map((axis) => x.shape[axis] as number), 1),
-    strides: three(spatial.map((axis) => strides[axis] as number), 0),
+    sizes: three(
+      spatial.map((axis) => x.shape[axis] as number),
+      1,
+    ),
+    strides: three(
+      spatial.map((axis) => strides[axis] as number),
+      0,
+    ),
   };
 }
 
@@ -61,9 +67,25 @@ function forEachTap(window: Window, visit: (tap: number, offsets: readonly [numb
  * Adds weight · plane of `from` (one channel) to a plane of `to`: position o of `to` takes o·stride + offset of `from`,
  * or, when `scatter`, position i of `from` adds to i·stride + offset of `to`.
  */
-function addPlane(from: Image, fromBase: number, to: Image, toBase: number, offsets: readonly number[], steps: readonly number[], weight: number, scatter: boolean): void {
+function addPlane(
+  from: Image,
+  fromBase: number,
+  to: Image,
+  toBase: number,
+  offsets: readonly number[],
+  steps: readonly number[],
+  weight: number,
+  scatter: boolean,
+): void {
   const [walked, other] = scatter ? [from, to] : [to, from];
-  const ranges = [0, 1, 2].map((axis) => insideRange(offsets[axis] as number, steps[axis] as number, other.sizes[axis] as number, walked.sizes[axis] as number));
+  const ranges = [0, 1, 2].map((axis) =>
+    insideRange(
+      offsets[axis] as number,
+      steps[axis] as number,
+      other.sizes[axis] as number,
+      walked.sizes[axis] as number,
+    ),
+  );
   const [[d0, d1], [h0, h1], [w0, w1]] = ranges as [[number, number], [number, number], [number, number]];
   const [ws, os] = [walked.strides, other.strides];
   const [walkedBase, otherBase] = scatter ? [fromBase, toBase] : [toBase, fromBase];
@@ -71,7 +93,11 @@ function addPlane(from: Image, fromBase: number, to: Image, toBase: number, offs
   for (let d = d0; d < d1; d++) {
     for (let h = h0; h < h1; h++) {
       let walkedAt = walkedBase + d * ws[0] + h * ws[1] + w0 * ws[2];
-      let otherAt = otherBase + (d * (steps[0] as number) + (offsets[0] as number)) * os[0] + (h * (steps[1] as number) + (offsets[1] as number)) * os[1] + (w0 * (steps[2] as number) + (offsets[2] as number)) * os[2];
+      let otherAt =
+        otherBase +
+        (d * (steps[0] as number) + (offsets[0] as number)) * os[0] +
+        (h * (steps[1] as number) + (offsets[1] as number)) * os[1] +
+        (w0 * (steps[2] as number) + (offsets[2] as number)) * os[2];
       for (let w = w0; w < w1; w++, walkedAt += ws[2], otherAt += step) {
         if (scatter) to.data[otherAt]! += weight * (from.data[walkedAt] as number);
         else to.data[walkedAt]! += weight * (from.data[otherAt] as number);
@@ -81,7 +107,14 @@ function addPlane(from: Image, fromBase: number, to: Image, toBase: number, offs
 }
 
 /** x convolved with w of [outputs, inputs / groups, kernel…]. `shape` is that of the result. */
-export function convolve(x: RefTensor, w: RefTensor, shape: readonly number[], window: Window, groups: number, layout: Layout): RefTensor {
+export function convolve(
+  x: RefTensor,
+  w: RefTensor,
+  shape: readonly number[],
+  window: Window,
+  groups: number,
+  layout: Layout,
+): RefTensor {
   const result = newRef(x.dtype, shape);
   const [from, to] = [imageOf(x, layout), imageOf(result, layout)];
   if (result.data.length === 0) return result;
@@ -95,7 +128,16 @@ export function convolve(x: RefTensor, w: RefTensor, shape: readonly number[], w
       for (let c = 0; c < inPerGroup; c++) {
         const fromBase = image * from.batchStride + (firstIn + c) * from.channelStride;
         forEachTap(window, (tap, offsets) => {
-          addPlane(from, fromBase, to, toBase, offsets, steps, w.data[(out * inPerGroup + c) * taps + tap] as number, false);
+          addPlane(
+            from,
+            fromBase,
+            to,
+            toBase,
+            offsets,
+            steps,
+            w.data[(out * inPerGroup + c) * taps + tap] as number,
+            false,
+          );
         });
       }
     }
@@ -104,7 +146,13 @@ export function convolve(x: RefTensor, w: RefTensor, shape: readonly number[], w
 }
 
 /** The transpose of `convolve`: x spread by w of [inputs, outputs / groups, kernel…]. */
-export function convolveTransposed(x: RefTensor, w: RefTensor, shape: readonly number[], window: Window, groups: number): RefTensor {
+export function convolveTransposed(
+  x: RefTensor,
+  w: RefTensor,
+  shape: readonly number[],
+  window: Window,
+  groups: number,
+): RefTensor {
   const result = newRef(x.dtype, shape);
   const [from, to] = [imageOf(x, "nchw"), imageOf(result, "nchw")];
   if (result.data.length === 0) return result;
@@ -118,7 +166,16 @@ export function convolveTransposed(x: RefTensor, w: RefTensor, shape: readonly n
       for (let o = 0; o < outPerGroup; o++) {
         const toBase = image * to.batchStride + (firstOut + o) * to.channelStride;
         forEachTap(window, (tap, offsets) => {
-          addPlane(from, fromBase, to, toBase, offsets, steps, w.data[(c * outPerGroup + o) * taps + tap] as number, true);
+          addPlane(
+            from,
+            fromBase,
+            to,
+            toBase,
+            offsets,
+            steps,
+            w.data[(c * outPerGroup + o) * taps + tap] as number,
+            true,
+          );
         });
       }
     }

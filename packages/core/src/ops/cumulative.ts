@@ -10,9 +10,17 @@ import type { Op, OpCase } from "./op.ts";
 import { input, newRef, slicesAlong, wrapInteger } from "./ref-tensor.ts";
 import { sumTolerance } from "./tolerance.ts";
 
-function running(name: string, summary: string, start: number, step: (total: number, value: number) => number, makeCases: () => readonly OpCase[]): Op {
+function running(
+  name: string,
+  summary: string,
+  start: number,
+  step: (total: number, value: number) => number,
+  makeCases: () => readonly OpCase[],
+): Op {
   return {
-    name, summary, inputs: ["x"],
+    name,
+    summary,
+    inputs: ["x"],
     infer: (types, attrs) => {
       const x = typed(name, types, 0, "x", "numeric");
       axisAttr(name, attrs, x.shape.length);
@@ -35,7 +43,8 @@ function running(name: string, summary: string, start: number, step: (total: num
       }
       return [result];
     },
-    toleranceFor: (types, attrs) => sumTolerance(Number(types[0]?.shape[axisAttr(name, attrs, types[0]?.shape.length ?? 0)] ?? 1)),
+    toleranceFor: (types, attrs) =>
+      sumTolerance(Number(types[0]?.shape[axisAttr(name, attrs, types[0]?.shape.length ?? 0)] ?? 1)),
     cases: makeCases,
   };
 }
@@ -53,5 +62,17 @@ function cumulativeCases(fill: (...shape: number[]) => OpCase["inputs"][0]): OpC
   ];
 }
 
-export const cumSum: Op = running("cumSum", "Running sum", 0, (total, value) => total + value, () => cumulativeCases((...shape) => of("f32", ...shape)));
-export const cumProd: Op = running("cumProd", "Running product", 1, (total, value) => total * value, () => cumulativeCases((...shape) => within("f32", 0.5, 1.5, ...shape)).filter(({ name }) => name !== "i64"));
+export const cumSum: Op = running(
+  "cumSum",
+  "Running sum",
+  0,
+  (total, value) => total + value,
+  () => cumulativeCases((...shape) => of("f32", ...shape)),
+);
+export const cumProd: Op = running(
+  "cumProd",
+  "Running product",
+  1,
+  (total, value) => total * value,
+  () => cumulativeCases((...shape) => within("f32", 0.5, 1.5, ...shape)).filter(({ name }) => name !== "i64"),
+);

@@ -32,58 +32,87 @@ function parseEquation(text: string, ranks: readonly number[]): Equation {
     const [before, after] = term.split("...") as [string, string | undefined];
     if (after === undefined) return Array.from(term);
     const count = rank - before.length - after.length;
-    return [...Array.from(before), ...Array.from({ length: count }, (_, i) => `…${broadcast - count + i}`), ...Array.from(after)];
+    return [
+      ...Array.from(before),
+      ...Array.from({ length: count }, (_, i) => `…${broadcast - count + i}`),
+      ...Array.from(after),
+    ];
   };
   const operands = terms.map((term, i) => {
     const labels = labelsOf(term, ranks[i] as number);
-    if (labels.length !== ranks[i]) reject("einsum", `"${term}" of "${text}" has ${labels.length} axes, the operand ${ranks[i]}`);
+    if (labels.length !== ranks[i])
+      reject("einsum", `"${term}" of "${text}" has ${labels.length} axes, the operand ${ranks[i]}`);
     return labels;
   });
   const all = operands.flat();
-  const implicit = [...new Set(all)].filter((label) => label.startsWith("…") || all.indexOf(label) === all.lastIndexOf(label));
-  const output = right === undefined
-    ? implicit.sort((a, b) => Number(b.startsWith("…")) - Number(a.startsWith("…")) || (a < b ? -1 : 1))
-    : labelsOf(right, right.replace("...", "").length + (right.includes("...") ? broadcast : 0));
-  for (const label of output) if (!all.includes(label)) reject("einsum", `output label "${label}" of "${text}" is in no operand`);
+  const implicit = [...new Set(all)].filter(
+    (label) => label.startsWith("…") || all.indexOf(label) === all.lastIndexOf(label),
+  );
+  const output =
+    right === undefined
+      ? implicit.sort((a, b) => Number(b.startsWith("…")) - Number(a.startsWith("…")) || (a < b ? -1 : 1))
+      : labelsOf(right, right.replace("...", "").length + (right.includes("...") ? broadcast : 0));
+  for (const label of output)
+    if (!all.includes(label)) reject("einsum", `output label "${label}" of "${text}" is in no operand`);
   return { operands, output };
 }
 
 /** The size of each label; ellipsis axes may be 1 in some operands. */
 function labelSizes(equation: Equation, shapes: readonly (readonly Dim[])[]): Map<string, Dim> {
   const sizes = new Map<string, Dim>();
-  equation.operands.forEach((labels, i) => labels.forEach((label, axis) => {
-    const size = shapes[i]?.[axis] as Dim;
-    const known = sizes.get(label);
-    if (known === undefined || known === 1) sizes.set(label, size);
-    else if (dimEqual(known, size) === false && size !== 1) reject("einsum", `axis "${label}" has sizes ${printDim(known)} and ${printDim(size)}`);
-    else if (typeof size === "number" && size !== 1) sizes.set(label, size);
-  }));
+  equation.operands.forEach((labels, i) =>
+    labels.forEach((label, axis) => {
+      const size = shapes[i]?.[axis] as Dim;
+      const known = sizes.get(label);
+      if (known === undefined || known === 1) sizes.set(label, size);
+      else if (dimEqual(known, size) === false && size !== 1)
+        reject("einsum", `axis "${label}" has sizes ${printDim(known)} and ${printDim(size)}`);
+      else if (typeof size === "number" && size !== 1) sizes.set(label, size);
+    }),
+  );
   return sizes;
 }
 
 export const einsum: Op = {
   name: "einsum",
-  summary: "Einstein summation by an equation such as \"bij,bjk->bik\"",
+  summary: 'Einstein summation by an equation such as "bij,bjk->bik"',
   inputs: ["x..."],
   infer: (types, attrs) => {
     const operands = types.map((_, i) => typed("einsum", types, i, `x[${i}]`, "numeric"));
     const first = given("einsum", types, 0, "x");
     for (const type of operands) checkSameDType("einsum", first, type);
-    const equation = parseEquation(stringAttr("einsum", attrs, "equation"), operands.map((type) => type.shape.length));
-    const sizes = labelSizes(equation, operands.map((type) => type.shape));
+    const equation = parseEquation(
+      stringAttr("einsum", attrs, "equation"),
+      operands.map((type) => type.shape.length),
+    );
+    const sizes = labelSizes(
+      equation,
+      operands.map((type) => type.shape),
+    );
     return [{ dtype: first.dtype, shape: equation.output.map((label) => sizes.get(label) as Dim) }];
   },
   reference: (inputs, attrs) => {
     const tensors = inputs.map((_, i) => input(inputs, i));
-    const equation = parseEquation(stringAttr("einsum", attrs, "equation"), tensors.map((x) => x.shape.length));
-    const sizes = labelSizes(equation, tensors.map((x) => x.shape)) as Map<string, number>;
+    const equation = parseEquation(
+      stringAttr("einsum", attrs, "equation"),
+      tensors.map((x) => x.shape.length),
+    );
+    const sizes = labelSizes(
+      equation,
+      tensors.map((x) => x.shape),
+    ) as Map<string, number>;
     const summed = [...sizes.keys()].filter((label) => !equation.output.includes(label));
     const sizeOf = (labels: readonly string[]): number[] => labels.map((label) => sizes.get(label) as number);
     // A label repeated within an operand walks its diagonal: strides add up.
     const stridesFor = (labels: readonly string[], at: number): number[] => {
       const own = tensors[at]?.shape as readonly number[];
       const strides = stridesOf(own);
-      return labels.map((label) => (equation.operands[at] as readonly string[]).reduce((sum, other, axis) => (other === label && own[axis] !== 1 ? sum + (strides[axis] as number) : sum), 0));
+      return labels.map((label) =>
+        (equation.operands[at] as readonly string[]).reduce(
+          (sum, other, axis) => (other === label && own[axis] !== 1 ? sum + (strides[axis] as number) : sum),
+          0,
+        ),
+      );
     };
     const outer = tensors.map((_, i) => positions(sizeOf(equation.output), stridesFor(equation.output, i)));
     const inner = tensors.map((_, i) => positions(sizeOf(summed), stridesFor(summed, i)));
@@ -92,7 +121,8 @@ export const einsum: Op = {
       let sum = 0;
       for (let s = 0; s < (inner[0] as Float64Array).length; s++) {
         let product = 1;
-        for (let i = 0; i < tensors.length; i++) product *= tensors[i]?.data[(outer[i]?.[o] as number) + (inner[i]?.[s] as number)] as number;
+        for (let i = 0; i < tensors.length; i++)
+          product *= tensors[i]?.data[(outer[i]?.[o] as number) + (inner[i]?.[s] as number)] as number;
         sum += product;
       }
       result.data[o] = sum;
@@ -121,7 +151,11 @@ export const einsum: Op = {
 };
 
 function einsumCase(equation: string, ...shapes: readonly number[][]): OpCase {
-  return opCase(equation, shapes.map((shape) => of("f32", ...shape)), { equation });
+  return opCase(
+    equation,
+    shapes.map((shape) => of("f32", ...shape)),
+    { equation },
+  );
 }
 
 /** One operand of a decomposition: a value and its labels. */
@@ -135,12 +169,26 @@ function apply(b: GraphBuilder, op: string, inputs: readonly Value[], attrs: Att
 }
 
 function decomposeEinsum(b: GraphBuilder, inputs: readonly Value[], attrs: Attrs): readonly Value[] | undefined {
-  const equation = parseEquation(stringAttr("einsum", attrs, "equation"), inputs.map((value) => value.type.shape.length));
+  const equation = parseEquation(
+    stringAttr("einsum", attrs, "equation"),
+    inputs.map((value) => value.type.shape.length),
+  );
   // Diagonals stay with the reference; an axis of 1 beside a larger one must not be contracted.
   if (equation.operands.some((labels) => new Set(labels).size !== labels.length)) return undefined;
-  const sizes = labelSizes(equation, inputs.map((value) => value.type.shape));
+  const sizes = labelSizes(
+    equation,
+    inputs.map((value) => value.type.shape),
+  );
   const terms = inputs.map((value, i): Term => ({ value, labels: equation.operands[i] as readonly string[] }));
-  if (terms.some(({ value, labels }) => labels.some((label, axis) => dimEqual(value.type.shape[axis] as Dim, sizes.get(label) as Dim) !== true && !equation.output.includes(label)))) return undefined;
+  if (
+    terms.some(({ value, labels }) =>
+      labels.some(
+        (label, axis) =>
+          dimEqual(value.type.shape[axis] as Dim, sizes.get(label) as Dim) !== true && !equation.output.includes(label),
+      ),
+    )
+  )
+    return undefined;
   let left = terms[0] as Term;
   for (let i = 1; i < terms.length; i++) {
     const later = new Set([...equation.output, ...terms.slice(i + 1).flatMap((term) => term.labels)]);
@@ -153,7 +201,10 @@ function decomposeEinsum(b: GraphBuilder, inputs: readonly Value[], attrs: Attrs
 function sumOut(b: GraphBuilder, { value, labels }: Term, needed: ReadonlySet<string>): Term {
   const axes = labels.flatMap((label, axis) => (needed.has(label) ? [] : [axis]));
   if (axes.length === 0) return { value, labels };
-  return { value: apply(b, "reduceSum", [value], { axes, keepDims: false }), labels: labels.filter((label) => needed.has(label)) };
+  return {
+    value: apply(b, "reduceSum", [value], { axes, keepDims: false }),
+    labels: labels.filter((label) => needed.has(label)),
+  };
 }
 
 function orderAs(b: GraphBuilder, { value, labels }: Term, order: readonly string[]): Value {
@@ -162,7 +213,13 @@ function orderAs(b: GraphBuilder, { value, labels }: Term, order: readonly strin
 }
 
 /** The product of two terms, summed over the labels that only they have. */
-function contract(b: GraphBuilder, first: Term, second: Term, later: ReadonlySet<string>, sizes: ReadonlyMap<string, Dim>): Term {
+function contract(
+  b: GraphBuilder,
+  first: Term,
+  second: Term,
+  later: ReadonlySet<string>,
+  sizes: ReadonlyMap<string, Dim>,
+): Term {
   const x = sumOut(b, first, new Set([...later, ...second.labels]));
   const y = sumOut(b, second, new Set([...later, ...first.labels]));
   const shared = x.labels.filter((label) => y.labels.includes(label));
@@ -172,10 +229,16 @@ function contract(b: GraphBuilder, first: Term, second: Term, later: ReadonlySet
   const columns = y.labels.filter((label) => !shared.includes(label));
   const dims = (labels: readonly string[]): Dim[] => labels.map((label) => sizes.get(label) as Dim);
   // Batch axes keep their own sizes, so that an axis of 1 broadcasts in matmul.
-  const ownDims = ({ value, labels }: Term): Dim[] => batch.map((label) => value.type.shape[labels.indexOf(label)] as Dim);
-  const matrix = (term: Term, order: readonly string[], shape: readonly Dim[]): Value => apply(b, "reshape", [orderAs(b, term, order)], { shape });
+  const ownDims = ({ value, labels }: Term): Dim[] =>
+    batch.map((label) => value.type.shape[labels.indexOf(label)] as Dim);
+  const matrix = (term: Term, order: readonly string[], shape: readonly Dim[]): Value =>
+    apply(b, "reshape", [orderAs(b, term, order)], { shape });
   const a = matrix(x, [...batch, ...rows, ...inner], [...ownDims(x), shapeSize(dims(rows)), shapeSize(dims(inner))]);
-  const c = matrix(y, [...batch, ...inner, ...columns], [...ownDims(y), shapeSize(dims(inner)), shapeSize(dims(columns))]);
+  const c = matrix(
+    y,
+    [...batch, ...inner, ...columns],
+    [...ownDims(y), shapeSize(dims(inner)), shapeSize(dims(columns))],
+  );
   const labels = [...batch, ...rows, ...columns];
   const product = apply(b, "matmul", [a, c]);
   return { value: apply(b, "reshape", [product], { shape: dims(labels) }), labels };

@@ -68,7 +68,8 @@ export const gatherElements: Op = {
     const x = given("gatherElements", types, 0, "x");
     const indices = indexTyped("gatherElements", types, 1, "indices");
     axisAttr("gatherElements", attrs, x.shape.length);
-    if (indices.shape.length !== x.shape.length) reject("gatherElements", `indices ${printTensorType(indices)} must have as many axes as ${printTensorType(x)}`);
+    if (indices.shape.length !== x.shape.length)
+      reject("gatherElements", `indices ${printTensorType(indices)} must have as many axes as ${printTensorType(x)}`);
     return [{ dtype: x.dtype, shape: indices.shape }];
   },
   reference: (inputs, attrs) => {
@@ -78,7 +79,9 @@ export const gatherElements: Op = {
     const [size, stride] = [x.shape[axis] as number, strides[axis] as number];
     // Where the other axes lead; the axis itself does not move.
     const where = positions(indices.shape, strides.with(axis, 0));
-    where.forEach((base, i) => (where[i] = base + normaliseIndex("gatherElements", indices.data[i] as number, size) * stride));
+    where.forEach(
+      (base, i) => (where[i] = base + normaliseIndex("gatherElements", indices.data[i] as number, size) * stride),
+    );
     return [gatherAt(x, indices.shape, where)];
   },
   cases: () => [
@@ -99,11 +102,15 @@ export const gatherND: Op = {
     const indices = indexTyped("gatherND", types, 1, "indices");
     const batch = numberAttr("gatherND", attrs, "batchDims", 0);
     const depth = indices.shape.at(-1);
-    if (typeof depth !== "number") return reject("gatherND", `the last axis of indices ${printTensorType(indices)} must have a known size`);
-    if (batch >= Math.min(indices.shape.length, x.shape.length + 1)) reject("gatherND", `${batch} batch axes are too many for ${printTensorType(x)} and ${printTensorType(indices)}`);
-    if (batch + depth > x.shape.length) reject("gatherND", `tuples of ${depth} indices are too long for ${printTensorType(x)} with ${batch} batch axes`);
+    if (typeof depth !== "number")
+      return reject("gatherND", `the last axis of indices ${printTensorType(indices)} must have a known size`);
+    if (batch >= Math.min(indices.shape.length, x.shape.length + 1))
+      reject("gatherND", `${batch} batch axes are too many for ${printTensorType(x)} and ${printTensorType(indices)}`);
+    if (batch + depth > x.shape.length)
+      reject("gatherND", `tuples of ${depth} indices are too long for ${printTensorType(x)} with ${batch} batch axes`);
     for (let axis = 0; axis < batch; axis++) {
-      if (dimEqual(x.shape[axis] as Dim, indices.shape[axis] as Dim) === false) reject("gatherND", `batch axes of ${printTensorType(x)} and ${printTensorType(indices)} differ`);
+      if (dimEqual(x.shape[axis] as Dim, indices.shape[axis] as Dim) === false)
+        reject("gatherND", `batch axes of ${printTensorType(x)} and ${printTensorType(indices)} differ`);
     }
     return [{ dtype: x.dtype, shape: [...indices.shape.slice(0, -1), ...x.shape.slice(batch + depth)] }];
   },
@@ -113,7 +120,10 @@ export const gatherND: Op = {
     const depth = indices.shape.at(-1) as number;
     const strides = stridesOf(x.shape);
     const tuples = indices.shape.slice(0, -1);
-    const batchStarts = positions(tuples, tuples.map((_, axis) => (axis < batch ? (strides[axis] as number) : 0)));
+    const batchStarts = positions(
+      tuples,
+      tuples.map((_, axis) => (axis < batch ? (strides[axis] as number) : 0)),
+    );
     const inner = positions(x.shape.slice(batch + depth), strides.slice(batch + depth));
     const where = new Float64Array(batchStarts.length * inner.length);
     batchStarts.forEach((base, i) => {

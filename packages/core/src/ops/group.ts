@@ -20,13 +20,23 @@ export const group: Op = {
     checkBodyInputs("group", body, types);
     return body.outputs.map(({ value }) => value.type);
   },
-  reference: (inputs, attrs, _outputs, context) => context.runGraph(graphAttr("group", attrs, "body"), inputs.map((_, i) => input(inputs, i))),
+  reference: (inputs, attrs, _outputs, context) =>
+    context.runGraph(
+      graphAttr("group", attrs, "body"),
+      inputs.map((_, i) => input(inputs, i)),
+    ),
   tolerance: ulps(1),
-  cases: () => [
-    opCase("add", [of("f32", 3, 17), of("f32", 17)], { body: addBody() }),
-  ],
+  cases: () => [opCase("add", [of("f32", 3, 17), of("f32", 17)], { body: addBody() })],
 };
 
 function addBody(): Graph {
-  return singleNodeGraph("sum", "add", [{ dtype: "f32", shape: [3, 17] }, { dtype: "f32", shape: [17] }], { dtype: "f32", shape: [3, 17] });
+  return singleNodeGraph(
+    "sum",
+    "add",
+    [
+      { dtype: "f32", shape: [3, 17] },
+      { dtype: "f32", shape: [17] },
+    ],
+    { dtype: "f32", shape: [3, 17] },
+  );
 }

@@ -12,9 +12,17 @@ export function normaliseIndex(op: string, index: number, size: number): number 
 }
 
 /** Position in `shape` that the `depth` components of an index tuple at `data[at]…` name. */
-export function tuplePosition(op: string, data: Float64Array, at: number, shape: readonly number[], first: number, depth: number): number {
+export function tuplePosition(
+  op: string,
+  data: Float64Array,
+  at: number,
+  shape: readonly number[],
+  first: number,
+  depth: number,
+): number {
   const strides = stridesOf(shape);
   let position = 0;
-  for (let i = 0; i < depth; i++) position += normaliseIndex(op, data[at + i] as number, shape[first + i] as number) * (strides[first + i] as number);
+  for (let i = 0; i < depth; i++)
+    position += normaliseIndex(op, data[at + i] as number, shape[first + i] as number) * (strides[first + i] as number);
   return position;
 }

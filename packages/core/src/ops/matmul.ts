@@ -46,7 +46,10 @@ function inferProduct(op: string, a: TensorType, b: TensorType, attrs: Attrs): D
   const left = leftSide(a, booleanAttr(op, attrs, "transposeA", false));
   const right = rightSide(b, booleanAttr(op, attrs, "transposeB", false));
   if (dimEqual(left.inner, right.inner) === false) {
-    reject(op, `inner dimensions differ: ${printShape(a.shape)} × ${printShape(b.shape)} (${printDim(left.inner)} ≠ ${printDim(right.inner)})`);
+    reject(
+      op,
+      `inner dimensions differ: ${printShape(a.shape)} × ${printShape(b.shape)} (${printDim(left.inner)} ≠ ${printDim(right.inner)})`,
+    );
   }
   return productShape(op, left, right);
 }
@@ -72,7 +75,8 @@ function multiply(op: string, a: RefTensor, b: RefTensor, attrs: Attrs): RefTens
       for (let inner = 0; inner < k; inner++) {
         const weight = a.data[aBase + row * aRow + inner * aInner] as number;
         const from = bBase + inner * bInner;
-        for (let column = 0; column < n; column++) result.data[out + column]! += weight * (b.data[from + column * bColumn] as number);
+        for (let column = 0; column < n; column++)
+          result.data[out + column]! += weight * (b.data[from + column * bColumn] as number);
       }
     }
   }
@@ -134,7 +138,8 @@ function centred(x: RefTensor, zeroPoint: RefTensor | undefined, perRow: boolean
   const rows = perRow ? (x.shape.at(-2) ?? 1) : 1;
   const columns = x.shape.at(-1) as number;
   const size = perRow ? rows : columns;
-  if (zeroPoint.shape.length === 1 && data.length !== size) reject("matmulInteger", `zero point with ${data.length} values for ${size}`, ZERO_POINT_HINT);
+  if (zeroPoint.shape.length === 1 && data.length !== size)
+    reject("matmulInteger", `zero point with ${data.length} values for ${size}`, ZERO_POINT_HINT);
   // Lists per matrix of a batch have their own leading axes, which follow those of x.
   return {
     ...x,
@@ -153,7 +158,8 @@ export const matmulInteger: Op = {
   infer: (types, attrs) => {
     const [a, b] = ["a", "b"].map((name, i) => {
       const type = typed("matmulInteger", types, i, name, "integer");
-      if (type.dtype !== "i8" && type.dtype !== "u8") reject("matmulInteger", `input "${name}" must be i8 or u8, got ${type.dtype}`);
+      if (type.dtype !== "i8" && type.dtype !== "u8")
+        reject("matmulInteger", `input "${name}" must be i8 or u8, got ${type.dtype}`);
       const zeroPoint = types[i + 2];
       if (zeroPoint !== undefined) checkSameDType("matmulInteger", type, zeroPoint);
       return type;

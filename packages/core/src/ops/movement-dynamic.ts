@@ -5,7 +5,14 @@
 
 import { type Dim, dimAdd, dimFloorDiv, dimMul, dimSub, printDim, sameDim, shapeSize } from "../dim.ts";
 import type { GraphBuilder } from "../graph/builder.ts";
-import { type Attr, type Attrs, type ConstantData, type TensorType, type Value, isConstantData } from "../graph/graph.ts";
+import {
+  type Attr,
+  type Attrs,
+  type ConstantData,
+  type TensorType,
+  type Value,
+  isConstantData,
+} from "../graph/graph.ts";
 import { printTensorType } from "../graph/print.ts";
 import { booleanAttr, choiceAttr } from "./attrs.ts";
 import { constant, of, opCase, scalar, values } from "./cases.ts";
@@ -30,7 +37,9 @@ function listLength(op: string, types: Types, index: number, name: string): numb
   const type = indexTyped(op, types, index, name);
   checkRank(op, type, name, 1);
   const [size] = type.shape;
-  return typeof size === "number" ? size : reject(op, `the size of input "${name}" must be known, got ${printTensorType(type)}`);
+  return typeof size === "number"
+    ? size
+    : reject(op, `the size of input "${name}" must be known, got ${printTensorType(type)}`);
 }
 
 function freshShape(context: InferContext, hint: string, rank: number): Dim[] {
@@ -39,7 +48,11 @@ function freshShape(context: InferContext, hint: string, rank: number): Dim[] {
 
 /** The target of a reshape: 0 copies an input size (unless allowed), -1 takes what is left. */
 function reshapeTarget(x: readonly Dim[], wanted: readonly Dim[], allowZero: boolean): Dim[] {
-  const target = wanted.map((dim, axis) => (dim === 0 && !allowZero ? (x[axis] ?? reject("reshapeDynamic", `a 0 on axis ${axis} copies an axis that the input does not have`)) : dim));
+  const target = wanted.map((dim, axis) =>
+    dim === 0 && !allowZero
+      ? (x[axis] ?? reject("reshapeDynamic", `a 0 on axis ${axis} copies an axis that the input does not have`))
+      : dim,
+  );
   const open = target.indexOf(-1);
   if (open < 0) return target;
   const rest = target.filter((_, axis) => axis !== open);
@@ -63,13 +76,21 @@ export const reshapeDynamic: Op = {
     const x = given("reshapeDynamic", types, 0, "x");
     const rank = listLength("reshapeDynamic", types, 1, "shape");
     const wanted = known(context, inputs, 1);
-    const shape = wanted === undefined ? freshShape(context, "reshape", rank) : reshapeTarget(x.shape, wanted, booleanAttr("reshapeDynamic", attrs, "allowZero", false));
+    const shape =
+      wanted === undefined
+        ? freshShape(context, "reshape", rank)
+        : reshapeTarget(x.shape, wanted, booleanAttr("reshapeDynamic", attrs, "allowZero", false));
     return [{ dtype: x.dtype, shape }];
   },
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
-    const shape = reshapeTarget(x.shape, Array.from(input(inputs, 1).data), booleanAttr("reshapeDynamic", attrs, "allowZero", false)) as number[];
-    if (shape.reduce((n, dim) => n * dim, 1) !== x.data.length) reject("reshapeDynamic", `[${x.shape.join(", ")}] has another number of elements than [${shape.join(", ")}]`);
+    const shape = reshapeTarget(
+      x.shape,
+      Array.from(input(inputs, 1).data),
+      booleanAttr("reshapeDynamic", attrs, "allowZero", false),
+    ) as number[];
+    if (shape.reduce((n, dim) => n * dim, 1) !== x.data.length)
+      reject("reshapeDynamic", `[${x.shape.join(", ")}] has another number of elements than [${shape.join(", ")}]`);
     return [refOf(x.dtype, shape, x.data)];
   },
   decompose: (b, [x, shape], attrs) => {
@@ -96,7 +117,15 @@ export const expandDynamic: Op = {
     const x = given("expandDynamic", types, 0, "x");
     const rank = Math.max(listLength("expandDynamic", types, 1, "shape"), x.shape.length);
     const wanted = known(context, inputs, 1);
-    return [{ dtype: x.dtype, shape: wanted === undefined ? freshShape(context, "expand", rank) : broadcastShapes("expandDynamic", [x.shape, wanted]) }];
+    return [
+      {
+        dtype: x.dtype,
+        shape:
+          wanted === undefined
+            ? freshShape(context, "expand", rank)
+            : broadcastShapes("expandDynamic", [x.shape, wanted]),
+      },
+    ];
   },
   reference: (inputs) => {
     const x = input(inputs, 0);
@@ -105,7 +134,9 @@ export const expandDynamic: Op = {
   decompose: (b, [x, shape]) => {
     const value = x as Value;
     const wanted = b.dims(shape as Value);
-    return wanted && b.apply("expand", [value], { shape: broadcastShapes("expandDynamic", [value.type.shape, wanted]) });
+    return (
+      wanted && b.apply("expand", [value], { shape: broadcastShapes("expandDynamic", [value.type.shape, wanted]) })
+    );
   },
   dims: ([x, shape]) => {
     const size = shape === undefined ? undefined : shapeSize(shape);
@@ -122,7 +153,10 @@ export const expandDynamic: Op = {
 
 /** Axes of a slice, which default to the first ones; negative ones count from the end. */
 function axesFrom(op: string, rank: number, count: number, axes: readonly Dim[] | undefined): number[] {
-  const list = axes === undefined ? Array.from({ length: count }, (_, i) => i) : axes.map((axis) => (typeof axis === "number" ? axis : reject(op, "axes must be numbers")));
+  const list =
+    axes === undefined
+      ? Array.from({ length: count }, (_, i) => i)
+      : axes.map((axis) => (typeof axis === "number" ? axis : reject(op, "axes must be numbers")));
   return list.map((axis) => {
     const at = axis < 0 ? axis + rank : axis;
     return at >= 0 && at < rank ? at : reject(op, `axis ${axis} is outside of ${rank} axes`);
@@ -136,11 +170,18 @@ interface SlicePlan {
 }
 
 /** The static form of a slice with known arguments. */
-function planSlice(shape: readonly Dim[], starts: readonly Dim[], ends: readonly Dim[], axes: readonly Dim[] | undefined, steps: readonly Dim[] | undefined): SlicePlan {
+function planSlice(
+  shape: readonly Dim[],
+  starts: readonly Dim[],
+  ends: readonly Dim[],
+  axes: readonly Dim[] | undefined,
+  steps: readonly Dim[] | undefined,
+): SlicePlan {
   const plan = { starts: shape.map((): Dim => 0), sizes: [...shape], steps: shape.map(() => 1) };
   axesFrom("sliceDynamic", shape.length, starts.length, axes).forEach((axis, i) => {
     const step = steps?.[i] ?? 1;
-    if (typeof step !== "number" || step === 0) return reject("sliceDynamic", `step ${printDim(step)} must be a number other than 0`);
+    if (typeof step !== "number" || step === 0)
+      return reject("sliceDynamic", `step ${printDim(step)} must be a number other than 0`);
     const { start, size } = sliceAxis(shape[axis] as Dim, starts[i] as Dim, ends[i] as Dim, step);
     plan.starts[axis] = start;
     plan.sizes[axis] = size;
@@ -156,28 +197,54 @@ export const sliceDynamic: Op = {
   infer: (types, _attrs, context, inputs) => {
     const x = given("sliceDynamic", types, 0, "x");
     const count = listLength("sliceDynamic", types, 1, "starts");
-    if (listLength("sliceDynamic", types, 2, "ends") !== count) reject("sliceDynamic", `${count} starts, but other ends: ${printTensorType(types[2] as TensorType)}`);
+    if (listLength("sliceDynamic", types, 2, "ends") !== count)
+      reject("sliceDynamic", `${count} starts, but other ends: ${printTensorType(types[2] as TensorType)}`);
     const [starts, ends, axes, steps] = [1, 2, 3, 4].map((i) => known(context, inputs, i));
     const open = (i: number, dims: readonly Dim[] | undefined): boolean => types[i] !== undefined && dims === undefined;
     if (open(3, axes)) return [{ dtype: x.dtype, shape: freshShape(context, "slice", x.shape.length) }];
     if (starts === undefined || ends === undefined || open(4, steps)) {
       const touched = axesFrom("sliceDynamic", x.shape.length, count, axes);
-      return [{ dtype: x.dtype, shape: x.shape.map((dim, axis) => (touched.includes(axis) ? context.freshDim("slice") : dim)) }];
+      return [
+        {
+          dtype: x.dtype,
+          shape: x.shape.map((dim, axis) => (touched.includes(axis) ? context.freshDim("slice") : dim)),
+        },
+      ];
     }
     return [{ dtype: x.dtype, shape: planSlice(x.shape, starts, ends, axes, steps).sizes }];
   },
   reference: (inputs) => {
     const x = input(inputs, 0);
-    const [starts, ends, axes, steps] = [1, 2, 3, 4].map((i) => inputs[i] && Array.from(inputs[i].data)) as [number[], number[], number[] | undefined, number[] | undefined];
-    const plan = planSlice(x.shape, starts, ends, axes, steps) as { starts: number[]; sizes: number[]; steps: number[] };
+    const [starts, ends, axes, steps] = [1, 2, 3, 4].map((i) => inputs[i] && Array.from(inputs[i].data)) as [
+      number[],
+      number[],
+      number[] | undefined,
+      number[] | undefined,
+    ];
+    const plan = planSlice(x.shape, starts, ends, axes, steps) as {
+      starts: number[];
+      sizes: number[];
+      steps: number[];
+    };
     const strides = stridesOf(x.shape);
     const start = strides.reduce((sum, stride, axis) => sum + stride * (plan.starts[axis] as number), 0);
-    return [gatherAt(x, plan.sizes, positions(plan.sizes, strides.map((stride, axis) => stride * (plan.steps[axis] as number)), start))];
+    return [
+      gatherAt(
+        x,
+        plan.sizes,
+        positions(
+          plan.sizes,
+          strides.map((stride, axis) => stride * (plan.steps[axis] as number)),
+          start,
+        ),
+      ),
+    ];
   },
   decompose: (b, inputs) => {
     const x = inputs[0] as Value;
     const [starts, ends, axes, steps] = [1, 2, 3, 4].map((i) => known(b, inputs, i));
-    const open = (i: number, dims: readonly Dim[] | undefined): boolean => inputs[i] !== undefined && dims === undefined;
+    const open = (i: number, dims: readonly Dim[] | undefined): boolean =>
+      inputs[i] !== undefined && dims === undefined;
     if (starts === undefined || ends === undefined || open(3, axes) || open(4, steps)) return undefined;
     const plan = planSlice(x.type.shape, starts, ends, axes, steps);
     return b.apply("slice", [x], { starts: plan.starts, sizes: plan.sizes, steps: plan.steps });
@@ -185,25 +252,46 @@ export const sliceDynamic: Op = {
   dims: ([x, starts, ends, axes, steps], _attrs, types) => {
     const shape = types[0]?.shape;
     if (x === undefined || starts === undefined || ends === undefined || shape?.length !== 1) return undefined;
-    if ((types[3] !== undefined && axes === undefined) || (types[4] !== undefined && steps === undefined)) return undefined;
+    if ((types[3] !== undefined && axes === undefined) || (types[4] !== undefined && steps === undefined))
+      return undefined;
     const plan = planSlice(shape, starts, ends, axes, steps);
     const [[start], [size], [step]] = [plan.starts, plan.sizes, plan.steps];
     if (typeof start !== "number" || typeof size !== "number" || step === undefined) return undefined;
     return Array.from({ length: size }, (_, i) => x[start + i * step] as Dim);
   },
   cases: () => [
-    opCase("known", [of("f32", 9, 17), ...[[1, -5], [-1, 1000], [0, 1], [2, 1]].map((list) => constant(values("i64", list)))]),
-    opCase("backwards", [of("f32", 9, 4), ...[[-1], [-(2 ** 31)], [0], [-2]].map((list) => constant(values("i64", list)))]),
+    opCase("known", [
+      of("f32", 9, 17),
+      ...[
+        [1, -5],
+        [-1, 1000],
+        [0, 1],
+        [2, 1],
+      ].map((list) => constant(values("i64", list))),
+    ]),
+    opCase("backwards", [
+      of("f32", 9, 4),
+      ...[[-1], [-(2 ** 31)], [0], [-2]].map((list) => constant(values("i64", list))),
+    ]),
     opCase("empty", [of("f32", 9), constant(values("i64", [7])), constant(values("i64", [3]))]),
     opCase("to the end", [of("f32", 5), constant(values("i64", [2])), constant(values("i64", [2 ** 53]))]),
-    opCase("starts at run time", [of("f32", 9, 4), values("i64", [2]), values("i64", [5]), constant(values("i64", [0]))]),
+    opCase("starts at run time", [
+      of("f32", 9, 4),
+      values("i64", [2]),
+      values("i64", [5]),
+      constant(values("i64", [0])),
+    ]),
     opCase("axes at run time", [of("f32", 9, 4), values("i64", [1]), values("i64", [3]), values("i64", [-1])]),
     opCase("list", [values("i64", [4, 5, 6, 7]), constant(values("i64", [1])), constant(values("i64", [-1]))]),
   ],
 };
 
 /** Widths per axis from the list of all befores, then all afters, of the given axes. */
-function padWidths(rank: number, pads: readonly Dim[], axes: readonly Dim[] | undefined): { before: Dim[]; after: Dim[] } {
+function padWidths(
+  rank: number,
+  pads: readonly Dim[],
+  axes: readonly Dim[] | undefined,
+): { before: Dim[]; after: Dim[] } {
   const widths = { before: new Array<Dim>(rank).fill(0), after: new Array<Dim>(rank).fill(0) };
   const count = pads.length / 2;
   axesFrom("padDynamic", rank, count, axes).forEach((axis, i) => {
@@ -217,7 +305,9 @@ function padWidths(rank: number, pads: readonly Dim[], axes: readonly Dim[] | un
 function padValue(value: Value | undefined): number | undefined {
   if (value === undefined) return 0;
   const data: Attr | undefined = value.node.attrs["value"];
-  return value.node.op === "constant" && isConstantData(data) ? (refFromConstant(data as ConstantData).data[0] ?? 0) : undefined;
+  return value.node.op === "constant" && isConstantData(data)
+    ? (refFromConstant(data as ConstantData).data[0] ?? 0)
+    : undefined;
 }
 
 export const padDynamic: Op = {
@@ -230,29 +320,48 @@ export const padDynamic: Op = {
     listLength("padDynamic", types, 1, "pads");
     if (types[2] !== undefined) checkSameDType("padDynamic", x, types[2]);
     const [pads, axes] = [known(context, inputs, 1), known(context, inputs, 3)];
-    if (pads === undefined || (types[3] !== undefined && axes === undefined)) return [{ dtype: x.dtype, shape: freshShape(context, "pad", x.shape.length) }];
+    if (pads === undefined || (types[3] !== undefined && axes === undefined))
+      return [{ dtype: x.dtype, shape: freshShape(context, "pad", x.shape.length) }];
     const { before, after } = padWidths(x.shape.length, pads, axes);
-    return [{ dtype: x.dtype, shape: x.shape.map((dim, axis) => dimAdd(dim, dimAdd(before[axis] as Dim, after[axis] as Dim))) }];
+    return [
+      {
+        dtype: x.dtype,
+        shape: x.shape.map((dim, axis) => dimAdd(dim, dimAdd(before[axis] as Dim, after[axis] as Dim))),
+      },
+    ];
   },
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
-    const { before, after } = padWidths(x.shape.length, Array.from(input(inputs, 1).data), inputs[3] && Array.from(inputs[3].data)) as { before: number[]; after: number[] };
+    const { before, after } = padWidths(
+      x.shape.length,
+      Array.from(input(inputs, 1).data),
+      inputs[3] && Array.from(inputs[3].data),
+    ) as { before: number[]; after: number[] };
     const mode = choiceAttr("padDynamic", attrs, "mode", PAD_MODES, "constant");
     const value = inputs[2]?.data[0] ?? 0;
     // Negative widths remove elements first.
     const strides = stridesOf(x.shape);
-    const kept = x.shape.map((size, axis) => Math.max(0, size + Math.min(0, before[axis] as number) + Math.min(0, after[axis] as number)));
+    const kept = x.shape.map((size, axis) =>
+      Math.max(0, size + Math.min(0, before[axis] as number) + Math.min(0, after[axis] as number)),
+    );
     const start = strides.reduce((sum, stride, axis) => sum + stride * Math.max(0, -(before[axis] as number)), 0);
     const inner = gatherAt(x, kept, positions(kept, strides, start));
     const clip = (widths: readonly number[]): number[] => widths.map((width) => Math.max(0, width));
     return [padReference(inner, clip(before), clip(after), mode, value)];
   },
-  decompose: (b, [x, pads, value, axes], attrs) => padStatic(b, x as Value, b.dims(pads as Value), padValue(value), axes && b.dims(axes), axes !== undefined, attrs),
+  decompose: (b, [x, pads, value, axes], attrs) =>
+    padStatic(b, x as Value, b.dims(pads as Value), padValue(value), axes && b.dims(axes), axes !== undefined, attrs),
   cases: () => [
     opCase("known", [of("f32", 3, 5), constant(values("i64", [1, 0, 0, 2]))], { mode: "constant" }),
-    opCase("value", [of("f32", 3, 5), constant(values("i64", [1, 0, 0, 2])), constant(scalar("f32", 2.5))], { mode: "constant" }),
-    opCase("infinite value", [of("f32", 3), constant(values("i64", [1, 1])), constant(scalar("f32", -Infinity))], { mode: "constant" }),
-    opCase("axes", [of("f32", 3, 5), constant(values("i64", [1, 2])), undefined, constant(values("i64", [-1]))], { mode: "constant" }),
+    opCase("value", [of("f32", 3, 5), constant(values("i64", [1, 0, 0, 2])), constant(scalar("f32", 2.5))], {
+      mode: "constant",
+    }),
+    opCase("infinite value", [of("f32", 3), constant(values("i64", [1, 1])), constant(scalar("f32", -Infinity))], {
+      mode: "constant",
+    }),
+    opCase("axes", [of("f32", 3, 5), constant(values("i64", [1, 2])), undefined, constant(values("i64", [-1]))], {
+      mode: "constant",
+    }),
     opCase("negative", [of("f32", 5, 5), constant(values("i64", [-1, 1, 2, -2]))], { mode: "constant" }),
     opCase("reflect", [of("f32", 5, 5), constant(values("i64", [2, 1, 0, 3]))], { mode: "reflect" }),
     opCase("edge", [of("f32", 5, 5), constant(values("i64", [2, 1, 0, 3]))], { mode: "edge" }),
@@ -260,7 +369,15 @@ export const padDynamic: Op = {
   ],
 };
 
-function padStatic(b: GraphBuilder, x: Value, pads: readonly Dim[] | undefined, value: number | undefined, axes: readonly Dim[] | undefined, hasAxes: boolean, attrs: Attrs): readonly Value[] | undefined {
+function padStatic(
+  b: GraphBuilder,
+  x: Value,
+  pads: readonly Dim[] | undefined,
+  value: number | undefined,
+  axes: readonly Dim[] | undefined,
+  hasAxes: boolean,
+  attrs: Attrs,
+): readonly Value[] | undefined {
   if (pads === undefined || value === undefined || (hasAxes && axes === undefined)) return undefined;
   const { before, after } = padWidths(x.type.shape.length, pads, axes);
   const negative = (width: Dim): boolean => dimLess(width, 0) === true;
@@ -269,11 +386,18 @@ function padStatic(b: GraphBuilder, x: Value, pads: readonly Dim[] | undefined, 
   let inner = x;
   if ([...before, ...after].some(negative)) {
     const removed = (width: Dim): Dim => (negative(width) ? dimMul(width, -1) : 0);
-    const sizes = x.type.shape.map((dim, axis) => dimSub(dim, dimAdd(removed(before[axis] as Dim), removed(after[axis] as Dim))));
+    const sizes = x.type.shape.map((dim, axis) =>
+      dimSub(dim, dimAdd(removed(before[axis] as Dim), removed(after[axis] as Dim))),
+    );
     inner = b.apply("slice", [x], { starts: before.map(removed), sizes, steps: sizes.map(() => 1) })[0] as Value;
   }
   const added = (widths: readonly Dim[]): Dim[] => widths.map((width) => (negative(width) ? 0 : width));
-  return b.apply("pad", [inner], { before: added(before), after: added(after), mode: attrs["mode"] ?? "constant", value });
+  return b.apply("pad", [inner], {
+    before: added(before),
+    after: added(after),
+    mode: attrs["mode"] ?? "constant",
+    value,
+  });
 }
 
 export const tileDynamic: Op = {
@@ -283,9 +407,17 @@ export const tileDynamic: Op = {
   infer: (types, _attrs, context, inputs) => {
     const x = given("tileDynamic", types, 0, "x");
     const count = listLength("tileDynamic", types, 1, "repeats");
-    if (count !== x.shape.length) reject("tileDynamic", `needs ${x.shape.length} repeats for ${printTensorType(x)}, got ${count}`);
+    if (count !== x.shape.length)
+      reject("tileDynamic", `needs ${x.shape.length} repeats for ${printTensorType(x)}, got ${count}`);
     const repeats = known(context, inputs, 1);
-    return [{ dtype: x.dtype, shape: x.shape.map((dim, axis) => (repeats === undefined ? context.freshDim("tile") : dimMul(dim, repeats[axis] as Dim))) }];
+    return [
+      {
+        dtype: x.dtype,
+        shape: x.shape.map((dim, axis) =>
+          repeats === undefined ? context.freshDim("tile") : dimMul(dim, repeats[axis] as Dim),
+        ),
+      },
+    ];
   },
   reference: (inputs) => [tileReference(input(inputs, 0), Array.from(input(inputs, 1).data))],
   decompose: (b, [x, repeats]) => {

@@ -10,7 +10,13 @@ export const PAD_MODES = ["constant", "reflect", "edge", "wrap"] as const;
 export type PadMode = (typeof PAD_MODES)[number];
 
 /** Padding by `before` and `after` elements per axis. */
-export function padReference(x: RefTensor, before: readonly number[], after: readonly number[], mode: PadMode, value: number): RefTensor {
+export function padReference(
+  x: RefTensor,
+  before: readonly number[],
+  after: readonly number[],
+  mode: PadMode,
+  value: number,
+): RefTensor {
   const shape = x.shape.map((size, axis) => size + (before[axis] as number) + (after[axis] as number));
   const strides = stridesOf(x.shape);
   // Offset of the source of each output index along each axis, or -1 for the fill value.
@@ -24,7 +30,8 @@ export function padReference(x: RefTensor, before: readonly number[], after: rea
   for (const axisSources of sources) {
     const next = new Float64Array(offsets.length * axisSources.length);
     let at = 0;
-    for (const base of offsets) for (const offset of axisSources) next[at++] = base < 0 || offset < 0 ? -1 : base + offset;
+    for (const base of offsets)
+      for (const offset of axisSources) next[at++] = base < 0 || offset < 0 ? -1 : base + offset;
     offsets = next;
   }
   const result = newRef(x.dtype, shape);
@@ -53,6 +60,13 @@ export function tileReference(x: RefTensor, repeats: readonly number[]): RefTens
   // Each axis as a pair (repeat, size), of which the repeat does not move.
   const strides = stridesOf(x.shape);
   const pairs = x.shape.flatMap((size, axis) => [repeats[axis] as number, size]);
-  const where = positions(pairs, strides.flatMap((stride) => [0, stride]));
-  return gatherAt(x, x.shape.map((size, axis) => size * (repeats[axis] as number)), where);
+  const where = positions(
+    pairs,
+    strides.flatMap((stride) => [0, stride]),
+  );
+  return gatherAt(
+    x,
+    x.shape.map((size, axis) => size * (repeats[axis] as number)),
+    where,
+  );
 }

@@ -19,7 +19,9 @@ import { broadcastIndex, reshapeIndex } from "./view-index.ts";
 function sizesFor(context: RefContext, dims: readonly Dim[]): number[] {
   return dims.map((dim) => {
     const size = context.dim(dim);
-    return size >= 0 ? size : reject("shape", `${printDim(dim)} is ${size} for these inputs, a size cannot be negative`);
+    return size >= 0
+      ? size
+      : reject("shape", `${printDim(dim)} is ${size} for these inputs, a size cannot be negative`);
   });
 }
 
@@ -38,7 +40,8 @@ export const reshape: Op = {
   reference: (inputs, attrs, _outputs, context) => {
     const x = input(inputs, 0);
     const shape = sizesFor(context, dimsAttr("reshape", attrs, "shape"));
-    if (shape.reduce((n, dim) => n * dim, 1) !== x.data.length) reject("reshape", `[${x.shape.join(", ")}] has another number of elements than [${shape.join(", ")}]`);
+    if (shape.reduce((n, dim) => n * dim, 1) !== x.data.length)
+      reject("reshape", `[${x.shape.join(", ")}] has another number of elements than [${shape.join(", ")}]`);
     return [refOf(x.dtype, shape, x.data)];
   },
   view: { map: (k, index, from, to) => ({ index: reshapeIndex(k, index, to.shape, from.shape) }) },
@@ -110,7 +113,11 @@ export const expand: Op = {
   view: {
     map: (k, index, from, to) => {
       const skipped = to.shape.length - from.shape.length;
-      return { index: from.shape.map((own, axis) => broadcastIndex(k, index[axis + skipped] as KValue, own, to.shape[axis + skipped] as Dim)) };
+      return {
+        index: from.shape.map((own, axis) =>
+          broadcastIndex(k, index[axis + skipped] as KValue, own, to.shape[axis + skipped] as Dim),
+        ),
+      };
     },
   },
   dims: ([x], attrs) => {
@@ -139,7 +146,10 @@ export const slice: Op = {
     const steps = numbersAttr("slice", attrs, "steps");
     const rank = x.shape.length;
     if (starts.length !== rank || sizes.length !== rank || steps.length !== rank) {
-      reject("slice", `needs one start, size and step per axis of ${printTensorType(x)}, got ${starts.length}, ${sizes.length} and ${steps.length}`);
+      reject(
+        "slice",
+        `needs one start, size and step per axis of ${printTensorType(x)}, got ${starts.length}, ${sizes.length} and ${steps.length}`,
+      );
     }
     sizes.forEach((size, axis) => checkSliceAxis(x, axis, starts[axis] as Dim, size, steps[axis] as number));
     return [{ dtype: x.dtype, shape: sizes }];
@@ -153,7 +163,17 @@ export const slice: Op = {
     sizes.forEach((size, axis) => checkSliceAxis(concrete, axis, starts[axis] as number, size, steps[axis] as number));
     const strides = stridesOf(x.shape);
     const start = starts.reduce((sum, at, axis) => sum + at * (strides[axis] as number), 0);
-    return [gatherAt(x, sizes, positions(sizes, strides.map((stride, axis) => stride * (steps[axis] as number)), start))];
+    return [
+      gatherAt(
+        x,
+        sizes,
+        positions(
+          sizes,
+          strides.map((stride, axis) => stride * (steps[axis] as number)),
+          start,
+        ),
+      ),
+    ];
   },
   view: {
     map: (k, index, _from, _to, attrs) => {
@@ -166,7 +186,8 @@ export const slice: Op = {
     const starts = dimsAttr("slice", attrs, "starts");
     const sizes = dimsAttr("slice", attrs, "sizes");
     const rank = types[0]?.shape.length;
-    if (x === undefined || rank !== 1 || typeof starts[0] !== "number" || typeof sizes[0] !== "number") return undefined;
+    if (x === undefined || rank !== 1 || typeof starts[0] !== "number" || typeof sizes[0] !== "number")
+      return undefined;
     const [start, step] = [starts[0], numbersAttr("slice", attrs, "steps")[0] as number];
     return Array.from({ length: sizes[0] }, (_, i) => x[start + i * step] as Dim);
   },
@@ -184,7 +205,8 @@ export const slice: Op = {
 
 /** All elements that one axis of a slice reads must exist, where the sizes tell. */
 function checkSliceAxis(x: TensorType, axis: number, start: Dim, size: Dim, step: number): void {
-  if (!Number.isInteger(step) || step === 0) reject("slice", `step ${step} of axis ${axis} must be an integer other than 0`);
+  if (!Number.isInteger(step) || step === 0)
+    reject("slice", `step ${step} of axis ${axis} must be an integer other than 0`);
   if (dimEqual(size, 0) === true) return;
   const last = dimAdd(start, dimMul(dimAdd(size, -1), step));
   for (const at of [start, last]) {
@@ -202,12 +224,25 @@ export const pad: Op = {
     const x = given("pad", types, 0, "x");
     choiceAttr("pad", attrs, "mode", PAD_MODES, "constant");
     const { before, after } = padAttrs(x.shape.length, attrs);
-    return [{ dtype: x.dtype, shape: x.shape.map((dim, axis) => dimAdd(dim, dimAdd(before[axis] as Dim, after[axis] as Dim))) }];
+    return [
+      {
+        dtype: x.dtype,
+        shape: x.shape.map((dim, axis) => dimAdd(dim, dimAdd(before[axis] as Dim, after[axis] as Dim))),
+      },
+    ];
   },
   reference: (inputs, attrs, _outputs, context) => {
     const { before, after } = padAttrs(input(inputs, 0).shape.length, attrs);
     const mode = choiceAttr("pad", attrs, "mode", PAD_MODES, "constant");
-    return [padReference(input(inputs, 0), sizesFor(context, before), sizesFor(context, after), mode, numberAttr("pad", attrs, "value", 0))];
+    return [
+      padReference(
+        input(inputs, 0),
+        sizesFor(context, before),
+        sizesFor(context, after),
+        mode,
+        numberAttr("pad", attrs, "value", 0),
+      ),
+    ];
   },
   view: {
     map: (k, index, from, _to, attrs) => {
@@ -238,7 +273,9 @@ export const pad: Op = {
         }
         source.push(place);
       });
-      return valid === undefined ? { index: source } : { index: source, valid, fill: numberAttr("pad", attrs, "value", 0) };
+      return valid === undefined
+        ? { index: source }
+        : { index: source, valid, fill: numberAttr("pad", attrs, "value", 0) };
 
       function both(condition: KValue): KValue {
         return valid === undefined ? condition : k.and(valid, condition);
@@ -246,7 +283,9 @@ export const pad: Op = {
     },
   },
   cases: () => [
-    ...PAD_MODES.map((mode) => opCase(mode, [of("f32", 3, 5, 7)], { mode, before: [0, 2, 1], after: [0, 1, 3], value: 0 })),
+    ...PAD_MODES.map((mode) =>
+      opCase(mode, [of("f32", 3, 5, 7)], { mode, before: [0, 2, 1], after: [0, 1, 3], value: 0 }),
+    ),
     opCase("value", [of("f32", 2, 3)], { mode: "constant", before: [1, 0], after: [0, 2], value: -7.5 }),
     opCase("-infinity", [of("f32", 4)], { mode: "constant", before: [1], after: [1], value: -Infinity }),
     opCase("i64", [of("i64", 4)], { mode: "constant", before: [1], after: [0], value: 5 }),
@@ -261,8 +300,10 @@ export const pad: Op = {
 function padAttrs(rank: number, attrs: Attrs): { before: readonly Dim[]; after: readonly Dim[] } {
   const before = dimsAttr("pad", attrs, "before");
   const after = dimsAttr("pad", attrs, "after");
-  if (before.length !== rank || after.length !== rank) reject("pad", `needs ${rank} widths before and after, got ${before.length} and ${after.length}`);
-  for (const width of [...before, ...after]) if (dimLess(width, 0) === true) reject("pad", `width ${printDim(width)} is negative`, "slice instead");
+  if (before.length !== rank || after.length !== rank)
+    reject("pad", `needs ${rank} widths before and after, got ${before.length} and ${after.length}`);
+  for (const width of [...before, ...after])
+    if (dimLess(width, 0) === true) reject("pad", `width ${printDim(width)} is negative`, "slice instead");
   return { before, after };
 }
 
@@ -277,12 +318,16 @@ export const concat: Op = {
     types.forEach((type, i) => {
       const x = type ?? given("concat", types, i, `x[${i}]`);
       checkSameDType("concat", first, x);
-      const fits = x.shape.length === first.shape.length && x.shape.every((dim, j) => j === axis || dimEqual(dim, first.shape[j] as Dim) !== false);
+      const fits =
+        x.shape.length === first.shape.length &&
+        x.shape.every((dim, j) => j === axis || dimEqual(dim, first.shape[j] as Dim) !== false);
       if (!fits) reject("concat", `${printTensorType(x)} does not fit to ${printTensorType(first)} along axis ${axis}`);
       total = dimAdd(total, x.shape[axis] as Dim);
     });
     // A number beside a symbol is the better fact.
-    const shape = first.shape.map((dim, j) => types.map((type) => type?.shape[j] as Dim).find((other) => typeof other === "number") ?? dim);
+    const shape = first.shape.map(
+      (dim, j) => types.map((type) => type?.shape[j] as Dim).find((other) => typeof other === "number") ?? dim,
+    );
     return [{ dtype: first.dtype, shape: shape.with(axis, total) }];
   },
   reference: (inputs, attrs) => {
@@ -323,10 +368,13 @@ export const tile: Op = {
   infer: (types, attrs) => {
     const x = given("tile", types, 0, "x");
     const repeats = dimsAttr("tile", attrs, "repeats");
-    if (repeats.length !== x.shape.length) reject("tile", `needs ${x.shape.length} repeats for ${printTensorType(x)}, got ${repeats.length}`);
+    if (repeats.length !== x.shape.length)
+      reject("tile", `needs ${x.shape.length} repeats for ${printTensorType(x)}, got ${repeats.length}`);
     return [{ dtype: x.dtype, shape: x.shape.map((dim, axis) => dimMul(dim, repeats[axis] as Dim)) }];
   },
-  reference: (inputs, attrs, _outputs, context) => [tileReference(input(inputs, 0), sizesFor(context, dimsAttr("tile", attrs, "repeats")))],
+  reference: (inputs, attrs, _outputs, context) => [
+    tileReference(input(inputs, 0), sizesFor(context, dimsAttr("tile", attrs, "repeats"))),
+  ],
   view: {
     map: (k, index, from, to) => ({
       index: index.map((at, axis) => {

@@ -6,7 +6,12 @@ import type { GraphBuilder } from "../graph/builder.ts";
 import type { Attrs, Value } from "../graph/graph.ts";
 import { constantFromRef } from "./ref-convert.ts";
 
-export function applyOne(b: GraphBuilder, op: string, inputs: readonly (Value | undefined)[], attrs: Attrs = {}): Value {
+export function applyOne(
+  b: GraphBuilder,
+  op: string,
+  inputs: readonly (Value | undefined)[],
+  attrs: Attrs = {},
+): Value {
   return b.apply(op, inputs, attrs)[0] as Value;
 }
 

@@ -6,7 +6,11 @@ import type { RefTensor } from "./op.ts";
 import { broadcastStrides, newRef, positions, slicesAlong } from "./ref-tensor.ts";
 
 /** Applies `rule` to every slice along `axes`; the result has the shape of x. */
-export function mapSlices(x: RefTensor, axes: readonly number[], rule: (slice: Float64Array) => ArrayLike<number>): RefTensor {
+export function mapSlices(
+  x: RefTensor,
+  axes: readonly number[],
+  rule: (slice: Float64Array) => ArrayLike<number>,
+): RefTensor {
   const result = newRef(x.dtype, x.shape);
   const { outer, inner } = slicesAlong(x.shape, axes);
   const slice = new Float64Array(inner.length);
@@ -38,7 +42,8 @@ export function trailing(rank: number, axis: number): number[] {
 
 /** x · scale + bias, both broadcast. */
 export function scaleAndShift(x: RefTensor, scale: RefTensor | undefined, bias: RefTensor | undefined): RefTensor {
-  const at = (parameter: RefTensor | undefined): Float64Array | undefined => parameter && positions(x.shape, broadcastStrides(parameter.shape, x.shape));
+  const at = (parameter: RefTensor | undefined): Float64Array | undefined =>
+    parameter && positions(x.shape, broadcastStrides(parameter.shape, x.shape));
   const [scaleAt, biasAt] = [at(scale), at(bias)];
   const data = x.data.map((value, i) => {
     const scaled = scaleAt === undefined ? value : value * (scale?.data[scaleAt[i] as number] as number);

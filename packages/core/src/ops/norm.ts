@@ -40,7 +40,13 @@ export const layerNorm: Op = {
     const x = input(inputs, 0);
     const axes = trailing(x.shape.length, axisAttr("layerNorm", attrs, x.shape.length));
     const epsilon = numberAttr("layerNorm", attrs, "epsilon", 1e-5);
-    return [scaleAndShift(mapSlices(x, axes, (slice) => standardise(slice, epsilon)), inputs[1], inputs[2])];
+    return [
+      scaleAndShift(
+        mapSlices(x, axes, (slice) => standardise(slice, epsilon)),
+        inputs[1],
+        inputs[2],
+      ),
+    ];
   },
   toleranceFor: () => sumTolerance(16),
   cases: () => [
@@ -100,10 +106,12 @@ export const lpNormalize: Op = {
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
     const p = numberAttr("lpNormalize", attrs, "p", 2);
-    return [mapSlices(x, [axisAttr("lpNormalize", attrs, x.shape.length)], (slice) => {
-      const norm = sumOf(slice.map((value) => Math.abs(value) ** p)) ** (1 / p);
-      return norm === 0 ? slice.map(() => 0) : slice.map((value) => value / norm);
-    })];
+    return [
+      mapSlices(x, [axisAttr("lpNormalize", attrs, x.shape.length)], (slice) => {
+        const norm = sumOf(slice.map((value) => Math.abs(value) ** p)) ** (1 / p);
+        return norm === 0 ? slice.map(() => 0) : slice.map((value) => value / norm);
+      }),
+    ];
   },
   toleranceFor: () => sumTolerance(8),
   cases: () => [
@@ -124,10 +132,12 @@ export const meanVarianceNormalize: Op = {
   },
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
-    return [mapSlices(x, axesAttr("meanVarianceNormalize", attrs, x.shape.length), (slice) => {
-      const { mean, variance } = meanAndVariance(slice);
-      return slice.map((value) => (value - mean) / (Math.sqrt(variance) + 1e-9));
-    })];
+    return [
+      mapSlices(x, axesAttr("meanVarianceNormalize", attrs, x.shape.length), (slice) => {
+        const { mean, variance } = meanAndVariance(slice);
+        return slice.map((value) => (value - mean) / (Math.sqrt(variance) + 1e-9));
+      }),
+    ];
   },
   decompose: (b, [x], attrs) => {
     const value = x as Value;

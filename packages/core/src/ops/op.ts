@@ -86,15 +86,33 @@ export interface Op {
   /** One sentence for the documentation table. */
   readonly summary: string;
   /** Number and types of outputs. Throws a `UserError` naming the op, the types given and the rule they break. */
-  infer(inputs: readonly (TensorType | undefined)[], attrs: Attrs, context: InferContext, values: readonly (Value | undefined)[]): readonly TensorType[];
+  infer(
+    inputs: readonly (TensorType | undefined)[],
+    attrs: Attrs,
+    context: InferContext,
+    values: readonly (Value | undefined)[],
+  ): readonly TensorType[];
   /** Plain loops in float64. Absent only where `decompose` always applies. */
-  readonly reference?: (inputs: readonly (RefTensor | undefined)[], attrs: Attrs, outputs: readonly TensorType[], context: RefContext) => readonly RefTensor[];
+  readonly reference?: (
+    inputs: readonly (RefTensor | undefined)[],
+    attrs: Attrs,
+    outputs: readonly TensorType[],
+    context: RefContext,
+  ) => readonly RefTensor[];
   /** Rewrites the op into simpler ops; `undefined` where it does not apply. */
-  readonly decompose?: (b: GraphBuilder, inputs: readonly (Value | undefined)[], attrs: Attrs) => readonly Value[] | undefined;
+  readonly decompose?: (
+    b: GraphBuilder,
+    inputs: readonly (Value | undefined)[],
+    attrs: Attrs,
+  ) => readonly Value[] | undefined;
   readonly pointwise?: PointwiseRule;
   readonly view?: ViewRule;
   /** The elements of a small integer result as dimensions, from those of the inputs (shape arithmetic). */
-  readonly dims?: (inputs: readonly (readonly Dim[] | undefined)[], attrs: Attrs, types: readonly (TensorType | undefined)[]) => readonly Dim[] | undefined;
+  readonly dims?: (
+    inputs: readonly (readonly Dim[] | undefined)[],
+    attrs: Attrs,
+    types: readonly (TensorType | undefined)[],
+  ) => readonly Dim[] | undefined;
   readonly tolerance?: Tolerances;
   /** Instead of `tolerance` where the bound grows with the inputs, as for sums; read both through `toleranceOf`. */
   readonly toleranceFor?: (types: readonly (TensorType | undefined)[], attrs: Attrs) => Tolerances;

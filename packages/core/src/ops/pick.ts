@@ -13,7 +13,8 @@ import { gatherAt, input, newRef, refOf, slicesAlong, stridesOf } from "./ref-te
 
 /** True where `a` comes before `b` in a selection; NaN counts as largest, ties go to the lower index. */
 function beats(a: number, b: number, largest: boolean): boolean {
-  if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) && !Number.isNaN(b) ? largest : Number.isNaN(b) && !Number.isNaN(a) && !largest;
+  if (Number.isNaN(a) || Number.isNaN(b))
+    return Number.isNaN(a) && !Number.isNaN(b) ? largest : Number.isNaN(b) && !Number.isNaN(a) && !largest;
   return largest ? a > b : a < b;
 }
 
@@ -23,7 +24,9 @@ function extremeIndex(name: string, summary: string, largest: boolean): Op {
     return booleanAttr(name, attrs, "keepDims", true) ? type.shape.with(axis, 1) : type.shape.toSpliced(axis, 1);
   };
   return {
-    name, summary, inputs: ["x"],
+    name,
+    summary,
+    inputs: ["x"],
     infer: (types, attrs) => {
       const x = typed(name, types, 0, "x", "any");
       checkRankAtLeast(name, x, "x", 1);
@@ -38,7 +41,10 @@ function extremeIndex(name: string, summary: string, largest: boolean): Op {
       const data = outer.map((base) => {
         let best = 0;
         for (let i = 1; i < inner.length; i++) {
-          const [value, leader] = [x.data[base + (inner[i] as number)] as number, x.data[base + (inner[best] as number)] as number];
+          const [value, leader] = [
+            x.data[base + (inner[i] as number)] as number,
+            x.data[base + (inner[best] as number)] as number,
+          ];
           const tie = value === leader || (Number.isNaN(value) && Number.isNaN(leader));
           if (beats(value, leader, largest) || (last && tie)) best = i;
         }
@@ -58,8 +64,16 @@ function extremeIndex(name: string, summary: string, largest: boolean): Op {
   };
 }
 
-export const argMax: Op = extremeIndex("argMax", "Index of the largest element along an axis; the first of equal ones, or the last", true);
-export const argMin: Op = extremeIndex("argMin", "Index of the smallest element along an axis; the first of equal ones, or the last", false);
+export const argMax: Op = extremeIndex(
+  "argMax",
+  "Index of the largest element along an axis; the first of equal ones, or the last",
+  true,
+);
+export const argMin: Op = extremeIndex(
+  "argMin",
+  "Index of the smallest element along an axis; the first of equal ones, or the last",
+  false,
+);
 
 export const topK: Op = {
   name: "topK",
@@ -68,13 +82,18 @@ export const topK: Op = {
   infer: (types, attrs, context, graphValues) => {
     const x = typed("topK", types, 0, "x", "numeric");
     const k = indexTyped("topK", types, 1, "k");
-    if (dimEqual(shapeSize(k.shape), 1) === false) reject("topK", `input "k" must have one element, got ${printTensorType(k)}`);
+    if (dimEqual(shapeSize(k.shape), 1) === false)
+      reject("topK", `input "k" must have one element, got ${printTensorType(k)}`);
     const axis = axisAttr("topK", attrs, x.shape.length);
     const known = graphValues[1] === undefined ? undefined : context.dims(graphValues[1])?.[0];
     const size = x.shape[axis] as Dim;
-    if (typeof known === "number" && typeof size === "number" && known > size) reject("topK", `k is ${known}, axis ${axis} of ${printTensorType(x)} has ${size} elements`);
+    if (typeof known === "number" && typeof size === "number" && known > size)
+      reject("topK", `k is ${known}, axis ${axis} of ${printTensorType(x)} has ${size} elements`);
     const shape = x.shape.with(axis, known ?? context.freshDim("topK"));
-    return [{ dtype: x.dtype, shape }, { dtype: "i64", shape }];
+    return [
+      { dtype: x.dtype, shape },
+      { dtype: "i64", shape },
+    ];
   },
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
@@ -87,7 +106,9 @@ export const topK: Op = {
     const [from, to] = [slicesAlong(x.shape, [axis]), slicesAlong(shape, [axis])];
     from.outer.forEach((base, slice) => {
       const at = (i: number): number => x.data[base + (from.inner[i] as number)] as number;
-      const order = Array.from(from.inner, (_, i) => i).sort((a, b) => (beats(at(a), at(b), largest) ? -1 : beats(at(b), at(a), largest) ? 1 : a - b));
+      const order = Array.from(from.inner, (_, i) => i).sort((a, b) =>
+        beats(at(a), at(b), largest) ? -1 : beats(at(b), at(a), largest) ? 1 : a - b,
+      );
       to.inner.forEach((offset, i) => {
         const target = (to.outer[slice] as number) + offset;
         result.data[target] = at(order[i] as number);
@@ -102,7 +123,11 @@ export const topK: Op = {
     opCase("first axis", [of("f32", 9, 4), constant(values("i64", [3]))], { axis: 0, largest: true, sorted: true }),
     opCase("all", [of("f32", 2, 9), constant(values("i64", [9]))], { axis: 1, largest: true, sorted: true }),
     opCase("none", [of("f32", 2, 9), constant(values("i64", [0]))], { axis: 1, largest: true, sorted: true }),
-    opCase("ties", [values("f32", [2, 1, 2, 1, 2], 1, 5), constant(values("i64", [4]))], { axis: 1, largest: true, sorted: true }),
+    opCase("ties", [values("f32", [2, 1, 2, 1, 2], 1, 5), constant(values("i64", [4]))], {
+      axis: 1,
+      largest: true,
+      sorted: true,
+    }),
     opCase("k at run time", [of("f32", 3, 17), values("i64", [5])], { axis: 1, largest: true, sorted: true }),
     opCase("i64", [of("i64", 17), constant(values("i64", [3]))], { axis: 0, largest: true, sorted: true }),
   ],
@@ -150,7 +175,8 @@ export const compress: Op = {
     const axis = attrs["axis"] === undefined ? 0 : axisAttr("compress", attrs, x.shape.length);
     const { data } = input(inputs, 1);
     const kept = Array.from(data.keys()).filter((i) => data[i] !== 0);
-    if (kept.some((i) => i >= (x.shape[axis] as number))) reject("compress", `the condition has ${data.length} entries, axis ${axis} has ${x.shape[axis]} elements`);
+    if (kept.some((i) => i >= (x.shape[axis] as number)))
+      reject("compress", `the condition has ${data.length} entries, axis ${axis} has ${x.shape[axis]} elements`);
     return [pickSlices(x, axis, kept)];
   },
   cases: () => [
@@ -186,7 +212,10 @@ export const unique: Op = {
     const list: TensorType = { dtype: "i64", shape: [count] };
     const axis = attrs["axis"] === undefined ? undefined : axisAttr("unique", attrs, x.shape.length);
     const shape = axis === undefined ? [count] : x.shape.with(axis, count);
-    const inverse: TensorType = { dtype: "i64", shape: [axis === undefined ? shapeSize(x.shape) : (x.shape[axis] as Dim)] };
+    const inverse: TensorType = {
+      dtype: "i64",
+      shape: [axis === undefined ? shapeSize(x.shape) : (x.shape[axis] as Dim)],
+    };
     return [{ dtype: x.dtype, shape }, list, inverse, list];
   },
   reference: (inputs, attrs) => {
@@ -204,7 +233,8 @@ export const unique: Op = {
       else group.push(i);
     });
     const order = [...groups.values()];
-    if (booleanAttr("unique", attrs, "sorted", true)) order.sort(([a], [b]) => compareSlices(slices[a as number] ?? [], slices[b as number] ?? []));
+    if (booleanAttr("unique", attrs, "sorted", true))
+      order.sort(([a], [b]) => compareSlices(slices[a as number] ?? [], slices[b as number] ?? []));
     const inverse = newRef("i64", [slices.length]);
     order.forEach((group, i) => group.forEach((member) => (inverse.data[member] = i)));
     const firsts = order.map((group) => group[0] as number);
@@ -236,7 +266,8 @@ export const oneHot: Op = {
     checkRank("oneHot", pair, "values", 1);
     checkSize("oneHot", 'the size of "values"', pair.shape[0] as Dim, 2);
     const axis = axisAttr("oneHot", attrs, indices.shape.length + 1);
-    const depth = (graphValues[1] === undefined ? undefined : context.dims(graphValues[1])?.[0]) ?? context.freshDim("depth");
+    const depth =
+      (graphValues[1] === undefined ? undefined : context.dims(graphValues[1])?.[0]) ?? context.freshDim("depth");
     return [{ dtype: pair.dtype, shape: indices.shape.toSpliced(axis, 0, depth) }];
   },
   reference: (inputs, attrs) => {
@@ -254,7 +285,9 @@ export const oneHot: Op = {
     return [result];
   },
   cases: () => [
-    opCase("last", [values("i64", [0, 2, -1, 5], 2, 2), constant(scalar("i64", 4)), values("f32", [0, 1])], { axis: 2 }),
+    opCase("last", [values("i64", [0, 2, -1, 5], 2, 2), constant(scalar("i64", 4)), values("f32", [0, 1])], {
+      axis: 2,
+    }),
     opCase("first", [values("i64", [0, 2, -1]), constant(scalar("i64", 3)), values("f32", [-1, 5])], { axis: 0 }),
     opCase("float depth", [values("f32", [1, 2]), constant(values("f32", [4])), values("i32", [2, 7])], { axis: 1 }),
     opCase("depth at run time", [values("i64", [1, 2]), values("i64", [5]), values("bool", [0, 1])], { axis: 1 }),
@@ -311,7 +344,8 @@ export const reverseSequence: Op = {
     const time = axisAttr("reverseSequence", attrs, x.shape.length, "timeAxis", 0);
     const batch = axisAttr("reverseSequence", attrs, x.shape.length, "batchAxis", 1);
     const strides = stridesOf(x.shape);
-    const along = (i: number, axis: number): number => Math.floor(i / (strides[axis] as number)) % (x.shape[axis] as number);
+    const along = (i: number, axis: number): number =>
+      Math.floor(i / (strides[axis] as number)) % (x.shape[axis] as number);
     const where = Float64Array.from(x.data.keys(), (i) => {
       const [at, length] = [along(i, time), lens.data[along(i, batch)] as number];
       return at < length ? i + (length - 1 - 2 * at) * (strides[time] as number) : i;

@@ -51,18 +51,28 @@ export function pointwise(spec: PointwiseSpec): Op {
     reference: (tensors, attrs, outputs) => {
       const given = inputs.map((_, i) => input(tensors, i));
       const types = given.map(({ dtype, shape }): TensorType => ({ dtype, shape }));
-      const shape = broadcastShapes(name, given.map((tensor) => tensor.shape)) as number[];
+      const shape = broadcastShapes(
+        name,
+        given.map((tensor) => tensor.shape),
+      ) as number[];
       return [mapElements(given, shape, (outputs[0] as TensorType).dtype, (args) => reference(args, attrs, types))];
     },
     ...(emit === undefined ? {} : { pointwise: { reference, emit } }),
-    ...(dims === undefined ? {} : { dims: (known, attrs, types) => mapDims(name, known, types, resultType(types, attrs), attrs, dims) }),
+    ...(dims === undefined
+      ? {}
+      : { dims: (known, attrs, types) => mapDims(name, known, types, resultType(types, attrs), attrs, dims) }),
     ...(tolerance === undefined ? {} : { tolerance }),
     cases,
   };
 }
 
 /** Applies `rule` to the elements of the inputs, broadcast to `shape`; integer results wrap to `dtype`. */
-export function mapElements(inputs: readonly RefTensor[], shape: readonly number[], dtype: DType, rule: (args: readonly number[]) => number): RefTensor {
+export function mapElements(
+  inputs: readonly RefTensor[],
+  shape: readonly number[],
+  dtype: DType,
+  rule: (args: readonly number[]) => number,
+): RefTensor {
   const result = newRef(dtype, shape);
   const wrap = DTYPE_INFO[dtype].kind !== "float";
   const walks = inputs.map(({ data, shape: own }) => ({ data, at: positions(shape, broadcastStrides(own, shape)) }));
@@ -88,7 +98,10 @@ function mapDims(
   rule: NonNullable<PointwiseSpec["dims"]>,
 ): readonly Dim[] | undefined {
   const given = types.filter((type): type is TensorType => type !== undefined);
-  const shape = broadcastShapes(name, given.map((type) => type.shape));
+  const shape = broadcastShapes(
+    name,
+    given.map((type) => type.shape),
+  );
   if (!isStatic(shape)) return undefined;
   const columns: Dim[][] = [];
   for (const [i, type] of given.entries()) {
@@ -98,7 +111,12 @@ function mapDims(
   }
   const result: Dim[] = [];
   for (let i = 0; i < (columns[0] as Dim[]).length; i++) {
-    const value = rule(columns.map((column) => column[i] as Dim), attrs, dtype, given);
+    const value = rule(
+      columns.map((column) => column[i] as Dim),
+      attrs,
+      dtype,
+      given,
+    );
     if (value === undefined) return undefined;
     result.push(value);
   }

@@ -14,13 +14,27 @@ import { input, newRef, pick, positions, stridesOf } from "./ref-tensor.ts";
 import { type Window, axesOf, ceilAttr, layoutAttr, outputSizes, windowAttrs } from "./spatial.ts";
 import { sumTolerance } from "./tolerance.ts";
 
-function inferPool(op: string, types: Types, attrs: Attrs, group: DTypeGroup): { x: TensorType; shape: Dim[]; window: Window } {
+function inferPool(
+  op: string,
+  types: Types,
+  attrs: Attrs,
+  group: DTypeGroup,
+): { x: TensorType; shape: Dim[]; window: Window } {
   const x = typed(op, types, 0, "x", group);
   const kernel = numbersAttr(op, attrs, "kernel");
-  if (x.shape.length !== kernel.length + 2) reject(op, `a kernel of ${kernel.length} axes needs batch, channels and ${kernel.length} spatial axes, got ${printTensorType(x)}`);
+  if (x.shape.length !== kernel.length + 2)
+    reject(
+      op,
+      `a kernel of ${kernel.length} axes needs batch, channels and ${kernel.length} spatial axes, got ${printTensorType(x)}`,
+    );
   const window = windowAttrs(op, attrs, kernel);
   const { spatial } = axesOf(layoutAttr(op, attrs), x.shape.length);
-  const sizes = outputSizes(op, spatial.map((axis) => x.shape[axis] as Dim), window, ceilAttr(op, attrs));
+  const sizes = outputSizes(
+    op,
+    spatial.map((axis) => x.shape[axis] as Dim),
+    window,
+    ceilAttr(op, attrs),
+  );
   const shape = [...x.shape];
   spatial.forEach((axis, i) => (shape[axis] = sizes[i] as Dim));
   return { x, shape, window };
@@ -38,7 +52,14 @@ interface Place {
 }
 
 /** Calls `visit` for every output element in row-major order. */
-function forEachWindow(op: string, x: RefTensor, shape: readonly number[], window: Window, attrs: Attrs, visit: (at: number, place: Place) => void): void {
+function forEachWindow(
+  op: string,
+  x: RefTensor,
+  shape: readonly number[],
+  window: Window,
+  attrs: Attrs,
+  visit: (at: number, place: Place) => void,
+): void {
   const { channel, spatial } = axesOf(layoutAttr(op, attrs), x.shape.length);
   const [strides, outStrides] = [stridesOf(x.shape), stridesOf(shape)];
   const [batches, channels] = [shape[0] as number, shape[channel] as number];
@@ -57,10 +78,21 @@ function forEachWindow(op: string, x: RefTensor, shape: readonly number[], windo
   }
 }
 
-function planeWindows(sizes: readonly number[], strides: readonly number[], outSizes: readonly number[], window: Window): { inside: number[]; withPadding: number }[] {
+function planeWindows(
+  sizes: readonly number[],
+  strides: readonly number[],
+  outSizes: readonly number[],
+  window: Window,
+): { inside: number[]; withPadding: number }[] {
   let list: { inside: number[]; withPadding: number }[] = [{ inside: [0], withPadding: 1 }];
   outSizes.forEach((outSize, axis) => {
-    const [kernel, stride, dilation, before, after] = [window.kernel, window.strides, window.dilations, window.padsBefore, window.padsAfter].map((entries) => entries[axis] as number) as [number, number, number, number, number];
+    const [kernel, stride, dilation, before, after] = [
+      window.kernel,
+      window.strides,
+      window.dilations,
+      window.padsBefore,
+      window.padsAfter,
+    ].map((entries) => entries[axis] as number) as [number, number, number, number, number];
     const [size, step] = [sizes[axis] as number, strides[axis] as number];
     list = list.flatMap((place) =>
       Array.from({ length: outSize }, (_, o) => {
@@ -81,7 +113,8 @@ function largestAt(x: RefTensor, { base, inside }: Place): number {
   let best = -1;
   for (const offset of inside) {
     const value = x.data[base + offset] as number;
-    if (best < 0 || value > (x.data[best] as number) || (Number.isNaN(value) && !Number.isNaN(x.data[best]))) best = base + offset;
+    if (best < 0 || value > (x.data[best] as number) || (Number.isNaN(value) && !Number.isNaN(x.data[best])))
+      best = base + offset;
   }
   return best;
 }
@@ -110,7 +143,10 @@ export const maxPool: Op = {
   },
   cases: () => [
     ...poolCases(),
-    opCase("special", [values("f32", [1, NaN, -Infinity, -Infinity, 2, 3, -Infinity, -1], 1, 1, 2, 4)], { kernel: [2, 2], strides: [2, 2] }),
+    opCase("special", [values("f32", [1, NaN, -Infinity, -Infinity, 2, 3, -Infinity, -1], 1, 1, 2, 4)], {
+      kernel: [2, 2],
+      strides: [2, 2],
+    }),
     opCase("u8", [of("u8", 1, 3, 6, 6)], { kernel: [2, 2], strides: [2, 2] }),
     opCase("i8", [of("i8", 1, 3, 6, 6)], { kernel: [3, 3], padsBefore: [1, 1], padsAfter: [1, 1] }),
   ],
@@ -119,10 +155,30 @@ export const maxPool: Op = {
 function poolCases(extra: Attrs = {}): OpCase[] {
   return [
     opCase("2x2", [of("f32", 2, 3, 8, 10)], { kernel: [2, 2], strides: [2, 2], ...extra }),
-    opCase("3x3 stride 2 padded", [of("f32", 1, 17, 11, 13)], { kernel: [3, 3], strides: [2, 2], padsBefore: [1, 1], padsAfter: [1, 1], ...extra }),
-    opCase("nhwc", [of("f32", 1, 9, 11, 17)], { kernel: [3, 3], strides: [2, 2], padsBefore: [1, 1], padsAfter: [1, 1], layout: "nhwc", ...extra }),
+    opCase("3x3 stride 2 padded", [of("f32", 1, 17, 11, 13)], {
+      kernel: [3, 3],
+      strides: [2, 2],
+      padsBefore: [1, 1],
+      padsAfter: [1, 1],
+      ...extra,
+    }),
+    opCase("nhwc", [of("f32", 1, 9, 11, 17)], {
+      kernel: [3, 3],
+      strides: [2, 2],
+      padsBefore: [1, 1],
+      padsAfter: [1, 1],
+      layout: "nhwc",
+      ...extra,
+    }),
     opCase("ceil", [of("f32", 1, 2, 8, 7)], { kernel: [3, 3], strides: [2, 2], ceilMode: true, ...extra }),
-    opCase("ceil with padding", [of("f32", 1, 2, 4, 4)], { kernel: [2, 2], strides: [3, 3], padsBefore: [1, 1], padsAfter: [1, 1], ceilMode: true, ...extra }),
+    opCase("ceil with padding", [of("f32", 1, 2, 4, 4)], {
+      kernel: [2, 2],
+      strides: [3, 3],
+      padsBefore: [1, 1],
+      padsAfter: [1, 1],
+      ceilMode: true,
+      ...extra,
+    }),
     opCase("dilated", [of("f32", 1, 2, 9, 9)], { kernel: [2, 3], dilations: [3, 2], ...extra }),
     opCase("1d", [of("f32", 2, 3, 17)], { kernel: [4], strides: [3], padsBefore: [1], padsAfter: [2], ...extra }),
     opCase("3d", [of("f32", 1, 2, 4, 5, 6)], { kernel: [2, 2, 2], strides: [2, 2, 2], ...extra }),
@@ -133,12 +189,16 @@ function poolCases(extra: Attrs = {}): OpCase[] {
 
 export const maxPoolWithIndices: Op = {
   name: "maxPoolWithIndices",
-  summary: "Largest element of each window, and its position in the whole input (spatial axes row-major, or column-major for storageOrder 1)",
+  summary:
+    "Largest element of each window, and its position in the whole input (spatial axes row-major, or column-major for storageOrder 1)",
   inputs: ["x"],
   infer: (types, attrs) => {
     const { x, shape } = inferPool("maxPoolWithIndices", types, attrs, "numeric");
     if (layoutAttr("maxPoolWithIndices", attrs) !== "nchw") reject("maxPoolWithIndices", "layout nhwc has no indices");
-    return [{ dtype: x.dtype, shape }, { dtype: "i64", shape }];
+    return [
+      { dtype: x.dtype, shape },
+      { dtype: "i64", shape },
+    ];
   },
   reference: (inputs, attrs) => {
     const x = input(inputs, 0);
@@ -156,7 +216,12 @@ export const maxPoolWithIndices: Op = {
   },
   cases: () => [
     opCase("2x2", [of("f32", 2, 3, 8, 10)], { kernel: [2, 2], strides: [2, 2] }),
-    opCase("padded", [of("f32", 1, 2, 5, 7)], { kernel: [3, 3], strides: [2, 2], padsBefore: [1, 1], padsAfter: [1, 1] }),
+    opCase("padded", [of("f32", 1, 2, 5, 7)], {
+      kernel: [3, 3],
+      strides: [2, 2],
+      padsBefore: [1, 1],
+      padsAfter: [1, 1],
+    }),
     opCase("column-major", [of("f32", 1, 2, 5, 7)], { kernel: [2, 2], storageOrder: 1 }),
     opCase("ties", [values("f32", [1, 1, 1, 1, 2, 2, 0, 2, 2], 1, 1, 3, 3)], { kernel: [2, 2] }),
   ],
@@ -193,11 +258,25 @@ export const averagePool: Op = {
     });
     return [result];
   },
-  toleranceFor: (_types, attrs) => sumTolerance(numbersAttr("averagePool", attrs, "kernel").reduce((n, size) => n * size, 1)),
+  toleranceFor: (_types, attrs) =>
+    sumTolerance(numbersAttr("averagePool", attrs, "kernel").reduce((n, size) => n * size, 1)),
   cases: () => [
     ...poolCases(),
-    opCase("count padding", [of("f32", 1, 17, 11, 13)], { kernel: [3, 3], strides: [2, 2], padsBefore: [1, 1], padsAfter: [1, 1], countIncludePad: true }),
-    opCase("count padding with ceil", [of("f32", 1, 2, 5, 6)], { kernel: [3, 3], strides: [2, 2], padsBefore: [1, 1], padsAfter: [0, 0], ceilMode: true, countIncludePad: true }),
+    opCase("count padding", [of("f32", 1, 17, 11, 13)], {
+      kernel: [3, 3],
+      strides: [2, 2],
+      padsBefore: [1, 1],
+      padsAfter: [1, 1],
+      countIncludePad: true,
+    }),
+    opCase("count padding with ceil", [of("f32", 1, 2, 5, 6)], {
+      kernel: [3, 3],
+      strides: [2, 2],
+      padsBefore: [1, 1],
+      padsAfter: [0, 0],
+      ceilMode: true,
+      countIncludePad: true,
+    }),
   ],
 };
 
@@ -221,8 +300,13 @@ export const lpPool: Op = {
     });
     return [result];
   },
-  toleranceFor: (_types, attrs) => sumTolerance(4 * numbersAttr("lpPool", attrs, "kernel").reduce((n, size) => n * size, 1)),
-  cases: () => [...poolCases({ p: 2 }), opCase("p 3", [of("f32", 1, 3, 6, 6)], { kernel: [2, 2], p: 3 }), opCase("p 1", [of("f32", 1, 3, 6, 6)], { kernel: [2, 2], p: 1 })],
+  toleranceFor: (_types, attrs) =>
+    sumTolerance(4 * numbersAttr("lpPool", attrs, "kernel").reduce((n, size) => n * size, 1)),
+  cases: () => [
+    ...poolCases({ p: 2 }),
+    opCase("p 3", [of("f32", 1, 3, 6, 6)], { kernel: [2, 2], p: 3 }),
+    opCase("p 1", [of("f32", 1, 3, 6, 6)], { kernel: [2, 2], p: 1 }),
+  ],
 };
 
 export const maxUnpool: Op = {
@@ -233,14 +317,16 @@ export const maxUnpool: Op = {
     const x = typed("maxUnpool", types, 0, "x", "float");
     typed("maxUnpool", types, 1, "indices", "integer");
     const sizes = numbersAttr("maxUnpool", attrs, "sizes");
-    if (sizes.length !== x.shape.length - 2) reject("maxUnpool", `needs ${x.shape.length - 2} spatial sizes, got ${sizes.length}`);
+    if (sizes.length !== x.shape.length - 2)
+      reject("maxUnpool", `needs ${x.shape.length - 2} spatial sizes, got ${sizes.length}`);
     return [{ dtype: x.dtype, shape: [...x.shape.slice(0, 2), ...sizes] }];
   },
   reference: (inputs, attrs) => {
     const [x, indices] = [input(inputs, 0), input(inputs, 1)];
     const result = newRef(x.dtype, [...x.shape.slice(0, 2), ...numbersAttr("maxUnpool", attrs, "sizes")]);
     indices.data.forEach((at, i) => {
-      if (at < 0 || at >= result.data.length) reject("maxUnpool", `index ${at} is outside of ${result.data.length} elements`);
+      if (at < 0 || at >= result.data.length)
+        reject("maxUnpool", `index ${at} is outside of ${result.data.length} elements`);
       result.data[at] = x.data[i] as number;
     });
     return [result];

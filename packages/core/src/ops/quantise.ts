@@ -26,7 +26,10 @@ function spreadOf(op: string, x: TensorType, scale: TensorType, attrs: Attrs): S
   if (scale.shape.length === 1 && dimEqual(scale.shape[0] as Dim, x.shape[axis] as Dim) !== false) return "axis";
   const block = numberAttr(op, attrs, "blockSize", 0);
   if (scale.shape.length === x.shape.length && block > 0) return "block";
-  return reject(op, `scale ${printTensorType(scale)} fits to ${printTensorType(x)} neither as a whole, nor along axis ${axis}, nor in blocks of ${block}`);
+  return reject(
+    op,
+    `scale ${printTensorType(scale)} fits to ${printTensorType(x)} neither as a whole, nor along axis ${axis}, nor in blocks of ${block}`,
+  );
 }
 
 /** For each element of x the position of its parameter. */
@@ -38,10 +41,11 @@ function parameterOf(op: string, x: RefTensor, scale: RefTensor, attrs: Attrs): 
   if (spread === "axis") return (i) => Math.floor(i / (strides[axis] as number)) % (x.shape[axis] as number);
   const block = numberAttr(op, attrs, "blockSize", 0);
   const own = stridesOf(scale.shape);
-  return (i) => strides.reduce((at, stride, k) => {
-    const index = Math.floor(i / stride) % (x.shape[k] as number);
-    return at + (k === axis ? Math.floor(index / block) : index) * (own[k] as number);
-  }, 0);
+  return (i) =>
+    strides.reduce((at, stride, k) => {
+      const index = Math.floor(i / stride) % (x.shape[k] as number);
+      return at + (k === axis ? Math.floor(index / block) : index) * (own[k] as number);
+    }, 0);
 }
 
 function checkZeroPoint(op: string, types: Types, scale: TensorType, dtype: DType): void {
@@ -49,7 +53,10 @@ function checkZeroPoint(op: string, types: Types, scale: TensorType, dtype: DTyp
   if (zeroPoint === undefined) return;
   if (zeroPoint.dtype !== dtype) reject(op, `the zero point must be ${dtype}, got ${printTensorType(zeroPoint)}`);
   const size = (type: TensorType): boolean => type.shape.length <= 1 && (type.shape[0] ?? 1) === 1;
-  const fits = (size(zeroPoint) && size(scale)) || (zeroPoint.shape.length === scale.shape.length && zeroPoint.shape.every((dim, axis) => dimEqual(dim, scale.shape[axis] as Dim) !== false));
+  const fits =
+    (size(zeroPoint) && size(scale)) ||
+    (zeroPoint.shape.length === scale.shape.length &&
+      zeroPoint.shape.every((dim, axis) => dimEqual(dim, scale.shape[axis] as Dim) !== false));
   if (!fits) reject(op, `zero point ${printTensorType(zeroPoint)} and scale ${printTensorType(scale)} differ in shape`);
 }
 
@@ -59,7 +66,8 @@ function aligned(b: GraphBuilder, op: string, x: Value, parameter: Value, attrs:
   if (spread === "block") return undefined;
   const rank = x.type.shape.length;
   const axis = spread === "axis" ? axisAttr(op, attrs, rank, "axis", 1) : 0;
-  const shape = spread === "tensor" ? [] : [parameter.type.shape[0] as Dim, ...new Array<number>(rank - 1 - axis).fill(1)];
+  const shape =
+    spread === "tensor" ? [] : [parameter.type.shape[0] as Dim, ...new Array<number>(rank - 1 - axis).fill(1)];
   return one(b, "reshape", [parameter], { shape });
 }
 
@@ -74,7 +82,12 @@ function quantise(value: number, scale: number, precision: DType, zeroPoint: num
   return Number.isNaN(shifted) ? 0 : Math.min(Math.max(shifted, min), max);
 }
 
-const OFF_BY_ONE = { u8: { rtol: 0, atol: 1 }, i8: { rtol: 0, atol: 1 }, u16: { rtol: 0, atol: 1 }, i16: { rtol: 0, atol: 1 } } as const;
+const OFF_BY_ONE = {
+  u8: { rtol: 0, atol: 1 },
+  i8: { rtol: 0, atol: 1 },
+  u16: { rtol: 0, atol: 1 },
+  i16: { rtol: 0, atol: 1 },
+} as const;
 
 export const quantizeLinear: Op = {
   name: "quantizeLinear",
@@ -94,7 +107,16 @@ export const quantizeLinear: Op = {
     const { dtype } = outputs[0] as TensorType;
     const at = parameterOf("quantizeLinear", x, scale, attrs);
     const result = newRef(dtype, x.shape);
-    x.data.forEach((value, i) => (result.data[i] = quantise(value, scale.data[at(i)] as number, scale.dtype, inputs[2]?.data[at(i)] ?? 0, dtype)));
+    x.data.forEach(
+      (value, i) =>
+        (result.data[i] = quantise(
+          value,
+          scale.data[at(i)] as number,
+          scale.dtype,
+          inputs[2]?.data[at(i)] ?? 0,
+          dtype,
+        )),
+    );
     return [result];
   },
   decompose: (b, [x, scale, zeroPoint], attrs) => {
@@ -112,14 +134,49 @@ export const quantizeLinear: Op = {
   },
   tolerance: OFF_BY_ONE,
   cases: () => [
-    opCase("u8", [of("f32", 5, 17), scalar("f32", 0.05), scalar("u8", 128)], { axis: 0, blockSize: 0, saturate: true, to: "u8" }),
-    opCase("i8", [of("f32", 33), values("f32", [0.02]), values("i8", [-3])], { axis: 0, blockSize: 0, saturate: true, to: "i8" }),
+    opCase("u8", [of("f32", 5, 17), scalar("f32", 0.05), scalar("u8", 128)], {
+      axis: 0,
+      blockSize: 0,
+      saturate: true,
+      to: "u8",
+    }),
+    opCase("i8", [of("f32", 33), values("f32", [0.02]), values("i8", [-3])], {
+      axis: 0,
+      blockSize: 0,
+      saturate: true,
+      to: "i8",
+    }),
     opCase("no zero point", [of("f32", 9), scalar("f32", 0.03)], { axis: 0, blockSize: 0, saturate: true, to: "i8" }),
-    opCase("channels", [of("f32", 2, 3, 4, 5), values("f32", [0.1, 0.01, 0.05]), values("u8", [0, 128, 3])], { axis: 1, blockSize: 0, saturate: true, to: "u8" }),
-    opCase("blocks", [of("f32", 2, 6), values("f32", [0.1, 0.2, 0.05, 0.3], 2, 2), values("u8", [1, 2, 3, 4], 2, 2)], { axis: 1, blockSize: 3, saturate: true, to: "u8" }),
-    opCase("saturates", [values("f32", [1e6, -1e6, Infinity, -Infinity, 0]), scalar("f32", 1), scalar("u8", 5)], { axis: 0, blockSize: 0, saturate: true, to: "u8" }),
-    opCase("ties", [values("f32", [0.5, 1.5, 2.5, -0.5, -1.5]), scalar("f32", 1), scalar("i8", 0)], { axis: 0, blockSize: 0, saturate: true, to: "i8" }),
-    opCase("i16", [of("f32", 9), scalar("f32", 0.001), scalar("i16", 7)], { axis: 0, blockSize: 0, saturate: true, to: "i16" }),
+    opCase("channels", [of("f32", 2, 3, 4, 5), values("f32", [0.1, 0.01, 0.05]), values("u8", [0, 128, 3])], {
+      axis: 1,
+      blockSize: 0,
+      saturate: true,
+      to: "u8",
+    }),
+    opCase("blocks", [of("f32", 2, 6), values("f32", [0.1, 0.2, 0.05, 0.3], 2, 2), values("u8", [1, 2, 3, 4], 2, 2)], {
+      axis: 1,
+      blockSize: 3,
+      saturate: true,
+      to: "u8",
+    }),
+    opCase("saturates", [values("f32", [1e6, -1e6, Infinity, -Infinity, 0]), scalar("f32", 1), scalar("u8", 5)], {
+      axis: 0,
+      blockSize: 0,
+      saturate: true,
+      to: "u8",
+    }),
+    opCase("ties", [values("f32", [0.5, 1.5, 2.5, -0.5, -1.5]), scalar("f32", 1), scalar("i8", 0)], {
+      axis: 0,
+      blockSize: 0,
+      saturate: true,
+      to: "i8",
+    }),
+    opCase("i16", [of("f32", 9), scalar("f32", 0.001), scalar("i16", 7)], {
+      axis: 0,
+      blockSize: 0,
+      saturate: true,
+      to: "i16",
+    }),
   ],
 };
 
@@ -155,10 +212,22 @@ export const dequantizeLinear: Op = {
   toleranceFor: () => sumTolerance(8),
   cases: () => [
     opCase("u8", [of("u8", 5, 17), scalar("f32", 0.05), scalar("u8", 128)], { axis: 0, blockSize: 0, to: "f32" }),
-    opCase("i8 weights", [constant(of("i8", 4, 9)), constant(within("f32", 0.01, 0.1, 4)), constant(of("i8", 4))], { axis: 0, blockSize: 0, to: "f32" }),
+    opCase("i8 weights", [constant(of("i8", 4, 9)), constant(within("f32", 0.01, 0.1, 4)), constant(of("i8", 4))], {
+      axis: 0,
+      blockSize: 0,
+      to: "f32",
+    }),
     opCase("i32 bias", [of("i32", 17), scalar("f32", 0.001)], { axis: 0, blockSize: 0, to: "f32" }),
-    opCase("channels", [of("u8", 2, 3, 4), values("f32", [0.1, 0.2, 0.3]), values("u8", [0, 128, 7])], { axis: 1, blockSize: 0, to: "f32" }),
-    opCase("blocks", [of("i8", 6, 3), within("f32", 0.1, 0.2, 2, 3), of("i8", 2, 3)], { axis: 0, blockSize: 3, to: "f32" }),
+    opCase("channels", [of("u8", 2, 3, 4), values("f32", [0.1, 0.2, 0.3]), values("u8", [0, 128, 7])], {
+      axis: 1,
+      blockSize: 0,
+      to: "f32",
+    }),
+    opCase("blocks", [of("i8", 6, 3), within("f32", 0.1, 0.2, 2, 3), of("i8", 2, 3)], {
+      axis: 0,
+      blockSize: 3,
+      to: "f32",
+    }),
     opCase("empty", [of("u8", 0, 3), scalar("f32", 0.5), scalar("u8", 1)], { axis: 0, blockSize: 0, to: "f32" }),
   ],
 };
@@ -169,8 +238,16 @@ export const dynamicQuantizeLinear: Op = {
   inputs: ["x"],
   infer: (types) => {
     const x = typed("dynamicQuantizeLinear", types, 0, "x", "float");
-    if (x.dtype !== "f32") reject("dynamicQuantizeLinear", `input "x" must be f32, got ${printTensorType(given("dynamicQuantizeLinear", types, 0, "x"))}`);
-    return [{ dtype: "u8", shape: x.shape }, { dtype: "f32", shape: [] }, { dtype: "u8", shape: [] }];
+    if (x.dtype !== "f32")
+      reject(
+        "dynamicQuantizeLinear",
+        `input "x" must be f32, got ${printTensorType(given("dynamicQuantizeLinear", types, 0, "x"))}`,
+      );
+    return [
+      { dtype: "u8", shape: x.shape },
+      { dtype: "f32", shape: [] },
+      { dtype: "u8", shape: [] },
+    ];
   },
   reference: (inputs) => {
     const x = input(inputs, 0);
@@ -180,7 +257,11 @@ export const dynamicQuantizeLinear: Op = {
     const scale = Math.fround((high - low) / 255);
     const zeroPoint = scale === 0 ? 0 : Math.min(Math.max(roundHalfEven(Math.fround(-low / scale)), 0), 255);
     const data = x.data.map((value) => (scale === 0 ? zeroPoint : quantise(value, scale, "f32", zeroPoint, "u8")));
-    return [refOf("u8", x.shape, data), refOf("f32", [], Float64Array.of(scale)), refOf("u8", [], Float64Array.of(zeroPoint))];
+    return [
+      refOf("u8", x.shape, data),
+      refOf("f32", [], Float64Array.of(scale)),
+      refOf("u8", [], Float64Array.of(zeroPoint)),
+    ];
   },
   decompose: (b, [x]) => {
     const value = x as Value;
@@ -191,7 +272,10 @@ export const dynamicQuantizeLinear: Op = {
     const scale = one(b, "div", [one(b, "sub", [high, low]), number(255)]);
     // All zeros: any divisor gives zeros.
     const divisor = one(b, "where", [one(b, "equal", [scale, number(0)]), number(1), scale]);
-    const rounded = one(b, "clamp", [one(b, "round", [one(b, "div", [one(b, "neg", [low]), divisor])])], { min: 0, max: 255 });
+    const rounded = one(b, "clamp", [one(b, "round", [one(b, "div", [one(b, "neg", [low]), divisor])])], {
+      min: 0,
+      max: 255,
+    });
     const quotient = one(b, "add", [one(b, "round", [one(b, "div", [value, divisor])]), rounded]);
     const quantised = one(b, "cast", [one(b, "clamp", [quotient], { min: 0, max: 255 })], { to: "u8" });
     return [quantised, scale, one(b, "cast", [rounded], { to: "u8" })];

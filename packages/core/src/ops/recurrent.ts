@@ -20,7 +20,16 @@ import { sumTolerance } from "./tolerance.ts";
 const DIRECTIONS = ["forward", "reverse", "bidirectional"] as const;
 
 /** Activation functions by name, with the defaults of their parameters. */
-const ACTIVATIONS: Readonly<Record<string, { readonly alpha?: number; readonly beta?: number; readonly rule: (x: number, alpha: number, beta: number) => number }>> = {
+const ACTIVATIONS: Readonly<
+  Record<
+    string,
+    {
+      readonly alpha?: number;
+      readonly beta?: number;
+      readonly rule: (x: number, alpha: number, beta: number) => number;
+    }
+  >
+> = {
   sigmoid: { rule: sigmoidReference },
   tanh: { rule: Math.tanh },
   relu: { rule: (x) => Math.max(x, 0) },
@@ -35,13 +44,21 @@ const ACTIVATIONS: Readonly<Record<string, { readonly alpha?: number; readonly b
 };
 
 /** The activations of all directions, parameters taken in order by those that have them. */
-function activationsOf(op: string, attrs: Attrs, defaults: readonly string[], directions: number): ((x: number) => number)[] {
+function activationsOf(
+  op: string,
+  attrs: Attrs,
+  defaults: readonly string[],
+  directions: number,
+): ((x: number) => number)[] {
   const names = stringsAttr(op, attrs, "activations", Array.from({ length: directions }, () => defaults).flat());
-  if (names.length !== defaults.length * directions) reject(op, `needs ${defaults.length * directions} activations, got ${names.length}`);
+  if (names.length !== defaults.length * directions)
+    reject(op, `needs ${defaults.length * directions} activations, got ${names.length}`);
   const alphas = [...numbersAttr(op, attrs, "activationAlpha", [])];
   const betas = [...numbersAttr(op, attrs, "activationBeta", [])];
   return names.map((name) => {
-    const known = ACTIVATIONS[name] ?? reject(op, `no activation is called "${name}"`, `known: ${Object.keys(ACTIVATIONS).join(", ")}`);
+    const known =
+      ACTIVATIONS[name] ??
+      reject(op, `no activation is called "${name}"`, `known: ${Object.keys(ACTIVATIONS).join(", ")}`);
     const alpha = known.alpha === undefined ? 0 : (alphas.shift() ?? known.alpha);
     const beta = known.beta === undefined ? 0 : (betas.shift() ?? known.beta);
     return (x) => known.rule(x, alpha, beta);
@@ -55,7 +72,12 @@ interface Layer {
   readonly batchFirst: boolean;
 }
 
-function layerOf(op: string, types: Types, attrs: Attrs, gates: number): Layer & { readonly x: TensorType; readonly time: Dim; readonly batch: Dim } {
+function layerOf(
+  op: string,
+  types: Types,
+  attrs: Attrs,
+  gates: number,
+): Layer & { readonly x: TensorType; readonly time: Dim; readonly batch: Dim } {
   const x = typed(op, types, 0, "x", "float");
   checkRank(op, x, "x", 3);
   const hidden = numberAttr(op, attrs, "hidden");
@@ -67,8 +89,11 @@ function layerOf(op: string, types: Types, attrs: Attrs, gates: number): Layer &
     const type = types[index];
     if (type === undefined) return;
     checkSameDType(op, x, type);
-    const fits = type.shape.length === shape.length && shape.every((dim, axis) => dimEqual(dim, type.shape[axis] as Dim) !== false);
-    if (!fits) reject(op, `input "${name}" must be ${printTensorType({ dtype: x.dtype, shape })}, got ${printTensorType(type)}`);
+    const fits =
+      type.shape.length === shape.length &&
+      shape.every((dim, axis) => dimEqual(dim, type.shape[axis] as Dim) !== false);
+    if (!fits)
+      reject(op, `input "${name}" must be ${printTensorType({ dtype: x.dtype, shape })}, got ${printTensorType(type)}`);
   };
   given(op, types, 1, "w");
   given(op, types, 2, "r");
@@ -84,7 +109,10 @@ function layerOf(op: string, types: Types, attrs: Attrs, gates: number): Layer &
   return { x, hidden, directions, batchFirst, time, batch };
 }
 
-function outputTypes({ x, hidden, directions, batchFirst, time, batch }: ReturnType<typeof layerOf>, states: number): TensorType[] {
+function outputTypes(
+  { x, hidden, directions, batchFirst, time, batch }: ReturnType<typeof layerOf>,
+  states: number,
+): TensorType[] {
   const y = batchFirst ? [batch, time, directions, hidden] : [time, directions, batch, hidden];
   const state = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
   return [{ dtype: x.dtype, shape: y }, ...Array.from({ length: states }, () => ({ dtype: x.dtype, shape: state }))];
@@ -105,7 +133,14 @@ interface Weights {
   readonly hidden: number;
 }
 
-function multiplyRows(matrix: Float64Array, row: number, rows: number, vector: Float64Array, bias: Float64Array, biasStart: number): Float64Array {
+function multiplyRows(
+  matrix: Float64Array,
+  row: number,
+  rows: number,
+  vector: Float64Array,
+  bias: Float64Array,
+  biasStart: number,
+): Float64Array {
   const { length } = vector;
   return Float64Array.from({ length: rows }, (_, i) => {
     let sum = bias[biasStart + i] ?? 0;
@@ -119,7 +154,14 @@ function multiplyRows(matrix: Float64Array, row: number, rows: number, vector: F
 type Cell = (step: Step, direction: number, state: readonly Float64Array[], weights: Weights) => Float64Array[];
 
 /** Runs a cell over all steps, entries and directions; gives y and the last states. */
-function runLayer(op: string, inputs: readonly (RefTensor | undefined)[], attrs: Attrs, gates: number, states: number, cell: Cell): RefTensor[] {
+function runLayer(
+  op: string,
+  inputs: readonly (RefTensor | undefined)[],
+  attrs: Attrs,
+  gates: number,
+  states: number,
+  cell: Cell,
+): RefTensor[] {
   const layer = layerOf(op, inputs, attrs, gates);
   const { hidden, directions, batchFirst } = layer;
   const [time, batch] = [layer.time, layer.batch] as [number, number];
@@ -129,13 +171,15 @@ function runLayer(op: string, inputs: readonly (RefTensor | undefined)[], attrs:
   const types = outputTypes(layer, states);
   const results = types.map(({ dtype, shape }) => newRef(dtype, shape as number[]));
   const reversedFirst = choiceAttr(op, attrs, "direction", DIRECTIONS, "forward") === "reverse";
-  const stateAt = (direction: number, entry: number): number => (batchFirst ? entry * directions + direction : direction * batch + entry) * hidden;
+  const stateAt = (direction: number, entry: number): number =>
+    (batchFirst ? entry * directions + direction : direction * batch + entry) * hidden;
   for (let direction = 0; direction < directions; direction++) {
     const weights: Weights = {
       w: w.data.subarray(direction * rows * features, (direction + 1) * rows * features),
       r: r.data.subarray(direction * rows * hidden, (direction + 1) * rows * hidden),
       bias: inputs[3]?.data.subarray(direction * 2 * rows, (direction + 1) * 2 * rows) ?? new Float64Array(2 * rows),
-      features, hidden,
+      features,
+      hidden,
     };
     const reversed = direction === 1 || reversedFirst;
     for (let entry = 0; entry < batch; entry++) {
@@ -153,7 +197,9 @@ function runLayer(op: string, inputs: readonly (RefTensor | undefined)[], attrs:
           fromState: multiplyRows(weights.r, 0, rows, state[0] as Float64Array, weights.bias, rows),
         };
         state = cell(products, direction, state, weights);
-        const to = (batchFirst ? (entry * time + t) * directions + direction : (t * directions + direction) * batch + entry) * hidden;
+        const to =
+          (batchFirst ? (entry * time + t) * directions + direction : (t * directions + direction) * batch + entry) *
+          hidden;
         results[0]?.data.set(state[0] as Float64Array, to);
       }
       state.forEach((vector, i) => results[i + 1]?.data.set(vector, stateAt(direction, entry)));
@@ -187,8 +233,13 @@ export const lstm: Op = {
     const coupled = booleanAttr("lstm", attrs, "inputForget", false);
     const peepholes = inputs[7]?.data ?? new Float64Array(directions * 3 * hidden);
     return runLayer("lstm", inputs, attrs, 4, 2, ({ fromInput, fromState }, direction, [, oldC]) => {
-      const [f, g, h] = activations.slice(3 * direction) as [(x: number) => number, (x: number) => number, (x: number) => number];
-      const gate = (index: number, i: number): number => (fromInput[index * hidden + i] as number) + (fromState[index * hidden + i] as number);
+      const [f, g, h] = activations.slice(3 * direction) as [
+        (x: number) => number,
+        (x: number) => number,
+        (x: number) => number,
+      ];
+      const gate = (index: number, i: number): number =>
+        (fromInput[index * hidden + i] as number) + (fromState[index * hidden + i] as number);
       const peephole = (index: number, i: number): number => peepholes[(direction * 3 + index) * hidden + i] as number;
       const [newH, newC] = [new Float64Array(hidden), new Float64Array(hidden)];
       for (let i = 0; i < hidden; i++) {
@@ -203,11 +254,20 @@ export const lstm: Op = {
     });
   },
   toleranceFor: tolerance,
-  cases: () => recurrentCases(4, (extra) => [...extra, undefined, undefined], [
-    opCase("peepholes", [...recurrentInputs(4, 3, 2, 5, 4, 1), undefined, of("f32", 1, 2, 4), of("f32", 1, 2, 4), of("f32", 1, 12)], { hidden: 4, direction: "forward" }),
-    opCase("initial state, bidirectional", [...recurrentInputs(4, 3, 2, 5, 4, 2), undefined, of("f32", 2, 2, 4), of("f32", 2, 2, 4)], { hidden: 4, direction: "bidirectional" }),
-    opCase("coupled gates", recurrentInputs(4, 3, 2, 5, 4, 1), { hidden: 4, inputForget: true }),
-  ]),
+  cases: () =>
+    recurrentCases(4, (extra) => [...extra, undefined, undefined], [
+      opCase(
+        "peepholes",
+        [...recurrentInputs(4, 3, 2, 5, 4, 1), undefined, of("f32", 1, 2, 4), of("f32", 1, 2, 4), of("f32", 1, 12)],
+        { hidden: 4, direction: "forward" },
+      ),
+      opCase(
+        "initial state, bidirectional",
+        [...recurrentInputs(4, 3, 2, 5, 4, 2), undefined, of("f32", 2, 2, 4), of("f32", 2, 2, 4)],
+        { hidden: 4, direction: "bidirectional" },
+      ),
+      opCase("coupled gates", recurrentInputs(4, 3, 2, 5, 4, 1), { hidden: 4, inputForget: true }),
+    ]),
 };
 
 export const gru: Op = {
@@ -227,22 +287,36 @@ export const gru: Op = {
     return runLayer("gru", inputs, attrs, 3, 1, ({ fromInput, fromState }, direction, [oldH], { r, bias }) => {
       const [f, g] = activations.slice(2 * direction) as [(x: number) => number, (x: number) => number];
       const old = oldH as Float64Array;
-      const gate = (index: number, i: number): number => f(clip((fromInput[index * hidden + i] as number) + (fromState[index * hidden + i] as number)));
-      const [update, reset] = [0, 1].map((index) => Float64Array.from(old, (_, i) => gate(index, i))) as [Float64Array, Float64Array];
+      const gate = (index: number, i: number): number =>
+        f(clip((fromInput[index * hidden + i] as number) + (fromState[index * hidden + i] as number)));
+      const [update, reset] = [0, 1].map((index) => Float64Array.from(old, (_, i) => gate(index, i))) as [
+        Float64Array,
+        Float64Array,
+      ];
       // The reset gate applies to the state before the product, or to the product.
       const candidate = linearBeforeReset
         ? fromState.slice(2 * hidden).map((value, i) => value * (reset[i] as number))
-        : multiplyRows(r, 2 * hidden, hidden, old.map((value, i) => value * (reset[i] as number)), bias, 5 * hidden);
-      return [old.map((value, i) => {
-        const fresh = g(clip((fromInput[2 * hidden + i] as number) + (candidate[i] as number)));
-        return (1 - (update[i] as number)) * fresh + (update[i] as number) * value;
-      })];
+        : multiplyRows(
+            r,
+            2 * hidden,
+            hidden,
+            old.map((value, i) => value * (reset[i] as number)),
+            bias,
+            5 * hidden,
+          );
+      return [
+        old.map((value, i) => {
+          const fresh = g(clip((fromInput[2 * hidden + i] as number) + (candidate[i] as number)));
+          return (1 - (update[i] as number)) * fresh + (update[i] as number) * value;
+        }),
+      ];
     });
   },
   toleranceFor: tolerance,
-  cases: () => recurrentCases(3, (extra) => extra, [
-    opCase("linear before reset", recurrentInputs(3, 3, 2, 5, 4, 1), { hidden: 4, linearBeforeReset: true }),
-  ]),
+  cases: () =>
+    recurrentCases(3, (extra) => extra, [
+      opCase("linear before reset", recurrentInputs(3, 3, 2, 5, 4, 1), { hidden: 4, linearBeforeReset: true }),
+    ]),
 };
 
 export const rnn: Op = {
@@ -264,14 +338,27 @@ export const rnn: Op = {
     });
   },
   toleranceFor: tolerance,
-  cases: () => recurrentCases(1, (extra) => extra, [
-    opCase("relu", recurrentInputs(1, 3, 2, 5, 4, 1), { hidden: 4, activations: ["relu"] }),
-    opCase("affine", recurrentInputs(1, 3, 2, 5, 4, 1), { hidden: 4, activations: ["affine"], activationAlpha: [0.5], activationBeta: [0.25] }),
-  ]),
+  cases: () =>
+    recurrentCases(1, (extra) => extra, [
+      opCase("relu", recurrentInputs(1, 3, 2, 5, 4, 1), { hidden: 4, activations: ["relu"] }),
+      opCase("affine", recurrentInputs(1, 3, 2, 5, 4, 1), {
+        hidden: 4,
+        activations: ["affine"],
+        activationAlpha: [0.5],
+        activationBeta: [0.25],
+      }),
+    ]),
 };
 
 /** x, w, r and b for `gates` gates. */
-function recurrentInputs(gates: number, time: number, batch: number, features: number, hidden: number, directions: number): OpCase["inputs"][0][] {
+function recurrentInputs(
+  gates: number,
+  time: number,
+  batch: number,
+  features: number,
+  hidden: number,
+  directions: number,
+): OpCase["inputs"][0][] {
   return [
     of("f32", time, batch, features),
     constant(of("f32", directions, gates * hidden, features)),
@@ -280,15 +367,24 @@ function recurrentInputs(gates: number, time: number, batch: number, features: n
   ];
 }
 
-function recurrentCases(gates: number, rest: (inputs: OpCase["inputs"][0][]) => OpCase["inputs"][0][], extra: readonly OpCase[]): OpCase[] {
+function recurrentCases(
+  gates: number,
+  rest: (inputs: OpCase["inputs"][0][]) => OpCase["inputs"][0][],
+  extra: readonly OpCase[],
+): OpCase[] {
   const batchFirst = [of("f32", 2, 3, 5), ...recurrentInputs(gates, 3, 2, 5, 4, 1).slice(1)];
   return [
     opCase("forward", recurrentInputs(gates, 7, 3, 17, 9, 1), { hidden: 9, direction: "forward" }),
     opCase("reverse", recurrentInputs(gates, 5, 2, 3, 4, 1), { hidden: 4, direction: "reverse" }),
     opCase("bidirectional", recurrentInputs(gates, 5, 2, 3, 4, 2), { hidden: 4, direction: "bidirectional" }),
     opCase("no bias", recurrentInputs(gates, 4, 1, 3, 5, 1).slice(0, 3), { hidden: 5 }),
-    opCase("initial state", rest([...recurrentInputs(gates, 3, 2, 5, 4, 1), undefined, of("f32", 1, 2, 4)]), { hidden: 4 }),
-    opCase("lengths", [...recurrentInputs(gates, 4, 3, 2, 3, 2), values("i32", [4, 1, 2])], { hidden: 3, direction: "bidirectional" }),
+    opCase("initial state", rest([...recurrentInputs(gates, 3, 2, 5, 4, 1), undefined, of("f32", 1, 2, 4)]), {
+      hidden: 4,
+    }),
+    opCase("lengths", [...recurrentInputs(gates, 4, 3, 2, 3, 2), values("i32", [4, 1, 2])], {
+      hidden: 3,
+      direction: "bidirectional",
+    }),
     opCase("batch first", batchFirst, { hidden: 4, layout: 1 }),
     opCase("clip", recurrentInputs(gates, 3, 2, 5, 4, 1), { hidden: 4, clip: 0.5 }),
     opCase("no steps", recurrentInputs(gates, 0, 2, 3, 4, 1), { hidden: 4 }),

@@ -17,7 +17,9 @@ import { sumTolerance } from "./tolerance.ts";
 
 /** Shape after reducing `axes`. */
 function reducedShape<D extends Dim>(shape: readonly D[], axes: readonly number[], keepDims: boolean): (D | 1)[] {
-  return keepDims ? shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim)) : shape.filter((_, axis) => !axes.includes(axis));
+  return keepDims
+    ? shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim))
+    : shape.filter((_, axis) => !axes.includes(axis));
 }
 
 interface ReductionSpec {
@@ -41,10 +43,18 @@ function reduction(spec: ReductionSpec): Op {
   const axesOf = (x: TensorType | RefTensor, attrs: Attrs): readonly number[] => axesAttr(name, attrs, x.shape.length);
   const infer = (types: Types, attrs: Attrs): TensorType[] => {
     const x = typed(name, types, 0, "x", group);
-    return [{ dtype: x.dtype, shape: reducedShape<Dim>(x.shape, axesOf(x, attrs), booleanAttr(name, attrs, "keepDims", false)) }];
+    return [
+      {
+        dtype: x.dtype,
+        shape: reducedShape<Dim>(x.shape, axesOf(x, attrs), booleanAttr(name, attrs, "keepDims", false)),
+      },
+    ];
   };
   return {
-    name, summary, inputs: ["x"], infer,
+    name,
+    summary,
+    inputs: ["x"],
+    infer,
     reference: (inputs, attrs) => {
       const x = input(inputs, 0);
       const axes = axesOf(x, attrs);
@@ -58,15 +68,23 @@ function reduction(spec: ReductionSpec): Op {
       return [result];
     },
     ...(tolerance === undefined ? {} : { toleranceFor: (types, attrs) => tolerance(terms(types[0], attrs, name)) }),
-    ...(dims === undefined ? {} : {
-      dims: ([x], attrs, types) => {
-        const type = types[0];
-        if (x === undefined || type === undefined || isFloat(type.dtype) || axesOf(type, attrs).length !== type.shape.length) return undefined;
-        const value = dims(x);
-        const element = value === undefined ? undefined : dimAs(type.dtype, value);
-        return element === undefined ? undefined : [element];
-      },
-    }),
+    ...(dims === undefined
+      ? {}
+      : {
+          dims: ([x], attrs, types) => {
+            const type = types[0];
+            if (
+              x === undefined ||
+              type === undefined ||
+              isFloat(type.dtype) ||
+              axesOf(type, attrs).length !== type.shape.length
+            )
+              return undefined;
+            const value = dims(x);
+            const element = value === undefined ? undefined : dimAs(type.dtype, value);
+            return element === undefined ? undefined : [element];
+          },
+        }),
     ...(decompose === undefined ? {} : { decompose }),
     cases: () => reductionCases(spec),
   };
@@ -79,7 +97,8 @@ function terms(type: TensorType | undefined, attrs: Attrs, name: string): number
 
 function reductionCases({ dtypes, low = -3, high = 3, extra }: ReductionSpec): OpCase[] {
   const first = dtypes[0] as DType;
-  const fill = (dtype: DType, ...shape: number[]): OpCase["inputs"][0] => (isFloat(dtype) ? within(dtype, low, high, ...shape) : of(dtype, ...shape));
+  const fill = (dtype: DType, ...shape: number[]): OpCase["inputs"][0] =>
+    isFloat(dtype) ? within(dtype, low, high, ...shape) : of(dtype, ...shape);
   return [
     opCase("last", [fill(first, 3, 33)], { axes: [1], keepDims: true }),
     opCase("first", [fill(first, 17, 5)], { axes: [0], keepDims: false }),
@@ -105,21 +124,32 @@ function sum(slice: Float64Array): number {
   return total;
 }
 
-const special = (): OpCase => opCase("special", [values("f32", [1, NaN, 2, 5, Infinity, -1, -Infinity, 0, 1, -2, 3, -3], 4, 3)], { axes: [1], keepDims: false });
+const special = (): OpCase =>
+  opCase("special", [values("f32", [1, NaN, 2, 5, Infinity, -1, -Infinity, 0, 1, -2, 3, -3], 4, 3)], {
+    axes: [1],
+    keepDims: false,
+  });
 
 export const reduceSum: Op = reduction({
-  name: "reduceSum", summary: "Sum", rule: sum, tolerance: sumTolerance, dtypes: ["f32", "f16", "f64", "i32", "i64", "u8"],
+  name: "reduceSum",
+  summary: "Sum",
+  rule: sum,
+  tolerance: sumTolerance,
+  dtypes: ["f32", "f16", "f64", "i32", "i64", "u8"],
   extra: () => [emptySlices("f32"), emptySlices("i32"), special()],
 });
 
 export const reduceMean: Op = reduction({
-  name: "reduceMean", summary: "Arithmetic mean; integers truncate",
+  name: "reduceMean",
+  summary: "Arithmetic mean; integers truncate",
   rule: (slice, dtype) => {
     const mean = sum(slice) / slice.length;
     return isFloat(dtype) ? mean : Math.trunc(mean);
   },
   // An absolute bound for the mean: that of the sum shrinks by the same factor.
-  tolerance: () => sumTolerance(8), dtypes: ["f32", "f16", "f64", "i32"], extra: () => [emptySlices("f32"), special()],
+  tolerance: () => sumTolerance(8),
+  dtypes: ["f32", "f16", "f64", "i32"],
+  extra: () => [emptySlices("f32"), special()],
 });
 
 /** Extreme of a slice; NaN wins. */
@@ -138,32 +168,49 @@ function largest(dtype: DType): number {
 }
 
 export const reduceMax: Op = reduction({
-  name: "reduceMax", summary: "Largest value", group: "any", rule: (slice, dtype) => extreme(slice, smallest(dtype), Math.max),
+  name: "reduceMax",
+  summary: "Largest value",
+  group: "any",
+  rule: (slice, dtype) => extreme(slice, smallest(dtype), Math.max),
   dtypes: ["f32", "f16", "f64", "i32", "i64", "u8", "i8", "bool"],
   extra: () => [emptySlices("f32"), emptySlices("i32"), special()],
 });
 
 export const reduceMin: Op = reduction({
-  name: "reduceMin", summary: "Smallest value", group: "any", rule: (slice, dtype) => extreme(slice, largest(dtype), Math.min),
+  name: "reduceMin",
+  summary: "Smallest value",
+  group: "any",
+  rule: (slice, dtype) => extreme(slice, largest(dtype), Math.min),
   dtypes: ["f32", "f16", "f64", "i32", "i64", "u8", "i8", "bool"],
   extra: () => [emptySlices("f32"), emptySlices("i32"), special()],
 });
 
 export const reduceProd: Op = reduction({
-  name: "reduceProd", summary: "Product",
+  name: "reduceProd",
+  summary: "Product",
   rule: (slice) => {
     let product = 1;
     for (const value of slice) product *= value;
     return product;
   },
-  tolerance: (count) => sumTolerance(count), low: -1.5, high: 1.5, dtypes: ["f32", "f64", "i64"],
+  tolerance: (count) => sumTolerance(count),
+  low: -1.5,
+  high: 1.5,
+  dtypes: ["f32", "f64", "i64"],
   dims: (slice) => slice.reduce<Dim>((product, dim) => dimMul(product, dim), 1),
-  extra: () => [emptySlices("f32"), emptySlices("i64"), opCase("wraps", [values("i32", [65536, 65536, 3, 7], 2, 2)], { axes: [1], keepDims: false })],
+  extra: () => [
+    emptySlices("f32"),
+    emptySlices("i64"),
+    opCase("wraps", [values("i32", [65536, 65536, 3, 7], 2, 2)], { axes: [1], keepDims: false }),
+  ],
 });
 
 /** Reduces the only input of a decomposition by a simpler reduction. */
 function reduceBy(b: GraphBuilder, op: string, x: Value, attrs: Attrs): Value {
-  return b.apply(op, [x], { axes: attrs["axes"] as readonly number[], keepDims: attrs["keepDims"] ?? false })[0] as Value;
+  return b.apply(op, [x], {
+    axes: attrs["axes"] as readonly number[],
+    keepDims: attrs["keepDims"] ?? false,
+  })[0] as Value;
 }
 
 function unary(b: GraphBuilder, op: string, x: Value): Value {
@@ -171,36 +218,57 @@ function unary(b: GraphBuilder, op: string, x: Value): Value {
 }
 
 export const reduceL1: Op = reduction({
-  name: "reduceL1", summary: "Sum of magnitudes", rule: (slice) => sum(slice.map(Math.abs)), tolerance: sumTolerance,
+  name: "reduceL1",
+  summary: "Sum of magnitudes",
+  rule: (slice) => sum(slice.map(Math.abs)),
+  tolerance: sumTolerance,
   decompose: (b, [x], attrs) => [reduceBy(b, "reduceSum", unary(b, "abs", x as Value), attrs)],
-  dtypes: ["f32", "f16", "i32"], extra: () => [emptySlices("f32")],
+  dtypes: ["f32", "f16", "i32"],
+  extra: () => [emptySlices("f32")],
 });
 
 export const reduceL2: Op = reduction({
-  name: "reduceL2", summary: "Square root of the sum of squares",
+  name: "reduceL2",
+  summary: "Square root of the sum of squares",
   rule: (slice, dtype) => {
     const norm = Math.sqrt(sum(slice.map((x) => x * x)));
     return isFloat(dtype) ? norm : Math.trunc(norm);
   },
   tolerance: sumTolerance,
-  decompose: (b, [x], attrs) => (isFloat((x as Value).type.dtype) ? [unary(b, "sqrt", reduceBy(b, "reduceSumSquare", x as Value, attrs))] : undefined),
-  dtypes: ["f32", "f64"], extra: () => [emptySlices("f32")],
+  decompose: (b, [x], attrs) =>
+    isFloat((x as Value).type.dtype)
+      ? [unary(b, "sqrt", reduceBy(b, "reduceSumSquare", x as Value, attrs))]
+      : undefined,
+  dtypes: ["f32", "f64"],
+  extra: () => [emptySlices("f32")],
 });
 
 export const reduceSumSquare: Op = reduction({
-  name: "reduceSumSquare", summary: "Sum of squares", rule: (slice) => sum(slice.map((x) => x * x)), tolerance: (count) => sumTolerance(4 * count),
+  name: "reduceSumSquare",
+  summary: "Sum of squares",
+  rule: (slice) => sum(slice.map((x) => x * x)),
+  tolerance: (count) => sumTolerance(4 * count),
   decompose: (b, [x], attrs) => [reduceBy(b, "reduceSum", unary(b, "square", x as Value), attrs)],
-  dtypes: ["f32", "f64", "i32"], extra: () => [emptySlices("f32")],
+  dtypes: ["f32", "f64", "i32"],
+  extra: () => [emptySlices("f32")],
 });
 
 export const reduceLogSum: Op = reduction({
-  name: "reduceLogSum", summary: "Logarithm of the sum", group: "float", rule: (slice) => Math.log(sum(slice)), tolerance: sumTolerance,
+  name: "reduceLogSum",
+  summary: "Logarithm of the sum",
+  group: "float",
+  rule: (slice) => Math.log(sum(slice)),
+  tolerance: sumTolerance,
   decompose: (b, [x], attrs) => [unary(b, "log", reduceBy(b, "reduceSum", x as Value, attrs))],
-  low: 0.5, dtypes: ["f32", "f64"], extra: () => [emptySlices("f32")],
+  low: 0.5,
+  dtypes: ["f32", "f64"],
+  extra: () => [emptySlices("f32")],
 });
 
 export const reduceLogSumExp: Op = reduction({
-  name: "reduceLogSumExp", summary: "Logarithm of the sum of exponentials, without overflow", group: "float",
+  name: "reduceLogSumExp",
+  summary: "Logarithm of the sum of exponentials, without overflow",
+  group: "float",
   rule: (slice) => {
     const top = extreme(slice, -Infinity, Math.max);
     if (!Number.isFinite(top)) return top;
@@ -215,10 +283,16 @@ export const reduceLogSumExp: Op = reduction({
     const limit = DTYPE_INFO[value.type.dtype].max;
     const shift = b.apply("clamp", [top], { min: -limit, max: limit })[0] as Value;
     const parts = unary(b, "exp", b.apply("sub", [value, shift])[0] as Value);
-    const total = b.apply("add", [unary(b, "log", b.apply("reduceSum", [parts], { axes, keepDims: true })[0] as Value), shift])[0] as Value;
+    const total = b.apply("add", [
+      unary(b, "log", b.apply("reduceSum", [parts], { axes, keepDims: true })[0] as Value),
+      shift,
+    ])[0] as Value;
     if (attrs["keepDims"] === true) return [total];
     return [b.apply("reshape", [total], { shape: reducedShape<Dim>(value.type.shape, axes, false) })[0] as Value];
   },
   dtypes: ["f32", "f64"],
-  extra: () => [emptySlices("f32"), opCase("large", [values("f32", [1000, 1001, -1000, -1001, -Infinity, 0], 3, 2)], { axes: [1], keepDims: false })],
+  extra: () => [
+    emptySlices("f32"),
+    opCase("large", [values("f32", [1000, 1001, -1000, -1001, -Infinity, 0], 3, 2)], { axes: [1], keepDims: false }),
+  ],
 });

@@ -43,7 +43,9 @@ export function stridesOf(shape: readonly number[]): number[] {
 export function broadcastStrides(shape: readonly number[], outShape: readonly number[]): number[] {
   const strides = stridesOf(shape);
   const missing = outShape.length - shape.length;
-  return outShape.map((_, axis) => (axis < missing || shape[axis - missing] === 1 ? 0 : (strides[axis - missing] as number)));
+  return outShape.map((_, axis) =>
+    axis < missing || shape[axis - missing] === 1 ? 0 : (strides[axis - missing] as number),
+  );
 }
 
 /** Positions in a strided tensor of the elements of `shape` in row-major order, beginning at `start`. */
@@ -65,7 +67,11 @@ export function positions(shape: readonly number[], strides: readonly number[], 
 /** The tensor of `shape` whose elements are those of `x` at `where`. */
 export function gatherAt(x: RefTensor, shape: readonly number[], where: Float64Array): RefTensor {
   const { data } = x;
-  return refOf(x.dtype, shape, Float64Array.from(where, (position) => data[position] as number));
+  return refOf(
+    x.dtype,
+    shape,
+    Float64Array.from(where, (position) => data[position] as number),
+  );
 }
 
 /** `x` repeated to `shape` by the broadcasting rule. */
@@ -82,7 +88,10 @@ export function pick(list: readonly number[], axes: readonly number[]): number[]
  * Positions of the slices of `shape` along `axes`: `outer` has where each slice begins (row-major over the other axes),
  * `inner` the offsets of its elements.
  */
-export function slicesAlong(shape: readonly number[], axes: readonly number[]): { outer: Float64Array; inner: Float64Array } {
+export function slicesAlong(
+  shape: readonly number[],
+  axes: readonly number[],
+): { outer: Float64Array; inner: Float64Array } {
   const strides = stridesOf(shape);
   const kept = shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
   return {
@@ -97,20 +106,28 @@ export function slicesAlong(shape: readonly number[], axes: readonly number[]): 
  */
 export function wrapInteger(dtype: DType, value: number): number {
   switch (dtype) {
-    case "bool": return value === 0 ? 0 : 1;
-    case "i8": return (value << 24) >> 24;
-    case "u8": return value & 0xff;
-    case "i16": return (value << 16) >> 16;
-    case "u16": return value & 0xffff;
-    case "i32": return value | 0;
-    case "u32": return value >>> 0;
+    case "bool":
+      return value === 0 ? 0 : 1;
+    case "i8":
+      return (value << 24) >> 24;
+    case "u8":
+      return value & 0xff;
+    case "i16":
+      return (value << 16) >> 16;
+    case "u16":
+      return value & 0xffff;
+    case "i32":
+      return value | 0;
+    case "u32":
+      return value >>> 0;
     case "i64":
       if (value >= -(2 ** 63) && value <= 2 ** 63) return value + 0;
       return Number.isFinite(value) ? Number(BigInt.asIntN(64, BigInt(value))) : 0;
     case "u64":
       if (value >= 0 && value <= 2 ** 64) return value + 0;
       return Number.isFinite(value) ? Number(BigInt.asUintN(64, BigInt(value))) : 0;
-    default: return value;
+    default:
+      return value;
   }
 }
 
@@ -126,8 +143,10 @@ function exponentOf(value: number): number {
 /** `value` rounded to the nearest value of a float `dtype`, ties to even, overflowing to infinity. */
 export function roundFloat(dtype: DType, value: number): number {
   switch (dtype) {
-    case "f32": return Math.fround(value);
-    case "f16": return Math.f16round(value);
+    case "f32":
+      return Math.fround(value);
+    case "f16":
+      return Math.f16round(value);
     case "bf16": {
       if (!Number.isFinite(value)) return value;
       // Exact in float64: round to 8 significant bits, or to the subnormal step 2^-133.
@@ -136,7 +155,8 @@ export function roundFloat(dtype: DType, value: number): number {
       const rounded = roundHalfEven(value / step) * step;
       return Math.abs(rounded) > DTYPE_INFO.bf16.max ? Math.sign(value) * Infinity : rounded;
     }
-    default: return value;
+    default:
+      return value;
   }
 }
 

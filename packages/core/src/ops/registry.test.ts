@@ -31,7 +31,10 @@ test("every op has a summary and cases", () => {
 function run(op: Op, opCase: OpCase): { results: number[][]; types: { dtype: string; shape: readonly number[] }[] } {
   const { graph, inputs } = caseGraph(op, opCase, caseInputs(opCase, SEED));
   const outputs = Object.values(referenceDevice().compile(graph).runSync(inputs));
-  return { results: outputs.map((tensor) => tensor.toArray()), types: outputs.map(({ dtype, shape }) => ({ dtype, shape })) };
+  return {
+    results: outputs.map((tensor) => tensor.toArray()),
+    types: outputs.map(({ dtype, shape }) => ({ dtype, shape })),
+  };
 }
 
 describe.each(allOps().map((op) => ({ name: op.name, op })))("$name", ({ op }) => {
@@ -84,18 +87,30 @@ describe.each(allOps().map((op) => ({ name: op.name, op })))("$name", ({ op }) =
       let applied = 0;
       for (const opCase of op.cases()) {
         const { graph, inputs } = caseGraph(op, opCase, caseInputs(opCase, SEED));
-        const simpler = rewriteGraph(graph, (node, args, builder) => (node.op === op.name ? op.decompose?.(builder, args, node.attrs) : undefined), { subgraphs: false });
+        const simpler = rewriteGraph(
+          graph,
+          (node, args, builder) => (node.op === op.name ? op.decompose?.(builder, args, node.attrs) : undefined),
+          { subgraphs: false },
+        );
         if (simpler.nodes.some((node) => node.op === op.name)) continue;
         applied += 1;
         const [expected, actual] = [graph, simpler].map((each) => referenceDevice().compile(each).runSync(inputs));
         for (const name of Object.keys(expected ?? {})) {
           const [reference, decomposed] = [expected?.[name], actual?.[name]];
-          const { rtol, atol } = toleranceOf(op, graph.inputs.map((input) => input.value.type), opCase.attrs, reference?.dtype ?? "f32");
+          const { rtol, atol } = toleranceOf(
+            op,
+            graph.inputs.map((input) => input.value.type),
+            opCase.attrs,
+            reference?.dtype ?? "f32",
+          );
           expect(decomposed?.shape, opCase.name).toEqual(reference?.shape);
           expect(decomposed?.dtype, opCase.name).toBe(reference?.dtype);
           decomposed?.toArray().forEach((value, i) => {
             const wanted = reference?.toArray()[i] as number;
-            const close = Object.is(value, wanted) || value === wanted || Math.abs(value - wanted) <= atol + rtol * Math.abs(wanted);
+            const close =
+              Object.is(value, wanted) ||
+              value === wanted ||
+              Math.abs(value - wanted) <= atol + rtol * Math.abs(wanted);
             expect(close, `${opCase.name}, element ${i}: ${value}, reference ${wanted}`).toBe(true);
           });
         }
@@ -108,7 +123,9 @@ describe.each(allOps().map((op) => ({ name: op.name, op })))("$name", ({ op }) =
 /** Cases whose inputs are small integers, and integer versions of those whose are not. */
 function integerCases(op: Op): OpCase[] {
   return op.cases().flatMap((opCase) => {
-    const integer = opCase.inputs.map((input) => input && (input.dtype === "f32" ? { dtype: "i64" as const, shape: input.shape } : input));
+    const integer = opCase.inputs.map(
+      (input) => input && (input.dtype === "f32" ? { dtype: "i64" as const, shape: input.shape } : input),
+    );
     return [opCase, { ...opCase, inputs: integer }].filter((candidate) => {
       try {
         caseGraph(op, candidate, caseInputs(candidate, SEED));
@@ -124,7 +141,11 @@ function integerCases(op: Op): OpCase[] {
 function rewriteInto(builder: GraphBuilder, graph: ReturnType<GraphBuilder["build"]>): void {
   const copies = new Map();
   for (const node of graph.nodes) {
-    const outputs = builder.apply(node.op, node.inputs.map((input) => input && copies.get(input)), node.attrs);
+    const outputs = builder.apply(
+      node.op,
+      node.inputs.map((input) => input && copies.get(input)),
+      node.attrs,
+    );
     node.outputs.forEach((output, i) => copies.set(output, outputs[i]));
   }
   for (const { name, value } of graph.outputs) builder.output(name, copies.get(value));

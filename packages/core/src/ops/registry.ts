@@ -39,8 +39,33 @@ type Family = Readonly<Record<string, Op>>;
 /** The families in the order of the documentation. */
 function families(): readonly Family[] {
   return [
-    sources, arithmetic, compare, transcendental, activations, movement, movementDynamic, gather, scatter, pick, cumulative,
-    reduce, matmul, einsum, conv, pool, softmax, norm, channelNorm, resize, sampling, boxes, blocks, recurrent, quantise, control, group,
+    sources,
+    arithmetic,
+    compare,
+    transcendental,
+    activations,
+    movement,
+    movementDynamic,
+    gather,
+    scatter,
+    pick,
+    cumulative,
+    reduce,
+    matmul,
+    einsum,
+    conv,
+    pool,
+    softmax,
+    norm,
+    channelNorm,
+    resize,
+    sampling,
+    boxes,
+    blocks,
+    recurrent,
+    quantise,
+    control,
+    group,
   ];
 }
 
@@ -59,8 +84,12 @@ function ops(): ReadonlyMap<string, Op> {
 export function findOp(name: string): Op {
   const op = ops().get(name);
   if (op !== undefined) return op;
-  const near = [...ops().keys()].filter((known) => known.toLowerCase().includes(name.toLowerCase()) || name.toLowerCase().includes(known.toLowerCase()));
-  throw new UserError(`no op is called "${name}"`, { hint: near.length > 0 ? `similar: ${near.slice(0, 5).join(", ")}` : undefined });
+  const near = [...ops().keys()].filter(
+    (known) => known.toLowerCase().includes(name.toLowerCase()) || name.toLowerCase().includes(known.toLowerCase()),
+  );
+  throw new UserError(`no op is called "${name}"`, {
+    hint: near.length > 0 ? `similar: ${near.slice(0, 5).join(", ")}` : undefined,
+  });
 }
 
 /** Every op, family by family. */

@@ -5,11 +5,24 @@
 import type { Attrs } from "../graph/graph.ts";
 import { booleanAttr, choiceAttr, numberAttr, numbersAttr } from "./attrs.ts";
 
-export type Coordinate = "half_pixel" | "half_pixel_symmetric" | "pytorch_half_pixel" | "align_corners" | "asymmetric" | "tf_crop_and_resize";
+export type Coordinate =
+  | "half_pixel"
+  | "half_pixel_symmetric"
+  | "pytorch_half_pixel"
+  | "align_corners"
+  | "asymmetric"
+  | "tf_crop_and_resize";
 export type ResizeMode = "nearest" | "linear" | "cubic";
 export type NearestRounding = "round_prefer_floor" | "round_prefer_ceil" | "floor" | "ceil";
 
-export const COORDINATES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize"] as const;
+export const COORDINATES = [
+  "half_pixel",
+  "half_pixel_symmetric",
+  "pytorch_half_pixel",
+  "align_corners",
+  "asymmetric",
+  "tf_crop_and_resize",
+] as const;
 export const RESIZE_MODES = ["nearest", "linear", "cubic"] as const;
 export const NEAREST_ROUNDINGS = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"] as const;
 
@@ -29,9 +42,13 @@ export interface ResizeAxis {
 
 /** What a resize does along axis `at` of `rank`, from `from` to `to` elements. */
 export function resizeAxis(attrs: Attrs, rank: number, at: number, from: number, to: number): ResizeAxis {
-  const roi = numbersAttr("resize", attrs, "roi", [...new Array<number>(rank).fill(0), ...new Array<number>(rank).fill(1)]);
+  const roi = numbersAttr("resize", attrs, "roi", [
+    ...new Array<number>(rank).fill(0),
+    ...new Array<number>(rank).fill(1),
+  ]);
   return {
-    from, to,
+    from,
+    to,
     scale: numbersAttr("resize", attrs, "scales")[at] as number,
     mode: choiceAttr("resize", attrs, "mode", RESIZE_MODES, "nearest"),
     coordinate: choiceAttr("resize", attrs, "coordinate", COORDINATES, "half_pixel"),
@@ -54,28 +71,38 @@ export interface Taps {
 function sourceOf(axis: ResizeAxis, x: number): number {
   const { from, to, scale, coordinate, roi } = axis;
   switch (coordinate) {
-    case "half_pixel": return (x + 0.5) / scale - 0.5;
+    case "half_pixel":
+      return (x + 0.5) / scale - 0.5;
     case "half_pixel_symmetric": {
       // Where the size is not exactly from · scale, the picture stays centred.
       const adjustment = to / (scale * from);
       return (from / 2) * (1 - adjustment) + (x + 0.5) / scale - 0.5;
     }
-    case "pytorch_half_pixel": return to > 1 ? (x + 0.5) / scale - 0.5 : 0;
-    case "align_corners": return to === 1 ? 0 : (x * (from - 1)) / (to - 1);
-    case "asymmetric": return x / scale;
+    case "pytorch_half_pixel":
+      return to > 1 ? (x + 0.5) / scale - 0.5 : 0;
+    case "align_corners":
+      return to === 1 ? 0 : (x * (from - 1)) / (to - 1);
+    case "asymmetric":
+      return x / scale;
     case "tf_crop_and_resize": {
       const [start, end] = roi;
-      return to > 1 ? start * (from - 1) + (x * (end - start) * (from - 1)) / (to - 1) : 0.5 * (start + end) * (from - 1);
+      return to > 1
+        ? start * (from - 1) + (x * (end - start) * (from - 1)) / (to - 1)
+        : 0.5 * (start + end) * (from - 1);
     }
   }
 }
 
 function roundNearest(rounding: NearestRounding, x: number): number {
   switch (rounding) {
-    case "round_prefer_floor": return Math.ceil(x - 0.5);
-    case "round_prefer_ceil": return Math.floor(x + 0.5);
-    case "floor": return Math.floor(x);
-    case "ceil": return Math.ceil(x);
+    case "round_prefer_floor":
+      return Math.ceil(x - 0.5);
+    case "round_prefer_ceil":
+      return Math.floor(x + 0.5);
+    case "floor":
+      return Math.floor(x);
+    case "ceil":
+      return Math.ceil(x);
   }
 }
 

@@ -42,7 +42,11 @@ export const resize: Op = {
     const sizes = dimsAttr("resize", attrs, "sizes");
     const scales = numbersAttr("resize", attrs, "scales");
     const rank = x.shape.length;
-    if (sizes.length !== rank || scales.length !== rank) reject("resize", `needs a size and a scale per axis of ${printTensorType(x)}, got ${sizes.length} and ${scales.length}`);
+    if (sizes.length !== rank || scales.length !== rank)
+      reject(
+        "resize",
+        `needs a size and a scale per axis of ${printTensorType(x)}, got ${sizes.length} and ${scales.length}`,
+      );
     resizeAxis(attrs, rank, 0, 1, 1);
     sizes.forEach((size, axis) => {
       if (x.shape[axis] === 0 && size !== 0) reject("resize", `axis ${axis} has no elements to resample`);
@@ -65,7 +69,8 @@ export const resize: Op = {
     });
     for (const { axis, outside } of outsideByAxis) {
       const { outer, inner } = slicesAlong(x.shape, [axis]);
-      for (const base of outer) outside.forEach((isOutside, i) => isOutside && (x.data[base + (inner[i] as number)] = fill));
+      for (const base of outer)
+        outside.forEach((isOutside, i) => isOutside && (x.data[base + (inner[i] as number)] = fill));
     }
     if (isFloat(x.dtype)) return [x];
     // Interpolated integers truncate.
@@ -80,20 +85,48 @@ export const resize: Op = {
     ...resizeCases("linear", { coordinate: "pytorch_half_pixel" }),
     ...resizeCases("cubic", { coordinate: "half_pixel" }),
     resizeCase("nearest", "ceil", [1, 1, 4, 4], [7, 8], { nearest: "ceil", coordinate: "align_corners" }),
-    resizeCase("nearest", "round_prefer_ceil", [1, 1, 4, 4], [7, 8], { nearest: "round_prefer_ceil", coordinate: "half_pixel" }),
+    resizeCase("nearest", "round_prefer_ceil", [1, 1, 4, 4], [7, 8], {
+      nearest: "round_prefer_ceil",
+      coordinate: "half_pixel",
+    }),
     resizeCase("linear", "symmetric", [1, 1, 5, 5], [3, 7], { coordinate: "half_pixel_symmetric" }),
     resizeCase("linear", "antialias", [1, 2, 9, 8], [4, 3], { coordinate: "half_pixel", antialias: true }),
     resizeCase("cubic", "antialias", [1, 2, 9, 8], [4, 3], { coordinate: "half_pixel", antialias: true }),
-    resizeCase("cubic", "exclude outside", [1, 1, 5, 6], [9, 4], { coordinate: "half_pixel", excludeOutside: true, cubicCoeff: -0.5 }),
-    resizeCase("linear", "crop", [1, 1, 5, 6], [3, 3], { coordinate: "tf_crop_and_resize", roi: [0, 0, 0.4, 0.6, 1, 1, 1.2, 0.9], extrapolation: 10 }),
+    resizeCase("cubic", "exclude outside", [1, 1, 5, 6], [9, 4], {
+      coordinate: "half_pixel",
+      excludeOutside: true,
+      cubicCoeff: -0.5,
+    }),
+    resizeCase("linear", "crop", [1, 1, 5, 6], [3, 3], {
+      coordinate: "tf_crop_and_resize",
+      roi: [0, 0, 0.4, 0.6, 1, 1, 1.2, 0.9],
+      extrapolation: 10,
+    }),
     resizeCase("linear", "one element", [1, 1, 1, 4], [3, 1], { coordinate: "half_pixel" }),
-    opCase("u8 nearest", [of("u8", 1, 3, 4, 5)], { sizes: [1, 3, 8, 10], scales: [1, 1, 2, 2], mode: "nearest", coordinate: "asymmetric", nearest: "floor" }),
+    opCase("u8 nearest", [of("u8", 1, 3, 4, 5)], {
+      sizes: [1, 3, 8, 10],
+      scales: [1, 1, 2, 2],
+      mode: "nearest",
+      coordinate: "asymmetric",
+      nearest: "floor",
+    }),
   ],
 };
 
-function resizeCase(mode: string, label: string, shape: readonly [number, number, number, number], [height, width]: readonly [number, number], attrs: Attrs): OpCase {
+function resizeCase(
+  mode: string,
+  label: string,
+  shape: readonly [number, number, number, number],
+  [height, width]: readonly [number, number],
+  attrs: Attrs,
+): OpCase {
   const [n, c, h, w] = shape;
-  return opCase(`${mode} ${label}`, [of("f32", ...shape)], { sizes: [n, c, height, width], scales: [1, 1, height / h, width / w], mode, ...attrs });
+  return opCase(`${mode} ${label}`, [of("f32", ...shape)], {
+    sizes: [n, c, height, width],
+    scales: [1, 1, height / h, width / w],
+    mode,
+    ...attrs,
+  });
 }
 
 function resizeCases(mode: string, attrs: Attrs): OpCase[] {

@@ -36,7 +36,11 @@ function sampleTaps(x: number, mode: string): { at: number; weight: number }[] {
   if (mode === "nearest") return [{ at: roundHalfEven(x), weight: 1 }];
   const floor = Math.floor(x);
   const t = x - floor;
-  if (mode === "linear") return [{ at: floor, weight: 1 - t }, { at: floor + 1, weight: t }];
+  if (mode === "linear")
+    return [
+      { at: floor, weight: 1 - t },
+      { at: floor + 1, weight: t },
+    ];
   const a = -0.75;
   const near = (d: number): number => ((a + 2) * d - (a + 3)) * d * d + 1;
   const far = (d: number): number => ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
@@ -47,7 +51,8 @@ function inferGrid(types: Types): { x: TensorType; grid: TensorType } {
   const x = typed("gridSample", types, 0, "x", "float");
   const grid = typed("gridSample", types, 1, "grid", "float");
   const rank = x.shape.length;
-  if (rank < 3 || grid.shape.length !== rank) reject("gridSample", `grid ${printTensorType(grid)} must have as many axes as ${printTensorType(x)}, 3 at least`);
+  if (rank < 3 || grid.shape.length !== rank)
+    reject("gridSample", `grid ${printTensorType(grid)} must have as many axes as ${printTensorType(x)}, 3 at least`);
   checkSize("gridSample", "the last axis of the grid", grid.shape.at(-1) as Dim, rank - 2);
   checkSize("gridSample", "the batch of the grid", grid.shape[0] as Dim, x.shape[0] as Dim);
   return { x, grid };
@@ -76,8 +81,19 @@ export const gridSample: Op = {
       for (let place = 0; place < places; place++) {
         let taps: { at: number; weight: number }[] = [{ at: 0, weight: 1 }];
         sizes.forEach((size, axis) => {
-          const along = sampleAxis(grid.data[(batch * places + place) * sizes.length + sizes.length - 1 - axis] as number, size, mode, padding, align);
-          taps = taps.flatMap((tap) => along.map(({ at, weight }) => ({ at: at < 0 || tap.at < 0 ? -1 : tap.at + at * (strides[axis + 2] as number), weight: tap.weight * weight })));
+          const along = sampleAxis(
+            grid.data[(batch * places + place) * sizes.length + sizes.length - 1 - axis] as number,
+            size,
+            mode,
+            padding,
+            align,
+          );
+          taps = taps.flatMap((tap) =>
+            along.map(({ at, weight }) => ({
+              at: at < 0 || tap.at < 0 ? -1 : tap.at + at * (strides[axis + 2] as number),
+              weight: tap.weight * weight,
+            })),
+          );
         });
         for (let channel = 0; channel < channels; channel++) {
           const base = batch * (strides[0] as number) + channel * (strides[1] as number);
@@ -92,26 +108,57 @@ export const gridSample: Op = {
   toleranceFor: () => sumTolerance(64),
   cases: () => [
     ...(["linear", "nearest", "cubic"] as const).flatMap((mode) =>
-      (["zeros", "border", "reflection"] as const).map((padding) => opCase(`${mode} ${padding}`, [of("f32", 2, 3, 5, 7), within("f32", -1.3, 1.3, 2, 4, 3, 2)], { mode, padding, alignCorners: false }))),
-    opCase("corners", [of("f32", 1, 2, 4, 4), within("f32", -1.2, 1.2, 1, 3, 5, 2)], { mode: "linear", padding: "zeros", alignCorners: true }),
-    opCase("corners reflected", [of("f32", 1, 2, 4, 4), within("f32", -2.5, 2.5, 1, 3, 5, 2)], { mode: "linear", padding: "reflection", alignCorners: true }),
-    opCase("volume", [of("f32", 1, 2, 3, 4, 5), within("f32", -1.1, 1.1, 1, 2, 3, 2, 3)], { mode: "linear", padding: "zeros", alignCorners: false }),
-    opCase("identity", [of("f32", 1, 1, 2, 2), values("f32", [-1, -1, 1, -1, -1, 1, 1, 1], 1, 2, 2, 2)], { mode: "linear", padding: "zeros", alignCorners: true }),
+      (["zeros", "border", "reflection"] as const).map((padding) =>
+        opCase(`${mode} ${padding}`, [of("f32", 2, 3, 5, 7), within("f32", -1.3, 1.3, 2, 4, 3, 2)], {
+          mode,
+          padding,
+          alignCorners: false,
+        }),
+      ),
+    ),
+    opCase("corners", [of("f32", 1, 2, 4, 4), within("f32", -1.2, 1.2, 1, 3, 5, 2)], {
+      mode: "linear",
+      padding: "zeros",
+      alignCorners: true,
+    }),
+    opCase("corners reflected", [of("f32", 1, 2, 4, 4), within("f32", -2.5, 2.5, 1, 3, 5, 2)], {
+      mode: "linear",
+      padding: "reflection",
+      alignCorners: true,
+    }),
+    opCase("volume", [of("f32", 1, 2, 3, 4, 5), within("f32", -1.1, 1.1, 1, 2, 3, 2, 3)], {
+      mode: "linear",
+      padding: "zeros",
+      alignCorners: false,
+    }),
+    opCase("identity", [of("f32", 1, 1, 2, 2), values("f32", [-1, -1, 1, -1, -1, 1, 1, 1], 1, 2, 2, 2)], {
+      mode: "linear",
+      padding: "zeros",
+      alignCorners: true,
+    }),
   ],
 };
 
 /** Places along an axis of `size` for grid coordinate `g`. */
-function sampleAxis(g: number, size: number, mode: string, padding: Padding, align: boolean): { at: number; weight: number }[] {
+function sampleAxis(
+  g: number,
+  size: number,
+  mode: string,
+  padding: Padding,
+  align: boolean,
+): { at: number; weight: number }[] {
   let x = align ? ((g + 1) / 2) * (size - 1) : ((g + 1) * size - 1) / 2;
   // Linear and nearest sampling move the coordinate itself into the picture; cubic moves each place that it reads.
   if (mode !== "cubic" && padding === "border") x = Math.min(Math.max(x, 0), size - 1);
-  if (mode !== "cubic" && padding === "reflection") x = Math.min(Math.max(align ? reflect(x, 0, size - 1) : reflect(x, -0.5, size - 0.5), 0), size - 1);
+  if (mode !== "cubic" && padding === "reflection")
+    x = Math.min(Math.max(align ? reflect(x, 0, size - 1) : reflect(x, -0.5, size - 0.5), 0), size - 1);
   return sampleTaps(x, mode).map(({ at, weight }) => ({ at: sampleIndex(at, size, padding, align), weight }));
 }
 
 export const affineGrid: Op = {
   name: "affineGrid",
-  summary: "The sampling grid of an affine map: theta [n, d, d + 1] times the homogeneous coordinates of an output of `size`",
+  summary:
+    "The sampling grid of an affine map: theta [n, d, d + 1] times the homogeneous coordinates of an output of `size`",
   inputs: ["theta"],
   infer: (types, attrs) => {
     const theta = typed("affineGrid", types, 0, "theta", "float");
@@ -134,13 +181,18 @@ export const affineGrid: Op = {
     for (let i = 0; i < batches * places; i++) {
       const [batch, place] = [Math.floor(i / places), i % places];
       // Coordinates with the last axis first, then 1.
-      const point = sizes.map((size, axis) => {
-        const at = Math.floor(place / (strides[axis] as number)) % size;
-        return align ? (size === 1 ? 0 : (2 * at) / (size - 1) - 1) : (2 * at + 1) / size - 1;
-      }).reverse();
+      const point = sizes
+        .map((size, axis) => {
+          const at = Math.floor(place / (strides[axis] as number)) % size;
+          return align ? (size === 1 ? 0 : (2 * at) / (size - 1) - 1) : (2 * at + 1) / size - 1;
+        })
+        .reverse();
       for (let row = 0; row < axes; row++) {
         const from = (batch * axes + row) * (axes + 1);
-        result.data[i * axes + row] = [...point, 1].reduce((sum, x, column) => sum + x * (theta.data[from + column] as number), 0);
+        result.data[i * axes + row] = [...point, 1].reduce(
+          (sum, x, column) => sum + x * (theta.data[from + column] as number),
+          0,
+        );
       }
     }
     return [result];

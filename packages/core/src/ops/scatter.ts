@@ -19,16 +19,26 @@ const REDUCTIONS = ["none", "add", "mul", "max", "min"] as const;
 
 function combiner(op: string, attrs: Attrs): (old: number, update: number) => number {
   switch (choiceAttr(op, attrs, "reduction", REDUCTIONS, "none")) {
-    case "none": return (_old, update) => update;
-    case "add": return (old, update) => old + update;
-    case "mul": return (old, update) => old * update;
-    case "max": return Math.max;
-    case "min": return Math.min;
+    case "none":
+      return (_old, update) => update;
+    case "add":
+      return (old, update) => old + update;
+    case "mul":
+      return (old, update) => old * update;
+    case "max":
+      return Math.max;
+    case "min":
+      return Math.min;
   }
 }
 
 /** Writes `updates` one by one at `where`. */
-function scatterAt(x: RefTensor, where: ArrayLike<number>, updates: Float64Array, combine: (old: number, update: number) => number): RefTensor {
+function scatterAt(
+  x: RefTensor,
+  where: ArrayLike<number>,
+  updates: Float64Array,
+  combine: (old: number, update: number) => number,
+): RefTensor {
   const data = x.data.slice();
   for (let i = 0; i < updates.length; i++) {
     const at = where[i] as number;
@@ -49,8 +59,15 @@ export const scatterElements: Op = {
     checkSameDType("scatterElements", x, updates);
     axisAttr("scatterElements", attrs, x.shape.length);
     combiner("scatterElements", attrs);
-    const fits = indices.shape.length === x.shape.length && updates.shape.length === x.shape.length && indices.shape.every((dim, axis) => dimEqual(dim, updates.shape[axis] as Dim) !== false);
-    if (!fits) reject("scatterElements", `indices ${printTensorType(indices)} and updates ${printTensorType(updates)} must have the same shape, with the axes of ${printTensorType(x)}`);
+    const fits =
+      indices.shape.length === x.shape.length &&
+      updates.shape.length === x.shape.length &&
+      indices.shape.every((dim, axis) => dimEqual(dim, updates.shape[axis] as Dim) !== false);
+    if (!fits)
+      reject(
+        "scatterElements",
+        `indices ${printTensorType(indices)} and updates ${printTensorType(updates)} must have the same shape, with the axes of ${printTensorType(x)}`,
+      );
     return [x];
   },
   reference: (inputs, attrs) => {
@@ -59,15 +76,28 @@ export const scatterElements: Op = {
     const strides = stridesOf(x.shape);
     const [size, stride] = [x.shape[axis] as number, strides[axis] as number];
     const where = positions(indices.shape, strides.with(axis, 0));
-    where.forEach((base, i) => (where[i] = base + normaliseIndex("scatterElements", indices.data[i] as number, size) * stride));
+    where.forEach(
+      (base, i) => (where[i] = base + normaliseIndex("scatterElements", indices.data[i] as number, size) * stride),
+    );
     return [scatterAt(x, where, updates.data, combiner("scatterElements", attrs))];
   },
   toleranceFor: () => sumTolerance(32),
   cases: () => [
-    opCase("rows", [of("f32", 5, 4), values("i64", [0, 2, 4, 1, -1, 0, 3, 2], 2, 4), of("f32", 2, 4)], { axis: 0, reduction: "none" }),
-    opCase("columns", [of("f32", 3, 9), values("i64", [8, 0, 3, 3, 1, 5], 3, 2), of("f32", 3, 2)], { axis: 1, reduction: "none" }),
-    opCase("repeated", [of("f32", 1, 4), values("i64", [1, 1, 1], 1, 3), of("f32", 1, 3)], { axis: 1, reduction: "none" }),
-    ...(["add", "mul", "max", "min"] as const).map((reduction) => opCase(reduction, [of("f32", 3, 5), within("i64", 0, 3, 4, 5), of("f32", 4, 5)], { axis: 0, reduction })),
+    opCase("rows", [of("f32", 5, 4), values("i64", [0, 2, 4, 1, -1, 0, 3, 2], 2, 4), of("f32", 2, 4)], {
+      axis: 0,
+      reduction: "none",
+    }),
+    opCase("columns", [of("f32", 3, 9), values("i64", [8, 0, 3, 3, 1, 5], 3, 2), of("f32", 3, 2)], {
+      axis: 1,
+      reduction: "none",
+    }),
+    opCase("repeated", [of("f32", 1, 4), values("i64", [1, 1, 1], 1, 3), of("f32", 1, 3)], {
+      axis: 1,
+      reduction: "none",
+    }),
+    ...(["add", "mul", "max", "min"] as const).map((reduction) =>
+      opCase(reduction, [of("f32", 3, 5), within("i64", 0, 3, 4, 5), of("f32", 4, 5)], { axis: 0, reduction }),
+    ),
     opCase("i64", [of("i64", 7), values("i32", [6, 0, 6]), of("i64", 3)], { axis: 0, reduction: "add" }),
     opCase("no updates", [of("f32", 3), values("i64", [], 0), of("f32", 0)], { axis: 0, reduction: "none" }),
   ],
@@ -84,12 +114,19 @@ export const scatterND: Op = {
     checkSameDType("scatterND", x, updates);
     combiner("scatterND", attrs);
     const depth = indices.shape.at(-1);
-    if (typeof depth !== "number") return reject("scatterND", `the last axis of indices ${printTensorType(indices)} must have a known size`);
-    if (depth > x.shape.length) reject("scatterND", `tuples of ${depth} indices are too long for ${printTensorType(x)}`);
+    if (typeof depth !== "number")
+      return reject("scatterND", `the last axis of indices ${printTensorType(indices)} must have a known size`);
+    if (depth > x.shape.length)
+      reject("scatterND", `tuples of ${depth} indices are too long for ${printTensorType(x)}`);
     const expected = [...indices.shape.slice(0, -1), ...x.shape.slice(depth)];
-    const fits = updates.shape.length === expected.length && expected.every((dim, axis) => dimEqual(dim, updates.shape[axis] as Dim) !== false);
+    const fits =
+      updates.shape.length === expected.length &&
+      expected.every((dim, axis) => dimEqual(dim, updates.shape[axis] as Dim) !== false);
     if (!fits && !sameShape(updates.shape, expected)) {
-      reject("scatterND", `updates ${printTensorType(updates)} must be ${printTensorType({ dtype: x.dtype, shape: expected })} for ${printTensorType(x)} at ${printTensorType(indices)}`);
+      reject(
+        "scatterND",
+        `updates ${printTensorType(updates)} must be ${printTensorType({ dtype: x.dtype, shape: expected })} for ${printTensorType(x)} at ${printTensorType(indices)}`,
+      );
     }
     return [x];
   },
@@ -109,7 +146,9 @@ export const scatterND: Op = {
     opCase("elements", [of("f32", 9), values("i64", [4, 3, 1, -2], 4, 1), of("f32", 4)], { reduction: "none" }),
     opCase("rows", [of("f32", 4, 17), values("i64", [2, 0], 2, 1), of("f32", 2, 17)], { reduction: "none" }),
     opCase("tuples", [of("f32", 4, 5, 3), values("i64", [0, 1, 3, 4], 2, 2), of("f32", 2, 3)], { reduction: "none" }),
-    ...(["add", "mul", "max", "min"] as const).map((reduction) => opCase(reduction, [of("f32", 4, 3), values("i64", [0, 2, 0], 3, 1), of("f32", 3, 3)], { reduction })),
+    ...(["add", "mul", "max", "min"] as const).map((reduction) =>
+      opCase(reduction, [of("f32", 4, 3), values("i64", [0, 2, 0], 3, 1), of("f32", 3, 3)], { reduction }),
+    ),
     opCase("no updates", [of("f32", 4, 3), values("i64", [], 0, 1), of("f32", 0, 3)], { reduction: "none" }),
   ],
 };

@@ -12,7 +12,11 @@ class Chain {
   readonly b: GraphBuilder = new GraphBuilder();
 
   input(shape: readonly Size[]): Value {
-    return this.b.input("x", "f32", shape.map((size): Dim => (typeof size === "string" ? symbol(size) : size)));
+    return this.b.input(
+      "x",
+      "f32",
+      shape.map((size): Dim => (typeof size === "string" ? symbol(size) : size)),
+    );
   }
 
   list(...values: number[]): Value {
@@ -36,7 +40,8 @@ test("shape, gather, concat, reshape", () => {
   const c = new Chain();
   const x = c.input(["batch", "length", 64]);
   const shape = c.apply("shapeOf", [x]);
-  const size = (axis: number): Value => c.apply("reshape", [c.apply("gather", [shape, c.scalar(axis)], { axis: 0 })], { shape: [1] });
+  const size = (axis: number): Value =>
+    c.apply("reshape", [c.apply("gather", [shape, c.scalar(axis)], { axis: 0 })], { shape: [1] });
   const target = c.apply("concat", [size(0), size(1), c.list(8, -1)], { axis: 0 });
   expect(c.text(target)).toBe("batch, length, 8, -1");
   const heads = c.apply("reshapeDynamic", [x, target], { allowZero: false });
@@ -48,7 +53,11 @@ test("shape, gather, concat, reshape", () => {
 test("expand by a shape with -1 chosen away", () => {
   const c = new Chain();
   const x = c.input(["n", 1]);
-  const wanted = c.apply("concat", [c.apply("slice", [c.apply("shapeOf", [x])], { starts: [0], sizes: [1], steps: [1] }), c.list(-1)], { axis: 0 });
+  const wanted = c.apply(
+    "concat",
+    [c.apply("slice", [c.apply("shapeOf", [x])], { starts: [0], sizes: [1], steps: [1] }), c.list(-1)],
+    { axis: 0 },
+  );
   const ones = c.apply("expand", [c.list(1)], { shape: [2] });
   const isOpen = c.apply("equal", [wanted, c.apply("mul", [ones, c.scalar(-1)])]);
   // n is at least 0, so it is not -1.

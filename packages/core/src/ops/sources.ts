@@ -45,9 +45,17 @@ export const constant: Op = {
     return data.every(Number.isFinite) ? Array.from(data) : undefined;
   },
   cases: () => [
-    opCase("f32", [], { value: { dtype: "f32", shape: [2, 3], bytes: new Uint8Array(Float32Array.of(1, -2, 3.5, 0, NaN, Infinity).buffer) } }),
+    opCase("f32", [], {
+      value: {
+        dtype: "f32",
+        shape: [2, 3],
+        bytes: new Uint8Array(Float32Array.of(1, -2, 3.5, 0, NaN, Infinity).buffer),
+      },
+    }),
     opCase("i64", [], { value: { dtype: "i64", shape: [2], bytes: new Uint8Array(BigInt64Array.of(-1n, 5n).buffer) } }),
-    opCase("bf16", [], { value: { dtype: "bf16", shape: [3], bytes: new Uint8Array(Uint16Array.of(0x3f80, 0xc000, 0x0001).buffer) } }),
+    opCase("bf16", [], {
+      value: { dtype: "bf16", shape: [3], bytes: new Uint8Array(Uint16Array.of(0x3f80, 0xc000, 0x0001).buffer) },
+    }),
     opCase("empty", [], { value: { dtype: "f32", shape: [0, 4], bytes: new Uint8Array(0) } }),
   ],
 };
@@ -85,7 +93,11 @@ export const shapeOf: Op = {
     return [refOf("i64", [shape.length], Float64Array.from(shape))];
   },
   dims: (_inputs, _attrs, types) => types[0]?.shape,
-  cases: () => [opCase("matrix", [of("f32", 3, 17)]), opCase("scalar", [of("f32")]), opCase("empty", [of("i64", 0, 4, 1)])],
+  cases: () => [
+    opCase("matrix", [of("f32", 3, 17)]),
+    opCase("scalar", [of("f32")]),
+    opCase("empty", [of("i64", 0, 4, 1)]),
+  ],
 };
 
 /** Number of elements of a range with known ends. */
@@ -109,7 +121,11 @@ export const range: Op = {
     return [{ dtype: start.dtype, shape: [rangeDim(known, isFloat(start.dtype)) ?? context.freshDim("range")] }];
   },
   reference: (inputs) => {
-    const [start, limit, delta] = [0, 1, 2].map((i) => inputAt(inputs, i).data[0] as number) as [number, number, number];
+    const [start, limit, delta] = [0, 1, 2].map((i) => inputAt(inputs, i).data[0] as number) as [
+      number,
+      number,
+      number,
+    ];
     if (delta === 0) reject("range", "delta is 0");
     const { dtype } = inputAt(inputs, 0);
     const result = newRef(dtype, [rangeSize(start, limit, delta)]);
@@ -157,7 +173,8 @@ export const eyeLike: Op = {
     const k = numberAttr("eyeLike", attrs, "k", 0);
     const [rows, columns] = inputAt(inputs, 0).shape as [number, number];
     const result = newRef((outputs[0] as TensorType).dtype, [rows, columns]);
-    for (let row = 0; row < rows; row++) if (row + k >= 0 && row + k < columns) result.data[row * columns + row + k] = 1;
+    for (let row = 0; row < rows; row++)
+      if (row + k >= 0 && row + k < columns) result.data[row * columns + row + k] = 1;
     return [result];
   },
   cases: () => [

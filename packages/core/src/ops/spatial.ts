@@ -24,7 +24,8 @@ export function windowAttrs(op: string, attrs: Attrs, kernel: readonly number[])
   const list = (name: string, fallback: number, least: number): readonly number[] => {
     const entries = numbersAttr(op, attrs, name, new Array<number>(rank).fill(fallback));
     if (entries.length !== rank) reject(op, `attribute "${name}" needs ${rank} entries, got ${entries.length}`);
-    if (!entries.every((entry) => Number.isInteger(entry) && entry >= least)) reject(op, `attribute "${name}" is [${entries.join(", ")}], entries must be integers of at least ${least}`);
+    if (!entries.every((entry) => Number.isInteger(entry) && entry >= least))
+      reject(op, `attribute "${name}" is [${entries.join(", ")}], entries must be integers of at least ${least}`);
     return entries;
   };
   if (!kernel.every((size) => size >= 1)) reject(op, `kernel [${kernel.join(", ")}] has an empty axis`);
@@ -55,10 +56,17 @@ function extent({ kernel, dilations }: Window, axis: number): number {
 /** Number of window positions along each spatial axis; `ceil` also counts a last window that reaches beyond the padding. */
 export function outputSizes(op: string, sizes: readonly Dim[], window: Window, ceil: boolean = false): Dim[] {
   return sizes.map((size, axis) => {
-    const [stride, before, after] = [window.strides[axis], window.padsBefore[axis], window.padsAfter[axis]] as [number, number, number];
+    const [stride, before, after] = [window.strides[axis], window.padsBefore[axis], window.padsAfter[axis]] as [
+      number,
+      number,
+      number,
+    ];
     const room = dimSub(dimAdd(size, before + after), extent(window, axis));
     if (typeof room === "number" && room < 0 && size !== 0) {
-      reject(op, `window of ${extent(window, axis)} does not fit into spatial axis ${axis} of ${printDim(size)} with padding ${before} and ${after}`);
+      reject(
+        op,
+        `window of ${extent(window, axis)} does not fit into spatial axis ${axis} of ${printDim(size)} with padding ${before} and ${after}`,
+      );
     }
     if (typeof room === "number" && room < 0) return 0;
     if (!ceil) return dimAdd(dimFloorDiv(room, stride), 1);

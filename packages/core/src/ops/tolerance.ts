@@ -13,7 +13,12 @@ import type { Types } from "./check.ts";
 type FloatDType = "f64" | "f32" | "f16" | "bf16";
 
 const EPS: Readonly<Record<FloatDType, number>> = { f64: 2 ** -52, f32: 2 ** -23, f16: 2 ** -10, bf16: 2 ** -7 };
-const SMALLEST_NORMAL: Readonly<Record<FloatDType, number>> = { f64: 2 ** -1022, f32: 2 ** -126, f16: 2 ** -14, bf16: 2 ** -126 };
+const SMALLEST_NORMAL: Readonly<Record<FloatDType, number>> = {
+  f64: 2 ** -1022,
+  f32: 2 ** -126,
+  f16: 2 ** -14,
+  bf16: 2 ** -126,
+};
 
 const FLOATS = ["f64", "f32", "f16", "bf16"] as const;
 
@@ -42,7 +47,12 @@ export function sumTolerance(terms: number): Tolerances {
 }
 
 /** The error bound of one application of `op` for outputs of `dtype`; exact (0, 0) where the op states none. */
-export function toleranceOf(op: Op, types: Types, attrs: Attrs, dtype: DType): { readonly rtol: number; readonly atol: number } {
+export function toleranceOf(
+  op: Op,
+  types: Types,
+  attrs: Attrs,
+  dtype: DType,
+): { readonly rtol: number; readonly atol: number } {
   const tolerances = op.toleranceFor?.(types, attrs) ?? op.tolerance;
   return tolerances?.[dtype] ?? { rtol: 0, atol: 0 };
 }

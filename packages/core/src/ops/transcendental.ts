@@ -17,9 +17,21 @@ import { ulps } from "./tolerance.ts";
 type MathFunction = (k: KernelBuilder, x: KValue) => KValue;
 
 /** One function of one float; `low`..`high` is where the cases sample it. */
-function analytic(name: string, summary: string, rule: (x: number) => number, count: number, low: number, high: number, emit: MathFunction, absolute?: number): Op {
+function analytic(
+  name: string,
+  summary: string,
+  rule: (x: number) => number,
+  count: number,
+  low: number,
+  high: number,
+  emit: MathFunction,
+  absolute?: number,
+): Op {
   return pointwise({
-    name, summary, inputs: ["x"], group: "float",
+    name,
+    summary,
+    inputs: ["x"],
+    group: "float",
     reference: ([x]) => rule(x as number),
     emit: (k, [x]) => emit(k, x as KValue),
     tolerance: ulps(count, absolute),
@@ -53,7 +65,8 @@ function power(a: number, b: number): number {
 /** Integer powers modulo 2^64; a negative exponent gives the truncated quotient. */
 function integerPower(a: number, b: number): number {
   const direct = power(a, b);
-  if (Math.abs(direct) <= Number.MAX_SAFE_INTEGER || b < 0 || !Number.isSafeInteger(a) || !Number.isInteger(b)) return Math.trunc(direct);
+  if (Math.abs(direct) <= Number.MAX_SAFE_INTEGER || b < 0 || !Number.isSafeInteger(a) || !Number.isInteger(b))
+    return Math.trunc(direct);
   let result = 1n;
   let base = BigInt(a);
   for (let rest = b; rest > 0; rest = Math.floor(rest / 2)) {
@@ -64,7 +77,10 @@ function integerPower(a: number, b: number): number {
 }
 
 export const pow: Op = pointwise({
-  name: "pow", summary: "a to the power b; the exponent may have another dtype", inputs: ["a", "b"], group: "numeric",
+  name: "pow",
+  summary: "a to the power b; the exponent may have another dtype",
+  inputs: ["a", "b"],
+  group: "numeric",
   dtypes: (types) => {
     const a = given("pow", types, 0, "a");
     checkGroup("pow", a, "a", "numeric");
@@ -83,7 +99,9 @@ export const pow: Op = pointwise({
   },
   tolerance: ulps(16),
   cases: () => [
-    ...binaryCases(["f32"], (dtype, ...shape) => values(dtype, new Array<number>(shape.reduce((n, d) => n * d, 1)).fill(2), ...shape)),
+    ...binaryCases(["f32"], (dtype, ...shape) =>
+      values(dtype, new Array<number>(shape.reduce((n, d) => n * d, 1)).fill(2), ...shape),
+    ),
     opCase("real exponent", [within("f32", 0.1, 5, 33), within("f32", -3, 3, 33)]),
     opCase("negative base", [values("f32", [-2, -2, -2, -0.5, -3]), values("f32", [2, 3, 0.5, -1, 0])]),
     opCase("special", specialPairs("f32")),

@@ -32,34 +32,49 @@ const VIEWS: readonly (readonly [op: string, shape: Shape, attrs: Attrs])[] = [
   ["tile", [n, 2], { repeats: [3, m] }],
 ];
 
-test.each(VIEWS.map(([op, shape, attrs]) => ({ name: `${op} of [${shape.join(", ")}]`, op, shape, attrs })))("$name", ({ op, shape, attrs }) => {
-  const builder = new GraphBuilder();
-  const x = builder.input("x", "f32", shape);
-  const y = builder.apply(op, [x], attrs)[0] as Value;
-  builder.output("y", y);
-  const graph = builder.build(op);
+test.each(VIEWS.map(([op, shape, attrs]) => ({ name: `${op} of [${shape.join(", ")}]`, op, shape, attrs })))(
+  "$name",
+  ({ op, shape, attrs }) => {
+    const builder = new GraphBuilder();
+    const x = builder.input("x", "f32", shape);
+    const y = builder.apply(op, [x], attrs)[0] as Value;
+    builder.output("y", y);
+    const graph = builder.build(op);
 
-  const k = new KernelBuilder(op);
-  const source = k.buffer("x", "f32", shapeSize(shape));
-  const target = k.buffer("y", "f32", shapeSize(y.type.shape), { access: "write" });
-  const visit = (axis: number, index: readonly KValue[]): void => {
-    const size = y.type.shape[axis];
-    if (size !== undefined) return k.parallel(size, (i) => visit(axis + 1, [...index, i]));
-    const mapped = findOp(op).view?.map(k, index, x.type, y.type, attrs);
-    if (mapped === undefined) throw new Error("no rule");
-    const value = k.load(source, flatten(k, mapped.index, shape), { mask: mapped.valid });
-    k.store(target, flatten(k, index, y.type.shape), mapped.valid === undefined ? value : k.select(mapped.valid, value, mapped.fill ?? 0));
-  };
-  visit(0, []);
-  const kernel = k.finish();
+    const k = new KernelBuilder(op);
+    const source = k.buffer("x", "f32", shapeSize(shape));
+    const target = k.buffer("y", "f32", shapeSize(y.type.shape), { access: "write" });
+    const visit = (axis: number, index: readonly KValue[]): void => {
+      const size = y.type.shape[axis];
+      if (size !== undefined) return k.parallel(size, (i) => visit(axis + 1, [...index, i]));
+      const mapped = findOp(op).view?.map(k, index, x.type, y.type, attrs);
+      if (mapped === undefined) throw new Error("no rule");
+      const value = k.load(source, flatten(k, mapped.index, shape), { mask: mapped.valid });
+      k.store(
+        target,
+        flatten(k, index, y.type.shape),
+        mapped.valid === undefined ? value : k.select(mapped.valid, value, mapped.fill ?? 0),
+      );
+    };
+    visit(0, []);
+    const kernel = k.finish();
 
-  for (const symbols of [{ n: 3, m: 5 }, { n: 2, m: 1 }, { n: 1, m: 4 }]) {
-    const sizes = evaluateShape(shape as readonly Dim[], symbols);
-    const tensor = Tensor.from("f32", Array.from({ length: elementCount(sizes) }, (_, i) => i + 1), sizes);
-    // Symbols that only the attributes mention are known to a compiled graph, not to its inputs.
-    const expected = referenceDevice().compile(graph, { bindings: symbols }).runSync({ x: tensor })["y"] as Tensor;
-    const actual = Tensor.zeros("f32", expected.shape);
-    interpretKernel(kernel, { buffers: { x: tensor.data, y: actual.data }, symbols });
-    expect(actual.toArray(), JSON.stringify(symbols)).toEqual(expected.toArray());
-  }
-});
+    for (const symbols of [
+      { n: 3, m: 5 },
+      { n: 2, m: 1 },
+      { n: 1, m: 4 },
+    ]) {
+      const sizes = evaluateShape(shape as readonly Dim[], symbols);
+      const tensor = Tensor.from(
+        "f32",
+        Array.from({ length: elementCount(sizes) }, (_, i) => i + 1),
+        sizes,
+      );
+      // Symbols that only the attributes mention are known to a compiled graph, not to its inputs.
+      const expected = referenceDevice().compile(graph, { bindings: symbols }).runSync({ x: tensor })["y"] as Tensor;
+      const actual = Tensor.zeros("f32", expected.shape);
+      interpretKernel(kernel, { buffers: { x: tensor.data, y: actual.data }, symbols });
+      expect(actual.toArray(), JSON.stringify(symbols)).toEqual(expected.toArray());
+    }
+  },
+);

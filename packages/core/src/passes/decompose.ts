@@ -35,7 +35,11 @@ export function foldBranches(graph: Graph): Graph {
     const data = condition === undefined ? undefined : constantOf(condition);
     if (data === undefined) return undefined;
     const branch = node.attrs[data.bytes[0] === 0 ? "else" : "then"] as Graph;
-    return inlineGraph(builder, branch, captured.map((value) => value ?? never()));
+    return inlineGraph(
+      builder,
+      branch,
+      captured.map((value) => value ?? never()),
+    );
   });
 }
 

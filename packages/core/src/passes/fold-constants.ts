@@ -18,7 +18,8 @@ const MAX_FOLDED_ELEMENTS = 1 << 16;
 export function foldConstants(graph: Graph): Graph {
   return rewriteGraph(graph, (node, inputs, builder) => {
     const op = findOp(node.op);
-    if (node.op === "constant" || node.op === "dimTensor" || op.impure === true || op.reference === undefined) return undefined;
+    if (node.op === "constant" || node.op === "dimTensor" || op.impure === true || op.reference === undefined)
+      return undefined;
     if (Object.values(node.attrs).some(isGraph)) return undefined;
     const constants = inputs.map((input) => (input === undefined ? undefined : constantOf(input)));
     if (inputs.some((input, i) => input !== undefined && constants[i] === undefined)) return undefined;
@@ -26,9 +27,16 @@ export function foldConstants(graph: Graph): Graph {
     const [first] = constants;
     if (node.op === "reshape" && first !== undefined) {
       // The same bytes, whatever their size; a weight stays a view on its file.
-      return [builder.constant({ dtype: first.dtype, shape: (node.outputs[0] as Value).type.shape as number[], bytes: first.bytes })];
+      return [
+        builder.constant({
+          dtype: first.dtype,
+          shape: (node.outputs[0] as Value).type.shape as number[],
+          bytes: first.bytes,
+        }),
+      ];
     }
-    if (node.op === "transpose" && first !== undefined) return [builder.constant(transposeConstant(first, node.attrs["perm"] as readonly number[]))];
+    if (node.op === "transpose" && first !== undefined)
+      return [builder.constant(transposeConstant(first, node.attrs["perm"] as readonly number[]))];
     return evaluateConstantNode(node, constants).map((data) => builder.constant(data));
   });
 }

@@ -31,13 +31,24 @@ function foldToDims(node: Node, inputs: readonly (Value | undefined)[], builder:
   const { dtype } = (node.outputs[0] as Value).type;
   if (dtype !== "i64" && dtype !== "i32" && dtype !== "bool") return undefined;
   const op = findOp(node.op);
-  const dims = op.dims?.(inputs.map((input) => input && builder.dims(input)), node.attrs, inputs.map((input) => input?.type));
+  const dims = op.dims?.(
+    inputs.map((input) => input && builder.dims(input)),
+    node.attrs,
+    inputs.map((input) => input?.type),
+  );
   if (dims === undefined) return undefined;
-  const types = op.infer(inputs.map((input) => input?.type), node.attrs, { dims: (v) => builder.dims(v), freshDim: (h) => builder.freshDim(h) }, inputs);
+  const types = op.infer(
+    inputs.map((input) => input?.type),
+    node.attrs,
+    { dims: (v) => builder.dims(v), freshDim: (h) => builder.freshDim(h) },
+    inputs,
+  );
   const shape = types[0]?.shape;
   if (shape === undefined || !isStatic(shape)) return undefined;
   if (dims.every((dim): dim is number => typeof dim === "number")) {
     return builder.constant({ dtype, shape, bytes: Tensor.from(dtype, dims, shape).bytes() });
   }
-  return dtype === "i64" ? (builder.apply("dimTensor", [], { dims: [...dims] as Dim[], shape, dtype })[0] as Value) : undefined;
+  return dtype === "i64"
+    ? (builder.apply("dimTensor", [], { dims: [...dims] as Dim[], shape, dtype })[0] as Value)
+    : undefined;
 }

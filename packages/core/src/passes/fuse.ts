@@ -26,7 +26,13 @@ interface Region {
   anchor: Node | undefined;
 }
 
-export const REDUCTIONS: ReadonlySet<string> = new Set(["reduceSum", "reduceMean", "reduceMax", "reduceMin", "reduceProd"]);
+export const REDUCTIONS: ReadonlySet<string> = new Set([
+  "reduceSum",
+  "reduceMean",
+  "reduceMax",
+  "reduceMin",
+  "reduceProd",
+]);
 
 /** Ops that read their input row by row, several times, and write a result of the same shape. */
 export const ROW_OPS: ReadonlySet<string> = new Set(["softmax", "logSoftmax", "layerNorm", "rmsNorm"]);
@@ -51,14 +57,20 @@ export function fuse(graph: Graph, context: PassContext): Graph {
   // Members of a region other than its exit stay behind unused and vanish in `build`.
   const replaced = new Map<Value, Value>();
   const builder = new GraphBuilder();
-  for (const { name, value } of graph.inputs) replaced.set(value, builder.input(name, value.type.dtype, value.type.shape));
+  for (const { name, value } of graph.inputs)
+    replaced.set(value, builder.input(name, value.type.dtype, value.type.shape));
   for (const node of graph.nodes) {
     if (node.op === "input" || (regionOf.has(node) && !exits.has(node))) continue;
     builder.sourceName = node.name;
     const region = exits.get(node);
-    const outputs = region === undefined
-      ? copyNode(builder, node, node.inputs.map((input) => input && (replaced.get(input) as Value)))
-      : emitGroup(builder, region, replaced);
+    const outputs =
+      region === undefined
+        ? copyNode(
+            builder,
+            node,
+            node.inputs.map((input) => input && (replaced.get(input) as Value)),
+          )
+        : emitGroup(builder, region, replaced);
     node.outputs.forEach((output, i) => replaced.set(output, outputs[i] as Value));
   }
   for (const { name, value } of graph.outputs) builder.output(name, replaced.get(value) as Value);
@@ -78,7 +90,11 @@ function partition(graph: Graph, context: PassContext): Map<Node, Region> {
   }
   for (const node of [...graph.nodes].reverse()) {
     if (regionOf.has(node) || !(isPointwise(node) || isView(node))) continue;
-    const region = consumerRegion(node, readersOf, isOutput, regionOf) ?? { nodes: new Set<Node>(), exit: node, anchor: undefined };
+    const region = consumerRegion(node, readersOf, isOutput, regionOf) ?? {
+      nodes: new Set<Node>(),
+      exit: node,
+      anchor: undefined,
+    };
     region.nodes.add(node);
     regionOf.set(node, region);
   }
@@ -100,7 +116,10 @@ function epilogueRegion(
   let best = { nodes: new Set(members), exit: anchor };
   const after = new Set<Node>([anchor]);
   for (;;) {
-    const next = [...members].flatMap(readersOf).filter((reader) => !members.has(reader)).sort((a, b) => a.id - b.id)[0];
+    const next = [...members]
+      .flatMap(readersOf)
+      .filter((reader) => !members.has(reader))
+      .sort((a, b) => a.id - b.id)[0];
     if (next === undefined || taken.has(next) || !isPointwise(next) || members.size >= MAX_GROUP_NODES) break;
     if (!sameShape((next.outputs[0] as Value).type.shape, shape)) break;
     // Other inputs must be ready before the anchor starts: they may not depend on a member.
@@ -109,7 +128,9 @@ function epilogueRegion(
     if (others.some((input) => dependsOn(input.node, members, anchor.id))) break;
     members.add(next);
     if (externalInputs(members).length > MAX_GROUP_INPUTS) break;
-    const exits = [...members].filter((node) => isOutput(node) || readersOf(node).some((reader) => !members.has(reader)));
+    const exits = [...members].filter(
+      (node) => isOutput(node) || readersOf(node).some((reader) => !members.has(reader)),
+    );
     if (exits.length === 1) best = { nodes: new Set(members), exit: exits[0] as Node };
   }
   return { ...best, anchor };
@@ -178,7 +199,11 @@ function emitGroup(builder: GraphBuilder, region: Region, replaced: ReadonlyMap<
   const { exit } = region;
   // A lone op with a kernel of its own, or a lone reshape (an alias, no kernel), needs no group.
   if (region.nodes.size === 1 && (region.anchor !== undefined || exit.op === "reshape") && !takesPrologue(exit)) {
-    return copyNode(builder, exit, exit.inputs.map((input) => input && (replaced.get(input) as Value)));
+    return copyNode(
+      builder,
+      exit,
+      exit.inputs.map((input) => input && (replaced.get(input) as Value)),
+    );
   }
   const body = new GraphBuilder();
   const inside = new Map<Value, Value>();
@@ -191,11 +216,17 @@ function emitGroup(builder: GraphBuilder, region: Region, replaced: ReadonlyMap<
     const wanted = region.nodes.has(node) || node.outputs.some((output) => isInlineConstant(output));
     if (!wanted) continue;
     body.sourceName = node.name;
-    const outputs = copyNode(body, node, node.inputs.map((input) => input && (inside.get(input) as Value)));
+    const outputs = copyNode(
+      body,
+      node,
+      node.inputs.map((input) => input && (inside.get(input) as Value)),
+    );
     node.outputs.forEach((output, i) => inside.set(output, outputs[i] as Value));
   }
   body.output("y", inside.get(exit.outputs[0] as Value) as Value);
-  const name = [...region.nodes].sort((a, b) => a.id - b.id).map((node) => node.op).join("+");
+  const name = [...region.nodes]
+    .sort((a, b) => a.id - b.id)
+    .map((node) => node.op)
+    .join("+");
   return builder.apply("group", operands, { body: body.build(name) });
 }
-

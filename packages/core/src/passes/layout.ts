@@ -39,7 +39,9 @@ export function transposed(builder: GraphBuilder, value: Value, perm: readonly n
     source = value.node.inputs[0] as Value;
     order = perm.map((axis) => inner[axis] as number);
   }
-  return order.every((axis, i) => axis === i) ? source : (builder.apply("transpose", [source], { perm: [...order] })[0] as Value);
+  return order.every((axis, i) => axis === i)
+    ? source
+    : (builder.apply("transpose", [source], { perm: [...order] })[0] as Value);
 }
 
 function channelsLast(builder: GraphBuilder, node: Node, inputs: readonly (Value | undefined)[]): readonly Value[] {
@@ -50,7 +52,11 @@ function channelsLast(builder: GraphBuilder, node: Node, inputs: readonly (Value
   return outputs.map((output) => transposed(builder, output, toSecond(rank)));
 }
 
-function sinkTransposes(builder: GraphBuilder, node: Node, inputs: readonly (Value | undefined)[]): readonly Value[] | undefined {
+function sinkTransposes(
+  builder: GraphBuilder,
+  node: Node,
+  inputs: readonly (Value | undefined)[],
+): readonly Value[] | undefined {
   const perm = commonPerm(inputs);
   if (perm === undefined || node.outputs.length !== 1) return undefined;
   const op = findOp(node.op);
@@ -123,9 +129,16 @@ function permutedAttrs(node: Node, perm: readonly number[]): Attrs | undefined {
       return { ...attrs, starts: spread("starts"), sizes: spread("sizes"), steps: spread("steps") };
     case "resize":
       return attrs["roi"] === undefined ? { ...attrs, sizes: spread("sizes"), scales: spread("scales") } : undefined;
-    case "reduceSum": case "reduceMean": case "reduceMax": case "reduceMin": case "reduceProd":
+    case "reduceSum":
+    case "reduceMean":
+    case "reduceMax":
+    case "reduceMin":
+    case "reduceProd":
       if (attrs["keepDims"] !== true) return undefined;
-      return { ...attrs, axes: (attrs["axes"] as readonly number[]).map((axis) => perm[axis] as number).sort((a, b) => a - b) };
+      return {
+        ...attrs,
+        axes: (attrs["axes"] as readonly number[]).map((axis) => perm[axis] as number).sort((a, b) => a - b),
+      };
     default:
       return undefined;
   }

@@ -10,7 +10,11 @@ test.each([
   ["f64", [7], [0]],
 ] as const)("transposes %s %j by %j", (dtype, shape, perm) => {
   const size = shape.reduce<number>((n, dim) => n * dim, 1);
-  const tensor = Tensor.from(dtype, Array.from({ length: size }, (_, i) => i), shape);
+  const tensor = Tensor.from(
+    dtype,
+    Array.from({ length: size }, (_, i) => i),
+    shape,
+  );
   const moved = transposeConstant({ dtype, shape, bytes: tensor.bytes() }, perm);
   expect(moved.shape).toEqual(perm.map((axis) => shape[axis]));
   const strideOf = (axis: number): number => shape.slice(axis + 1).reduce<number>((n, dim) => n * dim, 1);

@@ -43,10 +43,15 @@ function wordsOf({ dtype, bytes }: ConstantData): Words {
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const [buffer, offset, length] = [aligned.buffer, aligned.byteOffset, aligned.byteLength / size];
   switch (size) {
-    case 1: return new Uint8Array(buffer, offset, length);
-    case 2: return new Uint16Array(buffer, offset, length);
-    case 4: return new Uint32Array(buffer, offset, length);
-    case 8: return new BigUint64Array(buffer, offset, length);
-    default: throw new InternalError(`no words of ${size} bytes`);
+    case 1:
+      return new Uint8Array(buffer, offset, length);
+    case 2:
+      return new Uint16Array(buffer, offset, length);
+    case 4:
+      return new Uint32Array(buffer, offset, length);
+    case 8:
+      return new BigUint64Array(buffer, offset, length);
+    default:
+      throw new InternalError(`no words of ${size} bytes`);
   }
 }

@@ -36,14 +36,16 @@ function recoverLayerNorm([centred, deviation]: readonly Value[], builder: Graph
   const epsilon = splatOf((constantFirst ? first : second) as Value);
   const square = (variance?.node.inputs[0] as Value | undefined)?.node;
   if (epsilon === undefined || variance?.node.op !== "reduceMean") return undefined;
-  if ((square?.op !== "mul" && square?.op !== "square") || square.inputs.some((input) => input !== centred)) return undefined;
+  if ((square?.op !== "mul" && square?.op !== "square") || square.inputs.some((input) => input !== centred))
+    return undefined;
   if (trailingAxis(variance.node, variance.node.inputs[0]) !== axis) return undefined;
   return builder.apply("layerNorm", [x], { axis, epsilon });
 }
 
 /** The first reduced axis, when `mean` is the mean of `x` over all axes from there to the end, kept. */
 function trailingAxis(mean: Node | undefined, x: Value | undefined): number | undefined {
-  if (mean?.op !== "reduceMean" || mean.inputs[0] !== x || x === undefined || mean.attrs["keepDims"] !== true) return undefined;
+  if (mean?.op !== "reduceMean" || mean.inputs[0] !== x || x === undefined || mean.attrs["keepDims"] !== true)
+    return undefined;
   const axes = [...(mean.attrs["axes"] as readonly number[])].sort((a, b) => a - b);
   const rank = x.type.shape.length;
   return axes.length > 0 && axes.every((axis, i) => axis === rank - axes.length + i) ? axes[0] : undefined;
@@ -68,7 +70,11 @@ function foldBatchNorm(node: Node, inputs: readonly Value[], builder: GraphBuild
   }
   const constant = (data: Float32Array, shape: readonly number[]): Value =>
     builder.constant({ dtype: "f32", shape, bytes: new Uint8Array(data.buffer) });
-  return builder.apply("conv", [x, constant(foldedWeight, weight.type.shape as number[]), constant(foldedBias, [gamma.length])], conv.attrs);
+  return builder.apply(
+    "conv",
+    [x, constant(foldedWeight, weight.type.shape as number[]), constant(foldedBias, [gamma.length])],
+    conv.attrs,
+  );
 }
 
 /** The elements of an f32 constant. */

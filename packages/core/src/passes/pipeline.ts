@@ -55,7 +55,8 @@ export function optimise(graph: Graph, context: PassContext, clock: () => number
   for (const pass of PASSES) {
     const start = clock();
     const next = pass.run(current, context);
-    const changed = debugLevel() >= 5 ? printGraph(next) !== printGraph(current) : next.nodes.length !== current.nodes.length;
+    const changed =
+      debugLevel() >= 5 ? printGraph(next) !== printGraph(current) : next.nodes.length !== current.nodes.length;
     reports.push({ name: pass.name, ms: clock() - start, changed });
     debug(5, () => `after ${pass.name}: ${changed ? `\n${printGraph(next)}` : "(unchanged)"}`);
     if (everyPass) verifyGraph(next, pass.name);
@@ -70,4 +71,3 @@ function performanceNow(): number {
   const { performance } = globalThis as unknown as { performance: { now(): number } };
   return performance.now();
 }
-

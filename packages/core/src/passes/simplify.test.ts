@@ -19,9 +19,17 @@ describe("simplification rules", () => {
     const before = exampleOf(rule);
     const after = simplify(before);
     verifyGraph(after, "simplify");
-    const count = (graph: Graph): string => graph.nodes.map((node) => node.op).sort().join();
+    const count = (graph: Graph): string =>
+      graph.nodes
+        .map((node) => node.op)
+        .sort()
+        .join();
     expect(count(after)).not.toBe(count(before));
-    const x = { dtype: "f32" as const, shape: [3, 4], data: new Float64Array(Float32Array.from({ length: 12 }, randomNumbers(7))) };
+    const x = {
+      dtype: "f32" as const,
+      shape: [3, 4],
+      data: new Float64Array(Float32Array.from({ length: 12 }, randomNumbers(7))),
+    };
     const [expected] = runReference(before, [x]);
     const [actual] = runReference(after, [x]);
     expect(actual?.shape).toEqual(expected?.shape);

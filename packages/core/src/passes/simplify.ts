@@ -52,7 +52,8 @@ function viewOf(data: { dtype: Tensor["dtype"]; shape: readonly number[]; bytes:
 }
 
 const typeOf = (value: Value): Value["type"] => value.type;
-const one = (b: GraphBuilder, op: string, inputs: readonly Value[], attrs: Attrs = {}): Value => b.apply(op, inputs, attrs)[0] as Value;
+const one = (b: GraphBuilder, op: string, inputs: readonly Value[], attrs: Attrs = {}): Value =>
+  b.apply(op, inputs, attrs)[0] as Value;
 const scalar = (b: GraphBuilder, value: number): Value =>
   b.constant({ dtype: "f32", shape: [], bytes: Tensor.from("f32", [value], []).bytes() });
 
@@ -65,34 +66,168 @@ function neutral(x: Value | undefined, other: Value | undefined, element: number
 const isIdentity = (perm: readonly number[]): boolean => perm.every((axis, i) => axis === i);
 
 /** The input of `value` when it is made by `op`. */
-const madeBy = (value: Value | undefined, op: string): Node | undefined => (value?.node.op === op ? value.node : undefined);
+const madeBy = (value: Value | undefined, op: string): Node | undefined =>
+  value?.node.op === op ? value.node : undefined;
 
 export const simplifyRules: readonly Rule[] = [
-  { identity: "x + 0 => x", op: "add", rewrite: ([x, y], _a, _b, n) => neutral(x, y, 0, n) ?? neutral(y, x, 0, n), example: (b, x) => one(b, "add", [x, scalar(b, 0)]) },
-  { identity: "x - 0 => x", op: "sub", rewrite: ([x, y], _a, _b, n) => neutral(x, y, 0, n), example: (b, x) => one(b, "sub", [x, scalar(b, 0)]) },
-  { identity: "x * 1 => x", op: "mul", rewrite: ([x, y], _a, _b, n) => neutral(x, y, 1, n) ?? neutral(y, x, 1, n), example: (b, x) => one(b, "mul", [x, scalar(b, 1)]) },
-  { identity: "x / 1 => x", op: "div", rewrite: ([x, y], _a, _b, n) => neutral(x, y, 1, n), example: (b, x) => one(b, "div", [x, scalar(b, 1)]) },
-  { identity: "x ^ 1 => x", op: "pow", rewrite: ([x, y], _a, _b, n) => neutral(x, y, 1, n), example: (b, x) => one(b, "pow", [x, scalar(b, 1)]) },
-  { identity: "x ^ 2 => x * x", op: "pow", rewrite: ([x, y], _a, b, n) => { const base = neutral(x, y, 2, n); return base && one(b, "mul", [base, base]); }, example: (b, x) => one(b, "pow", [x, scalar(b, 2)]) },
-  { identity: "x ^ 0.5 => sqrt(x)", op: "pow", rewrite: ([x, y], _a, b, n) => { const base = neutral(x, y, 0.5, n); return base && one(b, "sqrt", [base]); }, example: (b, x) => one(b, "pow", [x, scalar(b, 0.5)]) },
+  {
+    identity: "x + 0 => x",
+    op: "add",
+    rewrite: ([x, y], _a, _b, n) => neutral(x, y, 0, n) ?? neutral(y, x, 0, n),
+    example: (b, x) => one(b, "add", [x, scalar(b, 0)]),
+  },
+  {
+    identity: "x - 0 => x",
+    op: "sub",
+    rewrite: ([x, y], _a, _b, n) => neutral(x, y, 0, n),
+    example: (b, x) => one(b, "sub", [x, scalar(b, 0)]),
+  },
+  {
+    identity: "x * 1 => x",
+    op: "mul",
+    rewrite: ([x, y], _a, _b, n) => neutral(x, y, 1, n) ?? neutral(y, x, 1, n),
+    example: (b, x) => one(b, "mul", [x, scalar(b, 1)]),
+  },
+  {
+    identity: "x / 1 => x",
+    op: "div",
+    rewrite: ([x, y], _a, _b, n) => neutral(x, y, 1, n),
+    example: (b, x) => one(b, "div", [x, scalar(b, 1)]),
+  },
+  {
+    identity: "x ^ 1 => x",
+    op: "pow",
+    rewrite: ([x, y], _a, _b, n) => neutral(x, y, 1, n),
+    example: (b, x) => one(b, "pow", [x, scalar(b, 1)]),
+  },
+  {
+    identity: "x ^ 2 => x * x",
+    op: "pow",
+    rewrite: ([x, y], _a, b, n) => {
+      const base = neutral(x, y, 2, n);
+      return base && one(b, "mul", [base, base]);
+    },
+    example: (b, x) => one(b, "pow", [x, scalar(b, 2)]),
+  },
+  {
+    identity: "x ^ 0.5 => sqrt(x)",
+    op: "pow",
+    rewrite: ([x, y], _a, b, n) => {
+      const base = neutral(x, y, 0.5, n);
+      return base && one(b, "sqrt", [base]);
+    },
+    example: (b, x) => one(b, "pow", [x, scalar(b, 0.5)]),
+  },
   { identity: "identity(x) => x", op: "identity", rewrite: ([x]) => x, example: (b, x) => one(b, "identity", [x]) },
-  { identity: "cast(x) => x, same dtype", op: "cast", rewrite: ([x], a) => (x?.type.dtype === a["to"] ? x : undefined), example: (b, x) => one(b, "cast", [x], { to: "f32" }) },
-  { identity: "relu(relu(x)) => relu(x)", op: "relu", rewrite: ([x]) => (madeBy(x, "relu") ? x : undefined), example: (b, x) => one(b, "relu", [one(b, "relu", [x])]) },
-  { identity: "reshape(x) => x, same shape", op: "reshape", rewrite: ([x], _a, _b, n) => (x && sameShape(x.type.shape, typeOf(n.outputs[0] as Value).shape) ? x : undefined), example: (b, x) => one(b, "reshape", [x], { shape: [3, 4] }) },
-  { identity: "reshape(reshape(x)) => reshape(x)", op: "reshape", rewrite: ([x], a, b) => { const inner = madeBy(x, "reshape"); return inner && one(b, "reshape", [inner.inputs[0] as Value], a); }, example: (b, x) => one(b, "reshape", [one(b, "reshape", [x], { shape: [12] })], { shape: [4, 3] }) },
-  { identity: "transpose(x) => x, identity order", op: "transpose", rewrite: ([x], a) => (isIdentity(a["perm"] as number[]) ? x : undefined), example: (b, x) => one(b, "transpose", [x], { perm: [0, 1] }) },
-  { identity: "transpose(transpose(x)) => transpose(x)", op: "transpose", rewrite: ([x], a, b) => { const inner = madeBy(x, "transpose"); return inner && one(b, "transpose", [inner.inputs[0] as Value], { perm: (a["perm"] as number[]).map((axis) => (inner.attrs["perm"] as number[])[axis] as number) }); }, example: (b, x) => one(b, "transpose", [one(b, "transpose", [x], { perm: [1, 0] })], { perm: [1, 0] }) },
-  { identity: "transpose(x) => reshape(x), only axes of size 1 move", op: "transpose", rewrite: ([x], a, b, n) => (x && movesOnlyUnitAxes(x, a["perm"] as number[]) ? one(b, "reshape", [x], { shape: [...typeOf(n.outputs[0] as Value).shape] }) : undefined), example: (b, x) => one(b, "transpose", [one(b, "reshape", [x], { shape: [3, 1, 4] })], { perm: [1, 0, 2] }) },
-  { identity: "expand(x) => x, same shape", op: "expand", rewrite: ([x], _a, _b, n) => (x && sameShape(x.type.shape, typeOf(n.outputs[0] as Value).shape) ? x : undefined), example: (b, x) => one(b, "expand", [x], { shape: [3, 4] }) },
-  { identity: "slice(x) => x, everything", op: "slice", rewrite: ([x], a) => (x && takesAll(x, a) ? x : undefined), example: (b, x) => one(b, "slice", [x], { starts: [0, 0], sizes: [3, 4], steps: [1, 1] }) },
-  { identity: "pad(x) => x, by nothing", op: "pad", rewrite: ([x], a) => ([...(a["before"] as Dim[]), ...(a["after"] as Dim[])].every((pad) => pad === 0) ? x : undefined), example: (b, x) => one(b, "pad", [x], { before: [0, 0], after: [0, 0], mode: "constant", value: 0 }) },
-  { identity: "concat(x) => x, one part", op: "concat", rewrite: (parts) => (parts.length === 1 ? parts[0] : undefined), example: (b, x) => one(b, "concat", [x], { axis: 0 }) },
-  { identity: "gather(x, i) => slice(x), one constant index", op: "gather", rewrite: ([x, i], a, b, n) => (x && i ? sliceOfGather(x, i, a, b, n) : undefined), example: (b, x) => one(b, "gather", [x, b.constant({ dtype: "i64", shape: [1], bytes: Tensor.from("i64", [-1]).bytes() })], { axis: 1 }) },
-  { identity: "matmul of a vector => matmul of a matrix with one row or column", op: "matmul", rewrite: ([x, y], a, b, n) => (x && y ? vectorProduct(x, y, a, b, n) : undefined), example: (b, x) => one(b, "matmul", [x, one(b, "reshape", [one(b, "slice", [x], { starts: [0, 0], sizes: [1, 4], steps: [1, 1] })], { shape: [4] })]) },
+  {
+    identity: "cast(x) => x, same dtype",
+    op: "cast",
+    rewrite: ([x], a) => (x?.type.dtype === a["to"] ? x : undefined),
+    example: (b, x) => one(b, "cast", [x], { to: "f32" }),
+  },
+  {
+    identity: "relu(relu(x)) => relu(x)",
+    op: "relu",
+    rewrite: ([x]) => (madeBy(x, "relu") ? x : undefined),
+    example: (b, x) => one(b, "relu", [one(b, "relu", [x])]),
+  },
+  {
+    identity: "reshape(x) => x, same shape",
+    op: "reshape",
+    rewrite: ([x], _a, _b, n) => (x && sameShape(x.type.shape, typeOf(n.outputs[0] as Value).shape) ? x : undefined),
+    example: (b, x) => one(b, "reshape", [x], { shape: [3, 4] }),
+  },
+  {
+    identity: "reshape(reshape(x)) => reshape(x)",
+    op: "reshape",
+    rewrite: ([x], a, b) => {
+      const inner = madeBy(x, "reshape");
+      return inner && one(b, "reshape", [inner.inputs[0] as Value], a);
+    },
+    example: (b, x) => one(b, "reshape", [one(b, "reshape", [x], { shape: [12] })], { shape: [4, 3] }),
+  },
+  {
+    identity: "transpose(x) => x, identity order",
+    op: "transpose",
+    rewrite: ([x], a) => (isIdentity(a["perm"] as number[]) ? x : undefined),
+    example: (b, x) => one(b, "transpose", [x], { perm: [0, 1] }),
+  },
+  {
+    identity: "transpose(transpose(x)) => transpose(x)",
+    op: "transpose",
+    rewrite: ([x], a, b) => {
+      const inner = madeBy(x, "transpose");
+      return (
+        inner &&
+        one(b, "transpose", [inner.inputs[0] as Value], {
+          perm: (a["perm"] as number[]).map((axis) => (inner.attrs["perm"] as number[])[axis] as number),
+        })
+      );
+    },
+    example: (b, x) => one(b, "transpose", [one(b, "transpose", [x], { perm: [1, 0] })], { perm: [1, 0] }),
+  },
+  {
+    identity: "transpose(x) => reshape(x), only axes of size 1 move",
+    op: "transpose",
+    rewrite: ([x], a, b, n) =>
+      x && movesOnlyUnitAxes(x, a["perm"] as number[])
+        ? one(b, "reshape", [x], { shape: [...typeOf(n.outputs[0] as Value).shape] })
+        : undefined,
+    example: (b, x) => one(b, "transpose", [one(b, "reshape", [x], { shape: [3, 1, 4] })], { perm: [1, 0, 2] }),
+  },
+  {
+    identity: "expand(x) => x, same shape",
+    op: "expand",
+    rewrite: ([x], _a, _b, n) => (x && sameShape(x.type.shape, typeOf(n.outputs[0] as Value).shape) ? x : undefined),
+    example: (b, x) => one(b, "expand", [x], { shape: [3, 4] }),
+  },
+  {
+    identity: "slice(x) => x, everything",
+    op: "slice",
+    rewrite: ([x], a) => (x && takesAll(x, a) ? x : undefined),
+    example: (b, x) => one(b, "slice", [x], { starts: [0, 0], sizes: [3, 4], steps: [1, 1] }),
+  },
+  {
+    identity: "pad(x) => x, by nothing",
+    op: "pad",
+    rewrite: ([x], a) =>
+      [...(a["before"] as Dim[]), ...(a["after"] as Dim[])].every((pad) => pad === 0) ? x : undefined,
+    example: (b, x) => one(b, "pad", [x], { before: [0, 0], after: [0, 0], mode: "constant", value: 0 }),
+  },
+  {
+    identity: "concat(x) => x, one part",
+    op: "concat",
+    rewrite: (parts) => (parts.length === 1 ? parts[0] : undefined),
+    example: (b, x) => one(b, "concat", [x], { axis: 0 }),
+  },
+  {
+    identity: "gather(x, i) => slice(x), one constant index",
+    op: "gather",
+    rewrite: ([x, i], a, b, n) => (x && i ? sliceOfGather(x, i, a, b, n) : undefined),
+    example: (b, x) =>
+      one(b, "gather", [x, b.constant({ dtype: "i64", shape: [1], bytes: Tensor.from("i64", [-1]).bytes() })], {
+        axis: 1,
+      }),
+  },
+  {
+    identity: "matmul of a vector => matmul of a matrix with one row or column",
+    op: "matmul",
+    rewrite: ([x, y], a, b, n) => (x && y ? vectorProduct(x, y, a, b, n) : undefined),
+    example: (b, x) =>
+      one(b, "matmul", [
+        x,
+        one(b, "reshape", [one(b, "slice", [x], { starts: [0, 0], sizes: [1, 4], steps: [1, 1] })], { shape: [4] }),
+      ]),
+  },
   ...["reduceSum", "reduceMean", "reduceMax", "reduceMin", "reduceProd"].map((op): Rule => ({
     identity: `${op}(x), axes dropped => reshape(${op}(x)), axes kept`,
     op,
-    rewrite: ([x], a, b, n) => (x === undefined || a["keepDims"] === true ? undefined : one(b, "reshape", [one(b, op, [x], { ...a, keepDims: true })], { shape: [...typeOf(n.outputs[0] as Value).shape] })),
+    rewrite: ([x], a, b, n) =>
+      x === undefined || a["keepDims"] === true
+        ? undefined
+        : one(b, "reshape", [one(b, op, [x], { ...a, keepDims: true })], {
+            shape: [...typeOf(n.outputs[0] as Value).shape],
+          }),
     example: (b, x) => one(b, op, [x], { axes: [1], keepDims: false }),
   })),
 ];
@@ -130,4 +265,3 @@ function takesAll(x: Value, attrs: Attrs): boolean {
   const steps = attrs["steps"] as readonly number[];
   return x.type.shape.every((dim, i) => starts[i] === 0 && steps[i] === 1 && sameDim(sizes[i] as Dim, dim));
 }
-

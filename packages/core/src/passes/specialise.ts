@@ -24,7 +24,12 @@ function specialiseGraph(graph: Graph, replace: (dim: Dim) => Dim): Graph {
     builder.sourceName = node.name;
     const attrs = replaceAttrs(node.attrs, replace);
     const known = node.outputs.map(({ type }) => ({ dtype: type.dtype, shape: type.shape.map(replace) }));
-    const outputs = builder.apply(node.op, node.inputs.map((input) => input && (replaced.get(input) as Value)), attrs, known);
+    const outputs = builder.apply(
+      node.op,
+      node.inputs.map((input) => input && (replaced.get(input) as Value)),
+      attrs,
+      known,
+    );
     node.outputs.forEach((output, i) => replaced.set(output, outputs[i] as Value));
   }
   for (const { name, value } of graph.outputs) builder.output(name, replaced.get(value) as Value);

@@ -5,7 +5,16 @@
  * declared shapes, or one `UserError` that lists every problem. A symbol has one value wherever it occurs.
  */
 
-import { type Dim, type DimBindings, type Shape, collectSymbols, evaluateDim, printDim, printShape, substituteDim } from "../dim.ts";
+import {
+  type Dim,
+  type DimBindings,
+  type Shape,
+  collectSymbols,
+  evaluateDim,
+  printDim,
+  printShape,
+  substituteDim,
+} from "../dim.ts";
 import { UserError } from "../errors.ts";
 import type { TensorSpec, Tensors } from "./device.ts";
 import type { Tensor } from "./tensor.ts";
@@ -21,7 +30,10 @@ export function bindInputs(specs: readonly TensorSpec[], inputs: Tensors, fixed:
   const problems: string[] = [];
   const names = new Set(specs.map((spec) => spec.name));
   for (const name of Object.keys(inputs)) {
-    if (!names.has(name)) problems.push(`there is no input "${name}"; the inputs are ${specs.map((spec) => `"${spec.name}"`).join(", ") || "none"}`);
+    if (!names.has(name))
+      problems.push(
+        `there is no input "${name}"; the inputs are ${specs.map((spec) => `"${spec.name}"`).join(", ") || "none"}`,
+      );
   }
   const given: { spec: TensorSpec; tensor: Tensor }[] = [];
   for (const spec of specs) {
@@ -30,7 +42,10 @@ export function bindInputs(specs: readonly TensorSpec[], inputs: Tensors, fixed:
     if (problem !== undefined) problems.push(problem);
     else given.push({ spec, tensor: tensor as Tensor });
   }
-  const { bindings, conflicts } = bindShapes(given.map(({ spec, tensor }) => ({ name: `input "${spec.name}"`, declared: spec.shape, actual: tensor.shape })), fixed);
+  const { bindings, conflicts } = bindShapes(
+    given.map(({ spec, tensor }) => ({ name: `input "${spec.name}"`, declared: spec.shape, actual: tensor.shape })),
+    fixed,
+  );
   problems.push(...conflicts);
   if (problems.length > 0) throw new UserError(problems.join("\n"));
   return { tensors: given.map(({ tensor }) => tensor), bindings };
@@ -41,7 +56,8 @@ function describeProblem(spec: TensorSpec, tensor: Tensor | undefined): string |
   if (tensor === undefined) return `input "${spec.name}" is missing, expected ${expected}`;
   const actual = `${tensor.dtype}${printShape(tensor.shape)}`;
   if (tensor.disposed) return `input "${spec.name}" was disposed`;
-  if (tensor.dtype !== spec.dtype) return `input "${spec.name}" has dtype ${tensor.dtype}, expected ${spec.dtype} (given ${actual}, expected ${expected})`;
+  if (tensor.dtype !== spec.dtype)
+    return `input "${spec.name}" has dtype ${tensor.dtype}, expected ${spec.dtype} (given ${actual}, expected ${expected})`;
   if (tensor.shape.length !== spec.shape.length) {
     return `input "${spec.name}" has ${tensor.shape.length} axes, expected ${spec.shape.length} (given ${actual}, expected ${expected})`;
   }
@@ -60,16 +76,28 @@ function bindShapes(facts: readonly ShapeFact[], fixed: DimBindings): { bindings
   const bindings: Record<string, number> = { ...fixed };
   const origin = new Map<string, string>(Object.keys(fixed).map((name) => [name, "the compiled bindings"]));
   const conflicts: string[] = [];
-  const open = facts.flatMap(({ name, declared, actual }) => declared.map((dim, axis) => ({ place: `${name} axis ${axis}`, dim, size: actual[axis] as number, declared, actual })));
-  const isPlain = (dim: Dim): boolean => typeof dim !== "number" && symbolsOf(dim).length === 1 && symbolsOf(dim)[0] === printDim(dim);
+  const open = facts.flatMap(({ name, declared, actual }) =>
+    declared.map((dim, axis) => ({
+      place: `${name} axis ${axis}`,
+      dim,
+      size: actual[axis] as number,
+      declared,
+      actual,
+    })),
+  );
+  const isPlain = (dim: Dim): boolean =>
+    typeof dim !== "number" && symbolsOf(dim).length === 1 && symbolsOf(dim)[0] === printDim(dim);
   // Stable order: whatever is a plain symbol first.
-  for (const { place, dim, size, declared, actual } of open.toSorted((a, b) => Number(isPlain(b.dim)) - Number(isPlain(a.dim)))) {
+  for (const { place, dim, size, declared, actual } of open.toSorted(
+    (a, b) => Number(isPlain(b.dim)) - Number(isPlain(a.dim)),
+  )) {
     const unknown = symbolsOf(dim).filter((name) => bindings[name] === undefined);
     const context = `given ${printShape(actual)}, expected ${printShape(declared)}`;
     if (unknown.length === 1) {
       const [name] = unknown as [string];
       const value = solve(dim, name, size, bindings);
-      if (value === undefined) conflicts.push(`${place} has size ${size}, which ${printDim(dim)} cannot be (${context})`);
+      if (value === undefined)
+        conflicts.push(`${place} has size ${size}, which ${printDim(dim)} cannot be (${context})`);
       else {
         bindings[name] = value;
         origin.set(name, place);
@@ -77,7 +105,12 @@ function bindShapes(facts: readonly ShapeFact[], fixed: DimBindings): { bindings
     } else if (unknown.length === 0) {
       const expected = evaluateDim(dim, bindings);
       if (expected === size) continue;
-      const reason = typeof dim === "number" ? "" : ` = ${printDim(dim)} from ${symbolsOf(dim).map((name) => origin.get(name)).join(" and ")}`;
+      const reason =
+        typeof dim === "number"
+          ? ""
+          : ` = ${printDim(dim)} from ${symbolsOf(dim)
+              .map((name) => origin.get(name))
+              .join(" and ")}`;
       conflicts.push(`${place} has size ${size}, expected ${expected}${reason} (${context})`);
     }
   }
@@ -92,7 +125,11 @@ function symbolsOf(dim: Dim): string[] {
 
 /** The size of symbol `name` for which `dim` is `size`; undefined when there is none, or none that is easy to find. */
 function solve(dim: Dim, name: string, size: number, bindings: DimBindings): number | undefined {
-  const at = (value: number): number => evaluateDim(substituteDim(dim, (other) => (other === name ? value : bindings[other])), {});
+  const at = (value: number): number =>
+    evaluateDim(
+      substituteDim(dim, (other) => (other === name ? value : bindings[other])),
+      {},
+    );
   const [zero, one] = [at(0), at(1)];
   const value = one === zero ? 0 : Math.round((size - zero) / (one - zero));
   return value >= 0 && at(value) === size ? value : undefined;

@@ -30,10 +30,26 @@ describe("inputs are checked before anything runs", () => {
   test.each([
     ["a missing input", { a: good }, 'input "b" is missing, expected f32[n, 3]'],
     ["an unknown input", { a: good, b: good, c: good }, 'there is no input "c"; the inputs are "a", "b"'],
-    ["a wrong dtype", { a: good, b: Tensor.zeros("i64", [1, 3]) }, 'input "b" has dtype i64, expected f32 (given i64[1, 3], expected f32[n, 3])'],
-    ["a wrong rank", { a: good, b: f32([1, 2, 3]) }, 'input "b" has 1 axes, expected 2 (given f32[3], expected f32[n, 3])'],
-    ["a wrong size", { a: good, b: f32([1, 2], 1, 2) }, 'input "b" axis 1 has size 2, expected 3 (given [1, 2], expected [n, 3])'],
-    ["symbols that disagree", { a: good, b: Tensor.zeros("f32", [2, 3]) }, 'input "b" axis 0 has size 2, expected 1 = n from input "a" axis 0 (given [2, 3], expected [n, 3])'],
+    [
+      "a wrong dtype",
+      { a: good, b: Tensor.zeros("i64", [1, 3]) },
+      'input "b" has dtype i64, expected f32 (given i64[1, 3], expected f32[n, 3])',
+    ],
+    [
+      "a wrong rank",
+      { a: good, b: f32([1, 2, 3]) },
+      'input "b" has 1 axes, expected 2 (given f32[3], expected f32[n, 3])',
+    ],
+    [
+      "a wrong size",
+      { a: good, b: f32([1, 2], 1, 2) },
+      'input "b" axis 1 has size 2, expected 3 (given [1, 2], expected [n, 3])',
+    ],
+    [
+      "symbols that disagree",
+      { a: good, b: Tensor.zeros("f32", [2, 3]) },
+      'input "b" axis 0 has size 2, expected 1 = n from input "a" axis 0 (given [2, 3], expected [n, 3])',
+    ],
   ])("%s", (_what, inputs, message) => {
     expect(() => run(model, inputs as unknown as Tensors)).toThrow(new UserError(message));
   });
@@ -45,7 +61,9 @@ describe("inputs are checked before anything runs", () => {
   });
 
   test("all problems at once", () => {
-    expect(() => run(model, { a: f32([1]), c: good })).toThrow(/there is no input "c".*\n.*"a" has 1 axes.*\n.*"b" is missing/);
+    expect(() => run(model, { a: f32([1]), c: good })).toThrow(
+      /there is no input "c".*\n.*"a" has 1 axes.*\n.*"b" is missing/,
+    );
   });
 
   test("values of compiled bindings", () => {
@@ -56,11 +74,21 @@ describe("inputs are checked before anything runs", () => {
 
 test("symbols are solved from sizes linear in them", () => {
   const n = symbol("n");
-  const spec = (shape: Parameters<typeof dimAdd>[0][]): { name: string; dtype: "f32"; shape: typeof shape } => ({ name: "x", dtype: "f32", shape });
-  expect(bindInputs([spec([dimAdd(dimMul(n, 2), 1), n])], { x: Tensor.zeros("f32", [7, 3]) }).bindings).toEqual({ n: 3 });
+  const spec = (shape: Parameters<typeof dimAdd>[0][]): { name: string; dtype: "f32"; shape: typeof shape } => ({
+    name: "x",
+    dtype: "f32",
+    shape,
+  });
+  expect(bindInputs([spec([dimAdd(dimMul(n, 2), 1), n])], { x: Tensor.zeros("f32", [7, 3]) }).bindings).toEqual({
+    n: 3,
+  });
   expect(bindInputs([spec([dimAdd(dimMul(n, 2), 1)])], { x: Tensor.zeros("f32", [7]) }).bindings).toEqual({ n: 3 });
-  expect(() => bindInputs([spec([dimMul(n, 2)])], { x: Tensor.zeros("f32", [7]) })).toThrow('input "x" axis 0 has size 7, which 2*n cannot be');
-  expect(() => bindInputs([spec([n, dimFloorDiv(n, 2)])], { x: Tensor.zeros("f32", [7, 4]) })).toThrow("expected 3 = floordiv(n, 2)");
+  expect(() => bindInputs([spec([dimMul(n, 2)])], { x: Tensor.zeros("f32", [7]) })).toThrow(
+    'input "x" axis 0 has size 7, which 2*n cannot be',
+  );
+  expect(() => bindInputs([spec([n, dimFloorDiv(n, 2)])], { x: Tensor.zeros("f32", [7, 4]) })).toThrow(
+    "expected 3 = floordiv(n, 2)",
+  );
 });
 
 test("results are rounded to their dtype once", () => {
@@ -91,14 +119,20 @@ test("errors name the node of the model", () => {
   builder.sourceName = "lookup";
   builder.output("y", builder.apply("gather", [x, indices], { axis: 0 })[0] as Value);
   const model = builder.build("named");
-  expect(() => run(model, { x: f32([1, 2, 3]), i: Tensor.from("i64", [7]) })).toThrow(/gather: index 7 is outside of an axis of 3\n {2}at %2 "lookup"/);
+  expect(() => run(model, { x: f32([1, 2, 3]), i: Tensor.from("i64", [7]) })).toThrow(
+    /gather: index 7 is outside of an axis of 3\n {2}at %2 "lookup"/,
+  );
 });
 
 test("data-dependent sizes flow through later ops", () => {
   const builder = new GraphBuilder();
   const x = builder.input("x", "f32", [5]);
   const [where] = builder.apply("nonZero", [x]) as [Value];
-  const [picked] = builder.apply("gather", [x, builder.apply("reshape", [where], { shape: [where.type.shape[1] as never] })[0]], { axis: 0 }) as [Value];
+  const [picked] = builder.apply(
+    "gather",
+    [x, builder.apply("reshape", [where], { shape: [where.type.shape[1] as never] })[0]],
+    { axis: 0 },
+  ) as [Value];
   builder.output("y", builder.apply("mul", [picked, picked])[0] as Value);
   const model = builder.build("nonzero");
   expect(run(model, { x: f32([0, 2, 0, -3, 0]) })["y"]?.toArray()).toEqual([4, 9]);
@@ -108,7 +142,9 @@ test("data-dependent sizes flow through later ops", () => {
 test("64-bit integers at the ends of their range survive", () => {
   const g = graph("wide");
   const x = g.input("x", "i64", [2]);
-  const y = run(g.output("y", g.apply("identity", [x])[0] as typeof x).build(), { x: Tensor.from("i64", [2n ** 63n - 1n, -(2n ** 63n)]) })["y"];
+  const y = run(g.output("y", g.apply("identity", [x])[0] as typeof x).build(), {
+    x: Tensor.from("i64", [2n ** 63n - 1n, -(2n ** 63n)]),
+  })["y"];
   expect(Array.from(y?.data as BigInt64Array)).toEqual([2n ** 63n - 1n, -(2n ** 63n)]);
 });
 
@@ -118,5 +154,8 @@ test("constant folding by the reference", () => {
   const value = builder.constant(two);
   const { node } = builder.apply("exp", [value])[0] as Value;
   const [folded] = evaluateConstantNode(node, [two]);
-  expect(Array.from(new Float32Array(folded?.bytes.slice().buffer as ArrayBuffer))).toEqual([Math.fround(Math.exp(1.5)), Math.fround(Math.exp(-2))]);
+  expect(Array.from(new Float32Array(folded?.bytes.slice().buffer as ArrayBuffer))).toEqual([
+    Math.fround(Math.exp(1.5)),
+    Math.fround(Math.exp(-2)),
+  ]);
 });

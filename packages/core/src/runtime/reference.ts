@@ -30,20 +30,33 @@ export function runReference(graph: Graph, inputs: readonly RefTensor[], outer: 
 /** Applies one node to constants, for constant folding. Absent optional inputs are `undefined`. */
 export function evaluateConstantNode(node: Node, constants: readonly (ConstantData | undefined)[]): ConstantData[] {
   const scope = new Scope({});
-  return scope.run(node, constants.map((data) => data && refFromConstant(data))).map(constantFromRef);
+  return scope
+    .run(
+      node,
+      constants.map((data) => data && refFromConstant(data)),
+    )
+    .map(constantFromRef);
 }
 
 /** Runs one node on tensors, for devices that have no kernel for it. `bindings` has the values of its symbols. */
 export function runNodeOnHost(node: Node, inputs: readonly (Tensor | undefined)[], bindings: DimBindings): Tensor[] {
   const scope = new Scope(bindings);
-  return scope.run(node, inputs.map((tensor) => tensor && refFromTensor(tensor))).map(tensorFromRef);
+  return scope
+    .run(
+      node,
+      inputs.map((tensor) => tensor && refFromTensor(tensor)),
+    )
+    .map(tensorFromRef);
 }
 
 /** Runs one node after another; pauses after each, so that a caller may do other work in between. */
 function* interpret(graph: Graph, inputs: readonly RefTensor[], outer: DimBindings): Generator<Node, RefTensor[]> {
   const scope = new Scope(outer);
   const values = new Map<Value, RefTensor>();
-  if (inputs.length !== graph.inputs.length) throw new InternalError(`reference: graph "${graph.name}" takes ${graph.inputs.length} inputs, got ${inputs.length}`);
+  if (inputs.length !== graph.inputs.length)
+    throw new InternalError(
+      `reference: graph "${graph.name}" takes ${graph.inputs.length} inputs, got ${inputs.length}`,
+    );
   graph.inputs.forEach(({ name, value }, i) => {
     const tensor = inputs[i] as RefTensor;
     scope.declare(value.type, tensor, () => `input "${name}" of graph "${graph.name}"`);
@@ -52,7 +65,10 @@ function* interpret(graph: Graph, inputs: readonly RefTensor[], outer: DimBindin
   const lastUse = lastUses(graph);
   for (const node of graph.nodes) {
     if (node.op !== "input") {
-      const results = scope.run(node, node.inputs.map((input) => input && values.get(input)));
+      const results = scope.run(
+        node,
+        node.inputs.map((input) => input && values.get(input)),
+      );
       node.outputs.forEach((output, i) => values.set(output, results[i] as RefTensor));
       yield node;
     }
@@ -95,7 +111,13 @@ class Scope implements RefContext {
 
   run(node: Node, inputs: readonly (RefTensor | undefined)[]): readonly RefTensor[] {
     const op = findOp(node.op);
-    if (op.reference === undefined) throw new UnsupportedError({ op: op.name, target: "reference", where: node.name, reason: "it has no reference, only a decomposition" });
+    if (op.reference === undefined)
+      throw new UnsupportedError({
+        op: op.name,
+        target: "reference",
+        where: node.name,
+        reason: "it has no reference, only a decomposition",
+      });
     const types = node.outputs.map((output) => output.type);
     let results: readonly RefTensor[];
     try {
@@ -104,15 +126,23 @@ class Scope implements RefContext {
       if (!(error instanceof UserError) || node.name === undefined || error.where !== undefined) throw error;
       throw new UserError(error.message, { where: `%${node.id} "${node.name}"`, cause: error });
     }
-    if (results.length !== types.length) throw new InternalError(`reference: ${node.op} gave ${results.length} results for ${types.length} outputs`);
-    types.forEach((type, i) => this.declare(type, results[i] as RefTensor, () => `result ${i} of %${node.id} ${node.op}${node.name === undefined ? "" : ` "${node.name}"`}`));
+    if (results.length !== types.length)
+      throw new InternalError(`reference: ${node.op} gave ${results.length} results for ${types.length} outputs`);
+    types.forEach((type, i) =>
+      this.declare(
+        type,
+        results[i] as RefTensor,
+        () => `result ${i} of %${node.id} ${node.op}${node.name === undefined ? "" : ` "${node.name}"`}`,
+      ),
+    );
     return results;
   }
 
   /** Checks a tensor against its declared type; plain symbols without a value get theirs. */
   declare(type: TensorType, tensor: RefTensor, what: () => string): void {
     const mismatch = `is ${tensor.dtype}${printShape(tensor.shape)}, declared ${type.dtype}${printShape(type.shape)}`;
-    if (tensor.dtype !== type.dtype || tensor.shape.length !== type.shape.length) throw new InternalError(`reference: ${what()} ${mismatch}`);
+    if (tensor.dtype !== type.dtype || tensor.shape.length !== type.shape.length)
+      throw new InternalError(`reference: ${what()} ${mismatch}`);
     type.shape.forEach((dim, axis) => {
       const size = tensor.shape[axis] as number;
       if (typeof dim !== "number") this.#bindPlain(dim, size);

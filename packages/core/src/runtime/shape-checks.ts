@@ -6,9 +6,26 @@
  * op, types and attributes are checked once, so repeated layers cost nothing.
  */
 
-import { type Dim, type DimBindings, type Shape, SymbolicDim, dimEqual, printDim, printShape, substituteDim } from "../dim.ts";
+import {
+  type Dim,
+  type DimBindings,
+  type Shape,
+  SymbolicDim,
+  dimEqual,
+  printDim,
+  printShape,
+  substituteDim,
+} from "../dim.ts";
 import { UserError } from "../errors.ts";
-import { type Attr, type Attrs, type Graph, type Node, type TensorType, isConstantData, isGraph } from "../graph/graph.ts";
+import {
+  type Attr,
+  type Attrs,
+  type Graph,
+  type Node,
+  type TensorType,
+  isConstantData,
+  isGraph,
+} from "../graph/graph.ts";
 import type { InferContext } from "../ops/op.ts";
 import { findOp } from "../ops/registry.ts";
 
@@ -30,32 +47,50 @@ function checkNode(node: Node, replace: (dim: Dim) => Dim): void {
   const typeOf = (type: TensorType): TensorType => ({ dtype: type.dtype, shape: type.shape.map(replace) });
   const declared = node.outputs.map((output) => typeOf(output.type));
   for (const { shape } of declared) {
-    if (shape.some((dim) => typeof dim === "number" && dim < 0)) throw new UserError(`${node.op}: the result would have shape ${printShape(shape)}`, { where });
+    if (shape.some((dim) => typeof dim === "number" && dim < 0))
+      throw new UserError(`${node.op}: the result would have shape ${printShape(shape)}`, { where });
   }
   let inferred: readonly TensorType[];
   try {
-    inferred = findOp(node.op).infer(node.inputs.map((input) => input && typeOf(input.type)), replaceAttrs(node.attrs, replace), CONTEXT, node.inputs);
+    inferred = findOp(node.op).infer(
+      node.inputs.map((input) => input && typeOf(input.type)),
+      replaceAttrs(node.attrs, replace),
+      CONTEXT,
+      node.inputs,
+    );
   } catch (error) {
-    if (error instanceof UserError && error.where === undefined) throw new UserError(error.message, { where, cause: error });
+    if (error instanceof UserError && error.where === undefined)
+      throw new UserError(error.message, { where, cause: error });
     throw error;
   }
   declared.forEach(({ shape }, i) => {
     const other = inferred[i]?.shape;
-    if (other === undefined || other.length !== shape.length || shape.every((dim, axis) => dimEqual(dim, other[axis] as Dim) !== false)) return;
-    throw new UserError(`${node.op}: with these sizes the result has shape ${printShape(other)}, the graph expects ${printShape(shape)}`, { where });
+    if (
+      other === undefined ||
+      other.length !== shape.length ||
+      shape.every((dim, axis) => dimEqual(dim, other[axis] as Dim) !== false)
+    )
+      return;
+    throw new UserError(
+      `${node.op}: with these sizes the result has shape ${printShape(other)}, the graph expects ${printShape(shape)}`,
+      { where },
+    );
   });
 }
 
 /** Elements of values stay unknown here: ops then infer sizes of their own, which agree with anything. */
 const CONTEXT: InferContext = {
   dims: () => undefined,
-  freshDim: (hint) => new SymbolicDim([{ coefficient: 1, atoms: [{ kind: "symbol", name: `${hint.replace(/\W/g, "_")}$unknown` }] }]),
+  freshDim: (hint) =>
+    new SymbolicDim([{ coefficient: 1, atoms: [{ kind: "symbol", name: `${hint.replace(/\W/g, "_")}$unknown` }] }]),
 };
 
 function dependsOnSymbols(node: Node): boolean {
   // A fused group repeats nodes that have been checked before it was made.
   if (node.op === "input" || node.op === "constant" || node.op === "group") return false;
-  const shapes: Shape[] = [...node.outputs, ...node.inputs.filter((input) => input !== undefined)].map((value) => value.type.shape);
+  const shapes: Shape[] = [...node.outputs, ...node.inputs.filter((input) => input !== undefined)].map(
+    (value) => value.type.shape,
+  );
   return shapes.some((shape) => shape.some((dim) => typeof dim !== "number")) || dimsOf(node.attrs).length > 0;
 }
 
@@ -71,8 +106,12 @@ function dimsOf(attrs: Attrs): SymbolicDim[] {
 }
 
 function keyOf(node: Node): string {
-  const types = [...node.inputs, ...node.outputs].map((value) => (value === undefined ? "_" : `${value.type.dtype}${printShape(value.type.shape)}`));
-  return `${node.op} ${types.join()} ${Object.entries(node.attrs).map(([name, attr]) => `${name}=${printAttr(attr)}`).join()}`;
+  const types = [...node.inputs, ...node.outputs].map((value) =>
+    value === undefined ? "_" : `${value.type.dtype}${printShape(value.type.shape)}`,
+  );
+  return `${node.op} ${types.join()} ${Object.entries(node.attrs)
+    .map(([name, attr]) => `${name}=${printAttr(attr)}`)
+    .join()}`;
 }
 
 function printAttr(attr: Attr): string {

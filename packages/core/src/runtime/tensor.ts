@@ -9,8 +9,17 @@ import { DTYPE_INFO, type DType } from "../dtype.ts";
 import { UserError } from "../errors.ts";
 
 export type TypedArray =
-  | Float64Array | Float32Array | Float16Array | BigInt64Array | Int32Array | Int16Array | Int8Array
-  | BigUint64Array | Uint32Array | Uint16Array | Uint8Array;
+  | Float64Array
+  | Float32Array
+  | Float16Array
+  | BigInt64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | BigUint64Array
+  | Uint32Array
+  | Uint16Array
+  | Uint8Array;
 
 interface TypedArrayConstructor {
   new (length: number): TypedArray;

@@ -27,11 +27,13 @@ export function bindProgram(program: Program, symbols: DimBindings): Binding {
   const elementsOf = new Map<Storage, number>();
   for (const storage of program.storages.storages) elementsOf.set(storage, evaluateDim(storage.size, symbols));
   const planned = program.storages.storages.filter((storage) => storage.kind === "planned" && storage.lastEpoch >= 0);
-  const plan = planMemory(planned.map((storage) => ({
-    sizeBytes: storageBytes(storage, elementsOf.get(storage) as number),
-    firstEpoch: storage.firstEpoch,
-    lastEpoch: storage.lastEpoch,
-  })));
+  const plan = planMemory(
+    planned.map((storage) => ({
+      sizeBytes: storageBytes(storage, elementsOf.get(storage) as number),
+      firstEpoch: storage.firstEpoch,
+      lastEpoch: storage.lastEpoch,
+    })),
+  );
   const offsetOf = new Map(planned.map((storage, i) => [storage, plan.offsets[i] as number]));
   const taskCounts = program.steps.map((step) =>
     step.kind === "host" ? 0 : step.counts.reduce((n, count) => n * evaluateIndex(count, symbols), 1),
@@ -48,16 +50,26 @@ export function evaluateIndex(value: KValue, symbols: DimBindings): number {
   if (def.kind !== "prim") throw new InternalError(`a task count depends on a ${def.kind}`);
   const [a = 0, b = 0] = def.args.map((arg) => evaluateIndex(arg, symbols));
   switch (def.prim) {
-    case "add": return a + b;
-    case "sub": return a - b;
-    case "mul": return a * b;
-    case "div": return Math.trunc(a / b);
-    case "rem": return a % b;
-    case "min": return Math.min(a, b);
-    case "max": return Math.max(a, b);
-    case "shl": return a * 2 ** b;
-    case "shr": return Math.floor(a / 2 ** b);
-    default: throw new InternalError(`a task count uses ${def.prim}`);
+    case "add":
+      return a + b;
+    case "sub":
+      return a - b;
+    case "mul":
+      return a * b;
+    case "div":
+      return Math.trunc(a / b);
+    case "rem":
+      return a % b;
+    case "min":
+      return Math.min(a, b);
+    case "max":
+      return Math.max(a, b);
+    case "shl":
+      return a * 2 ** b;
+    case "shr":
+      return Math.floor(a / 2 ** b);
+    default:
+      throw new InternalError(`a task count uses ${def.prim}`);
   }
 }
 
@@ -90,7 +102,13 @@ export class Instance {
   readonly #words: BigUint64Array;
   readonly #patches: Patch[] = [];
 
-  constructor(program: Program, binding: Binding, constants: ReadonlyMap<Storage, bigint>, host: NativeHost, threads: number) {
+  constructor(
+    program: Program,
+    binding: Binding,
+    constants: ReadonlyMap<Storage, bigint>,
+    host: NativeHost,
+    threads: number,
+  ) {
     this.binding = binding;
     const natives = program.steps.filter((step) => step.kind === "native");
     const slotWords = natives.reduce((sum, step) => sum + slotCount(step), 0);
@@ -150,7 +168,12 @@ export class Instance {
       }
       if (records.length === 0) first = i;
       const slots = this.#slots.address + BigInt(slot * 8);
-      records.push({ kernel: step.address, slots, taskCount: this.binding.taskCounts[i] as number, barrier: step.barrier });
+      records.push({
+        kernel: step.address,
+        slots,
+        taskCount: this.binding.taskCounts[i] as number,
+        barrier: step.barrier,
+      });
       slot = this.#writeSlots(slot, step, constants, scratchTable);
     });
     close(program.steps.length);

@@ -4,11 +4,27 @@
  */
 
 import {
-  type DimBindings, type Graph, type Node, type Tensor, DTYPE_INFO, InternalError, findOp, isGraph, printTensorType, runNodeOnHost, toleranceOf,
+  type DimBindings,
+  type Graph,
+  type Node,
+  type Tensor,
+  DTYPE_INFO,
+  InternalError,
+  findOp,
+  isGraph,
+  printTensorType,
+  runNodeOnHost,
+  toleranceOf,
 } from "@quern/core";
 
 /** Throws an `InternalError` that names kernel, node and element where `actual` is not what the reference gives. */
-export function checkResults(kernel: string, node: Node, inputs: readonly (Tensor | undefined)[], actual: readonly Tensor[], bindings: DimBindings): void {
+export function checkResults(
+  kernel: string,
+  node: Node,
+  inputs: readonly (Tensor | undefined)[],
+  actual: readonly Tensor[],
+  bindings: DimBindings,
+): void {
   const expected = runNodeOnHost(node, inputs, bindings);
   expected.forEach((reference, i) => {
     const result = actual[i] as Tensor;

@@ -4,7 +4,14 @@
  */
 
 import {
-  type KernelSite, type Launch, type Temporary, UnsupportedError, debug, findOp, lowerGeneric, siteSignature,
+  type KernelSite,
+  type Launch,
+  type Temporary,
+  UnsupportedError,
+  debug,
+  findOp,
+  lowerGeneric,
+  siteSignature,
 } from "@quern/core";
 import { CPU_KERNELS } from "../kernels/index.ts";
 import type { CpuKernel, KernelEnvironment } from "../kernels/kernel.ts";
@@ -44,7 +51,8 @@ function rebound(choice: Choice, site: KernelSite): Choice | undefined {
   if (choice.kind === "host") return choice;
   const temporaries = new Map<Temporary, Temporary>();
   for (const { operands } of choice.launches) {
-    for (const operand of operands) if (operand.kind === "temporary") temporaries.set(operand.temporary, { ...operand.temporary });
+    for (const operand of operands)
+      if (operand.kind === "temporary") temporaries.set(operand.temporary, { ...operand.temporary });
   }
   const launches = choice.launches.map((launch) => launch.rebind?.(site, temporaries));
   return launches.every((launch) => launch !== undefined) ? { ...choice, launches } : undefined;
@@ -66,7 +74,12 @@ function choose(site: KernelSite, environment: KernelEnvironment): Choice {
   const generic = unsupportedTypes(site) ?? generate(site);
   if (typeof generic === "object") return { kind: "kernels", launches: [generic], candidates };
   if (findOp(site.anchor.op).reference === undefined) {
-    throw new UnsupportedError({ op: site.anchor.op, target: "cpu", where: site.node.name, reason: "no kernel and no reference implementation" });
+    throw new UnsupportedError({
+      op: site.anchor.op,
+      target: "cpu",
+      where: site.node.name,
+      reason: "no kernel and no reference implementation",
+    });
   }
   return { kind: "host", reason: generic ?? `no kernel for ${site.anchor.op}`, candidates };
 }
@@ -82,7 +95,11 @@ function generate(site: KernelSite): Launch | string | undefined {
 }
 
 export function printCandidates(candidates: readonly Candidate[]): string {
-  return candidates.map(({ kernel, verdict }) => (typeof verdict === "number" ? `${kernel}: ${Math.round(verdict)} ns` : `${kernel}: no, ${verdict}`)).join("; ");
+  return candidates
+    .map(({ kernel, verdict }) =>
+      typeof verdict === "number" ? `${kernel}: ${Math.round(verdict)} ns` : `${kernel}: no, ${verdict}`,
+    )
+    .join("; ");
 }
 
 /** Types that generated pointwise code does not compute exactly as the reference does. */

@@ -4,7 +4,15 @@
  */
 
 import {
-  type Op, type OpCase, type Tensor, UnsupportedError, allOps, caseGraph, caseInputs, referenceDevice, toleranceOf,
+  type Op,
+  type OpCase,
+  type Tensor,
+  UnsupportedError,
+  allOps,
+  caseGraph,
+  caseInputs,
+  referenceDevice,
+  toleranceOf,
 } from "@quern/core";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { cpuInfo, nativeHost, resolveTarget } from "../host/index.ts";
@@ -25,7 +33,11 @@ function withLayout(op: Op, opCase: OpCase): OpCase {
   return spatial ? { ...opCase, attrs: { layout: "nchw", ...opCase.attrs } } : opCase;
 }
 
-function difference(actual: Tensor, expected: Tensor, { rtol, atol }: { rtol: number; atol: number }): string | undefined {
+function difference(
+  actual: Tensor,
+  expected: Tensor,
+  { rtol, atol }: { rtol: number; atol: number },
+): string | undefined {
   if (actual.dtype !== expected.dtype || actual.shape.join() !== expected.shape.join()) {
     return `${actual.dtype}[${actual.shape.join()}], not ${expected.dtype}[${expected.shape.join()}]`;
   }
@@ -44,8 +56,16 @@ function problemsOf(device: CpuDevice, op: Op, opCase: OpCase): string[] {
   using executable = device.compile(graph);
   const actual = executable.runSync(inputs);
   return graph.outputs.flatMap(({ name, value }) => {
-    const wrong = difference(actual[name] as Tensor, expected[name] as Tensor, toleranceOf(op, opCase.inputs, opCase.attrs, value.type.dtype));
-    return wrong === undefined ? [] : [`${op.name} "${opCase.name}" ${name}: ${wrong} (${executable.report.launches.map(({ kernel }) => kernel).join(", ")})`];
+    const wrong = difference(
+      actual[name] as Tensor,
+      expected[name] as Tensor,
+      toleranceOf(op, opCase.inputs, opCase.attrs, value.type.dtype),
+    );
+    return wrong === undefined
+      ? []
+      : [
+          `${op.name} "${opCase.name}" ${name}: ${wrong} (${executable.report.launches.map(({ kernel }) => kernel).join(", ")})`,
+        ];
   });
 }
 

@@ -5,7 +5,11 @@
 import { type Executable, type Graph, type Node, type Tensor, type Tensors, isGraph } from "@quern/core";
 
 /** Results of a control-flow node, or `undefined` for other nodes and forms. */
-export function runControl(node: Node, inputs: readonly Tensor[], compile: (graph: Graph) => Executable): Tensor[] | undefined {
+export function runControl(
+  node: Node,
+  inputs: readonly Tensor[],
+  compile: (graph: Graph) => Executable,
+): Tensor[] | undefined {
   if (node.op !== "if") return undefined;
   const [condition, ...captured] = inputs;
   const taken = (condition?.data[0] ?? 0) !== 0;

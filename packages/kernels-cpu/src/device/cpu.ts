@@ -4,10 +4,31 @@
 
 import { availableParallelism } from "node:os";
 import {
-  type CompileOptions, type DType, type Device, type Executable, type Graph, type MatmulPrecision, type Node, type PassTarget, type Tensor,
-  UserError, debug, envFlag, optimise, readEnv,
+  type CompileOptions,
+  type DType,
+  type Device,
+  type Executable,
+  type Graph,
+  type MatmulPrecision,
+  type Node,
+  type PassTarget,
+  type Tensor,
+  UserError,
+  debug,
+  envFlag,
+  optimise,
+  readEnv,
 } from "@quern/core";
-import { CodeArena, type CpuTarget, MemoryArena, type NativeHost, Runner, cpuInfo, nativeHost, resolveTarget } from "../host/index.ts";
+import {
+  CodeArena,
+  type CpuTarget,
+  MemoryArena,
+  type NativeHost,
+  Runner,
+  cpuInfo,
+  nativeHost,
+  resolveTarget,
+} from "../host/index.ts";
 import { CPU_KERNELS } from "../kernels/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
 import { CpuExecutable } from "./executable.ts";
@@ -27,7 +48,20 @@ export interface CpuOptions {
 }
 
 /** Ops that the generic lowering or a kernel computes whole; everything else is decomposed where its record can. */
-const KEPT = new Set(["softmax", "logSoftmax", "layerNorm", "rmsNorm", "gelu", "conv", "matmul", "maxPool", "averagePool", "resize", "lstm", "gru"]);
+const KEPT = new Set([
+  "softmax",
+  "logSoftmax",
+  "layerNorm",
+  "rmsNorm",
+  "gelu",
+  "conv",
+  "matmul",
+  "maxPool",
+  "averagePool",
+  "resize",
+  "lstm",
+  "gru",
+]);
 
 /** Opens the CPU device. Throws an `UnsupportedError` on processors without AVX2. */
 export function cpu(options: CpuOptions = {}): CpuDevice {
@@ -64,13 +98,17 @@ export class CpuDevice implements Device {
     const bindings = options.bindings ?? {};
     const open = [...spatialSymbols(graph)].filter((name) => bindings[name] === undefined);
     if (open.length === 0) return this.#compileNow(graph, options);
-    return new SpecialisingExecutable(graph, new Set(open), bindings, (chosen) => this.#compileNow(graph, { ...options, bindings: chosen }));
+    return new SpecialisingExecutable(graph, new Set(open), bindings, (chosen) =>
+      this.#compileNow(graph, { ...options, bindings: chosen }),
+    );
   }
 
   #compileNow(graph: Graph, options: CompileOptions): Executable {
     const start = performance.now();
     const environment: KernelEnvironment = {
-      target: this.target, threads: this.threads, precision: options.matmulPrecision ?? this.#precision,
+      target: this.target,
+      threads: this.threads,
+      precision: options.matmulPrecision ?? this.#precision,
     };
     const optimised = optimise(graph, { target: passTarget(), bindings: options.bindings ?? {} });
     const code = new CodeArena(this.#host);
@@ -78,10 +116,22 @@ export class CpuDevice implements Device {
     const program = compileProgram(optimised.graph, environment, code);
     const constants = placeConstants(program.storages.constants, weights);
     const compileMs = performance.now() - start;
-    debug(1, () => `compiled "${graph.name}" in ${compileMs.toFixed(1)} ms: ${program.steps.length} steps, ${program.codeBytes} bytes of code`);
+    debug(
+      1,
+      () =>
+        `compiled "${graph.name}" in ${compileMs.toFixed(1)} ms: ${program.steps.length} steps, ${program.codeBytes} bytes of code`,
+    );
     return new CpuExecutable({
-      host: this.#host, runner: this.#runner, memory: this.#memory, program, constants, weightBytes: weights.usedBytes,
-      bindings: options.bindings ?? {}, unfused: optimised.unfused, passes: optimised.passes, compileMs,
+      host: this.#host,
+      runner: this.#runner,
+      memory: this.#memory,
+      program,
+      constants,
+      weightBytes: weights.usedBytes,
+      bindings: options.bindings ?? {},
+      unfused: optimised.unfused,
+      passes: optimised.passes,
+      compileMs,
       compileNested: (nested) => this.compile(nested, { matmulPrecision: environment.precision }),
       check: this.#check,
       release: () => {

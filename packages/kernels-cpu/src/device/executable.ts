@@ -3,9 +3,28 @@
  */
 
 import {
-  type CompileReport, type DimBindings, type DumpStage, type Executable, type Graph, type LaunchReport, type PassReport,
-  type ShapeCheck, type TensorSpec, type Tensors, type Value,
-  ARRAY_OF, DTYPE_INFO, UserError, bindInputs, evaluateDim, evaluateShape, printGraph, printKernel, runNodeOnHost, shapeChecks, Tensor,
+  type CompileReport,
+  type DimBindings,
+  type DumpStage,
+  type Executable,
+  type Graph,
+  type LaunchReport,
+  type PassReport,
+  type ShapeCheck,
+  type TensorSpec,
+  type Tensors,
+  type Value,
+  ARRAY_OF,
+  DTYPE_INFO,
+  UserError,
+  bindInputs,
+  evaluateDim,
+  evaluateShape,
+  printGraph,
+  printKernel,
+  runNodeOnHost,
+  shapeChecks,
+  Tensor,
 } from "@quern/core";
 import { type NativeHost, type ProgramTable, type Runner, ticksPerNs } from "../host/index.ts";
 import { type Binding, Instance, bindProgram } from "./binding.ts";
@@ -64,7 +83,11 @@ export class CpuExecutable implements Executable {
   constructor(parts: ExecutableParts) {
     this.#parts = parts;
     this.#checkShapes = shapeChecks(parts.unfused);
-    const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({ name, dtype: value.type.dtype, shape: value.type.shape });
+    const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({
+      name,
+      dtype: value.type.dtype,
+      shape: value.type.shape,
+    });
     this.inputs = parts.program.graph.inputs.map(spec);
     this.outputs = parts.program.graph.outputs.map(spec);
   }
@@ -116,7 +139,13 @@ export class CpuExecutable implements Executable {
         const view = this.#view(program.storages.of(value), run, value);
         return new Tensor(value.type.dtype, evaluateShape(value.type.shape, symbols), view);
       };
-      checkResults(step.kernel.name, step.node, step.node.inputs.map((input) => input && tensor(input)), step.node.outputs.map(tensor), symbols);
+      checkResults(
+        step.kernel.name,
+        step.node,
+        step.node.inputs.map((input) => input && tensor(input)),
+        step.node.outputs.map(tensor),
+        symbols,
+      );
     }
     table.setRange(0, table.length);
   }
@@ -150,10 +179,14 @@ export class CpuExecutable implements Executable {
     const { program, unfused } = this.#parts;
     const natives = program.steps.filter((step) => step.kind === "native");
     switch (stage) {
-      case "graph": return printGraph(unfused);
-      case "fused": return printGraph(program.graph);
-      case "kernel": return natives.map((step) => printKernel(step.kernel)).join("\n");
-      case "machine": return natives.map((step) => `; ${step.kernel.name}\n${step.code.listing()}`).join("\n");
+      case "graph":
+        return printGraph(unfused);
+      case "fused":
+        return printGraph(program.graph);
+      case "kernel":
+        return natives.map((step) => printKernel(step.kernel)).join("\n");
+      case "machine":
+        return natives.map((step) => `; ${step.kernel.name}\n${step.code.listing()}`).join("\n");
     }
   }
 
@@ -176,10 +209,14 @@ export class CpuExecutable implements Executable {
     const { tensors, bindings: symbols } = bindInputs(this.inputs, given, this.#parts.bindings);
     const bound = this.#bind(symbols);
     const instance = bound.idle.pop() ?? this.#instance(bound.binding);
-    const outputs = graph.outputs.map(({ value }) => this.#parts.memory.empty(value.type.dtype, evaluateShape(value.type.shape, symbols)));
+    const outputs = graph.outputs.map(({ value }) =>
+      this.#parts.memory.empty(value.type.dtype, evaluateShape(value.type.shape, symbols)),
+    );
     this.#writeDimTensors(instance, symbols, outputs);
     const { host } = this.#parts;
-    instance.patch((storage) => host.addressOf((storage.kind === "input" ? tensors : outputs)[storage.position]?.data as ArrayBufferView));
+    instance.patch((storage) =>
+      host.addressOf((storage.kind === "input" ? tensors : outputs)[storage.position]?.data as ArrayBufferView),
+    );
     const run: Prepared = { bound, instance, inputs: tensors, outputs };
     this.#running.add(run);
     return run;
@@ -192,7 +229,9 @@ export class CpuExecutable implements Executable {
   }
 
   #bind(symbols: DimBindings): Bound {
-    const key = Object.entries(symbols).map(([name, value]) => `${name}=${value}`).join();
+    const key = Object.entries(symbols)
+      .map(([name, value]) => `${name}=${value}`)
+      .join();
     let bound = this.#bound.get(key);
     if (bound === undefined) {
       // Kernels rely on it: they read no further than shapes say.
@@ -221,7 +260,8 @@ export class CpuExecutable implements Executable {
       if (storage.lastEpoch < 0 && storage.kind === "planned") continue;
       const dims = node.attrs["dims"] as readonly (number | { key: string })[];
       const values = dims.map((dim) => BigInt(evaluateDim(dim as never, symbols)));
-      const bytes = storage.kind === "output" ? (outputs[storage.position] as Tensor).bytes() : instance.bytesOf(storage);
+      const bytes =
+        storage.kind === "output" ? (outputs[storage.position] as Tensor).bytes() : instance.bytesOf(storage);
       new BigInt64Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, values.length).set(values);
     }
   }
@@ -235,7 +275,9 @@ export class CpuExecutable implements Executable {
       return new Tensor(value.type.dtype, shape, this.#view(storage, run, value));
     };
     const inputs = step.node.inputs.map((input, i) => read(input, step.reads[i]));
-    const results = runControl(step.node, inputs as Tensor[], (graph) => this.#compileNested(graph)) ?? runNodeOnHost(step.node, inputs, symbols);
+    const results =
+      runControl(step.node, inputs as Tensor[], (graph) => this.#compileNested(graph)) ??
+      runNodeOnHost(step.node, inputs, symbols);
     step.node.outputs.forEach((output, i) => {
       const target = this.#view(step.writes[i] as Storage, run, output);
       const result = results[i] as Tensor;
@@ -257,7 +299,11 @@ export class CpuExecutable implements Executable {
     const constant = this.#parts.program.storages.constants.get(storage);
     const bytes = constant ?? run.instance.bytesOf(storage);
     const aligned = bytes.byteOffset % DTYPE_INFO[dtype].bytes === 0 ? bytes : new Uint8Array(bytes);
-    return new ARRAY_OF[dtype](aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / DTYPE_INFO[dtype].bytes);
+    return new ARRAY_OF[dtype](
+      aligned.buffer as ArrayBuffer,
+      aligned.byteOffset,
+      aligned.byteLength / DTYPE_INFO[dtype].bytes,
+    );
   }
 
   /** Outputs that no kernel writes in place (inputs, constants, repeated values) are copied. */

@@ -6,8 +6,19 @@
  */
 
 import {
-  type DimBindings, type Graph, type Kernel, type KValue, type Launch, type LaunchReport, type Node, type Value, InternalError, UnsupportedError,
-  envFlag, legaliseKernel as legalise, siteOf,
+  type DimBindings,
+  type Graph,
+  type Kernel,
+  type KValue,
+  type Launch,
+  type LaunchReport,
+  type Node,
+  type Value,
+  InternalError,
+  UnsupportedError,
+  envFlag,
+  legaliseKernel as legalise,
+  siteOf,
 } from "@quern/core";
 import type { CodeArena } from "../host/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
@@ -83,17 +94,30 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
       continue;
     }
     for (const launch of choice.launches) {
-      drafts.push({ node, completes: launch === choice.launches.at(-1), launch, compiled: compileOnce(launch.kernel, environment, compiled) });
+      drafts.push({
+        node,
+        completes: launch === choice.launches.at(-1),
+        launch,
+        compiled: compileOnce(launch.kernel, environment, compiled),
+      });
       reports.push(reportOf(launch, rivals));
     }
   }
   const unique = [...compiled.values()];
-  arena.publish(unique.map((one) => one.code.bytes)).forEach((address, i) => ((unique[i] as Compiled).address = address));
-  const steps = drafts.map((draft): Step => ("launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages)));
+  arena
+    .publish(unique.map((one) => one.code.bytes))
+    .forEach((address, i) => ((unique[i] as Compiled).address = address));
+  const steps = drafts.map((draft): Step =>
+    "launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages),
+  );
   setBarriers(steps);
   for (const { storage } of dimTensors) storage.firstEpoch = 0;
   return {
-    graph, steps, storages, dimTensors, launches: reports,
+    graph,
+    steps,
+    storages,
+    dimTensors,
+    launches: reports,
     codeBytes: unique.reduce((sum, one) => sum + one.code.bytes.length, 0),
     scratchBytes: (symbols) => Math.max(0, ...unique.map((one) => one.code.scratchBytes(symbols))),
   };
@@ -107,7 +131,12 @@ function isAlias(node: Node): boolean {
 function rejectUnknownSizes(node: Node): void {
   for (const { type } of node.outputs) {
     if (type.shape.some((dim) => String(dim).includes("$"))) {
-      throw new UnsupportedError({ op: node.op, target: "cpu", where: node.name, reason: "the size of its result is known only at run time" });
+      throw new UnsupportedError({
+        op: node.op,
+        target: "cpu",
+        where: node.name,
+        reason: "the size of its result is known only at run time",
+      });
     }
   }
 }
@@ -130,12 +159,22 @@ interface Draft {
   readonly compiled: Compiled;
 }
 
-function nativeStep({ node, completes, launch, compiled: { kernel, code, address } }: Draft, storages: StorageMap): NativeStep {
+function nativeStep(
+  { node, completes, launch, compiled: { kernel, code, address } }: Draft,
+  storages: StorageMap,
+): NativeStep {
   if (kernel.buffers.length !== launch.operands.length) {
     throw new InternalError(`${kernel.name}: ${kernel.buffers.length} buffers, ${launch.operands.length} operands`);
   }
   return {
-    kind: "native", node, completes, launch, kernel, code, address, barrier: false,
+    kind: "native",
+    node,
+    completes,
+    launch,
+    kernel,
+    code,
+    address,
+    barrier: false,
     storages: launch.operands.map((operand) => storages.operand(operand)),
     counts: parallelCounts(kernel),
   };
@@ -154,7 +193,9 @@ function parallelCounts(kernel: Kernel): KValue[] {
 
 function hostStep(node: Node, reason: string, storages: StorageMap): HostStep {
   return {
-    kind: "host", node, reason,
+    kind: "host",
+    node,
+    reason,
     reads: node.inputs.map((input) => input && storages.of(input)),
     writes: node.outputs.map((output) => storages.of(output)),
   };
@@ -169,7 +210,8 @@ function setBarriers(steps: readonly Step[]): void {
 }
 
 function accessesOf(step: Step): Accesses {
-  if (step.kind === "host") return { reads: step.reads.filter((storage) => storage !== undefined), writes: step.writes };
+  if (step.kind === "host")
+    return { reads: step.reads.filter((storage) => storage !== undefined), writes: step.writes };
   const { buffers } = step.kernel;
   return {
     reads: step.storages.filter((_, i) => buffers[i]?.access !== "write"),
@@ -186,4 +228,3 @@ function reportOf(launch: Launch, rivals: string): LaunchReport {
     ...(typeof launch.bytes === "number" ? { bytes: launch.bytes } : {}),
   };
 }
-

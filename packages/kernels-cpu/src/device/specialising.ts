@@ -6,8 +6,18 @@
  */
 
 import {
-  type CompileReport, type DimBindings, type DumpStage, type Executable, type Graph, type Tensor, type TensorSpec, type Tensors, type Value,
-  UserError, bindInputs, collectSymbols,
+  type CompileReport,
+  type DimBindings,
+  type DumpStage,
+  type Executable,
+  type Graph,
+  type Tensor,
+  type TensorSpec,
+  type Tensors,
+  type Value,
+  UserError,
+  bindInputs,
+  collectSymbols,
 } from "@quern/core";
 
 const MAX_PROGRAMS = 8;
@@ -38,8 +48,17 @@ export class SpecialisingExecutable implements Executable {
   #latest: Executable | undefined;
   #disposed = false;
 
-  constructor(graph: Graph, symbols: ReadonlySet<string>, fixed: DimBindings, compile: (bindings: DimBindings) => Executable) {
-    const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({ name, dtype: value.type.dtype, shape: value.type.shape });
+  constructor(
+    graph: Graph,
+    symbols: ReadonlySet<string>,
+    fixed: DimBindings,
+    compile: (bindings: DimBindings) => Executable,
+  ) {
+    const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({
+      name,
+      dtype: value.type.dtype,
+      shape: value.type.shape,
+    });
     this.inputs = graph.inputs.map(spec);
     this.outputs = graph.outputs.map(spec);
     this.#symbols = symbols;
@@ -49,7 +68,16 @@ export class SpecialisingExecutable implements Executable {
 
   /** Of the program that ran last; empty before the first run. */
   get report(): CompileReport {
-    return this.#latest?.report ?? { compileMs: 0, passes: [], launches: [], plannedPeakBytes: 0, weightBytes: 0, codeBytes: 0 };
+    return (
+      this.#latest?.report ?? {
+        compileMs: 0,
+        passes: [],
+        launches: [],
+        plannedPeakBytes: 0,
+        weightBytes: 0,
+        codeBytes: 0,
+      }
+    );
   }
 
   runSync(inputs: Tensors): Record<string, Tensor> {
@@ -61,7 +89,10 @@ export class SpecialisingExecutable implements Executable {
   }
 
   dump(stage: DumpStage): string {
-    if (this.#latest === undefined) throw new UserError("the program depends on input sizes and is compiled at the first run", { hint: "fix the sizes when compiling (option bindings), or run once" });
+    if (this.#latest === undefined)
+      throw new UserError("the program depends on input sizes and is compiled at the first run", {
+        hint: "fix the sizes when compiling (option bindings), or run once",
+      });
     return this.#latest.dump(stage);
   }
 
@@ -93,4 +124,3 @@ export class SpecialisingExecutable implements Executable {
     return program;
   }
 }
-

@@ -5,7 +5,16 @@
  * dependencies between steps need. Reshapes are aliases: they share the storage of their source.
  */
 
-import { DTYPE_INFO, type DType, type Dim, type Graph, type Operand, type Temporary, type Value, shapeSize } from "@quern/core";
+import {
+  DTYPE_INFO,
+  type DType,
+  type Dim,
+  type Graph,
+  type Operand,
+  type Temporary,
+  type Value,
+  shapeSize,
+} from "@quern/core";
 
 export type StorageKind = "planned" | "constant" | "input" | "output";
 
@@ -34,7 +43,9 @@ export class StorageMap {
   readonly #constants = new Map<Storage, Uint8Array>();
 
   constructor(graph: Graph) {
-    graph.inputs.forEach(({ value }, position) => this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position)));
+    graph.inputs.forEach(({ value }, position) =>
+      this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position)),
+    );
     // A graph output that is computed here is written in place; outputs that are inputs, constants or repeated are copied.
     graph.outputs.forEach(({ value }, position) => {
       const source = aliasSource(value);
@@ -48,9 +59,10 @@ export class StorageMap {
     let storage = this.#byValue.get(source);
     if (storage !== undefined) return storage;
     const data = source.node.op === "constant" ? (source.node.attrs["value"] as { bytes: Uint8Array }) : undefined;
-    storage = data === undefined
-      ? this.#create("planned", source.type.dtype, shapeSize(source.type.shape), -1)
-      : this.#constant(data.bytes, source.type.dtype);
+    storage =
+      data === undefined
+        ? this.#create("planned", source.type.dtype, shapeSize(source.type.shape), -1)
+        : this.#constant(data.bytes, source.type.dtype);
     this.#byValue.set(source, storage);
     return storage;
   }
@@ -64,7 +76,8 @@ export class StorageMap {
       case "temporary": {
         const { temporary } = operand;
         let storage = this.#byTemporary.get(temporary);
-        if (storage === undefined) this.#byTemporary.set(temporary, (storage = this.#create("planned", temporary.dtype, temporary.size, -1)));
+        if (storage === undefined)
+          this.#byTemporary.set(temporary, (storage = this.#create("planned", temporary.dtype, temporary.size, -1)));
         return storage;
       }
     }
@@ -86,7 +99,15 @@ export class StorageMap {
   }
 
   #create(kind: StorageKind, dtype: DType, size: Dim, position: number): Storage {
-    const storage: Storage = { id: this.storages.length, kind, dtype, size, position, firstEpoch: Infinity, lastEpoch: -1 };
+    const storage: Storage = {
+      id: this.storages.length,
+      kind,
+      dtype,
+      size,
+      position,
+      firstEpoch: Infinity,
+      lastEpoch: -1,
+    };
     this.storages.push(storage);
     return storage;
   }

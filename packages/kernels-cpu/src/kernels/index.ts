@@ -16,6 +16,24 @@ import { recurrentF32 } from "./recurrent/recurrent.ts";
 import { resizeTables } from "./resize/resize.ts";
 
 export const CPU_KERNELS: readonly CpuKernel[] = [
-  matmulF32, matmulDynamicF32, convTiles, convDepthwise, maxPoolF32, averagePoolF32, recurrentF32, concatRuns, transposeTiles,
-  gatherRuns, gatherTuples, gatherElements, scatterTuples, scatterElements, argExtreme, running, oneHotRows, triangle, rangeSteps, resizeTables,
+  matmulF32,
+  matmulDynamicF32,
+  convTiles,
+  convDepthwise,
+  maxPoolF32,
+  averagePoolF32,
+  recurrentF32,
+  concatRuns,
+  transposeTiles,
+  gatherRuns,
+  gatherTuples,
+  gatherElements,
+  scatterTuples,
+  scatterElements,
+  argExtreme,
+  running,
+  oneHotRows,
+  triangle,
+  rangeSteps,
+  resizeTables,
 ];

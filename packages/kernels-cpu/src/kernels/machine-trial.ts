@@ -18,7 +18,9 @@ export function machineTargets(): readonly CpuTarget[] {
 /** Machine code, the tasks in two shares. */
 export function machine(trials: Trials = new Trials()): Execute {
   return (kernel, inputs, target) => {
-    const legal = legaliseKernel(kernel, { vectors: { vectorBytes: target.vectorBytes, masks: target.maskRegisters > 0 } });
+    const legal = legaliseKernel(kernel, {
+      vectors: { vectorBytes: target.vectorBytes, masks: target.maskRegisters > 0 },
+    });
     const results = trials.run(compileKernel(legal, target), legal, inputs);
     for (const { name, access } of kernel.buffers) {
       const memory = inputs.buffers[name] as Uint8Array;

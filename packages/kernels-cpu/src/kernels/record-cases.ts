@@ -2,7 +2,17 @@
  * The cases of a kernel's ops, run for tests: every case of the op records, for each target and number of threads.
  */
 
-import { type Op, type OpCase, type Tensor, type TensorType, allOps, caseGraph, caseInputs, referenceDevice, toleranceOf } from "@quern/core";
+import {
+  type Op,
+  type OpCase,
+  type Tensor,
+  type TensorType,
+  allOps,
+  caseGraph,
+  caseInputs,
+  referenceDevice,
+  toleranceOf,
+} from "@quern/core";
 import type { CpuTarget } from "../host/cpu-target.ts";
 import type { CpuKernel } from "./kernel.ts";
 import { type Execute, trial } from "./site-trial.ts";
@@ -15,7 +25,12 @@ export interface CasesResult {
 }
 
 /** Runs `kernel` on the cases of its ops. */
-export function runRecordCases(kernel: CpuKernel, targets: readonly CpuTarget[], execute: Execute, seed: number): CasesResult {
+export function runRecordCases(
+  kernel: CpuKernel,
+  targets: readonly CpuTarget[],
+  execute: Execute,
+  seed: number,
+): CasesResult {
   const failures: string[] = [];
   let used = 0;
   for (const op of allOps()) {
@@ -39,7 +54,14 @@ function withLayout(op: Op, opCase: OpCase): OpCase {
   return spatial ? { ...opCase, attrs: { layout: "nchw", ...opCase.attrs } } : opCase;
 }
 
-export function runCase(kernel: CpuKernel, op: Op, opCase: OpCase, targets: readonly CpuTarget[], execute: Execute, seed: number): CasesResult {
+export function runCase(
+  kernel: CpuKernel,
+  op: Op,
+  opCase: OpCase,
+  targets: readonly CpuTarget[],
+  execute: Execute,
+  seed: number,
+): CasesResult {
   const { graph, inputs } = caseGraph(op, opCase, caseInputs(opCase, seed));
   const expected = referenceDevice().compile(graph).runSync(inputs);
   const types = opCase.inputs.map((input): TensorType | undefined => input);
@@ -50,8 +72,15 @@ export function runCase(kernel: CpuKernel, op: Op, opCase: OpCase, targets: read
       const result = trial(graph, inputs, kernel, { target, threads, precision: "highest" }, execute);
       used += result.used;
       for (const { name, value } of graph.outputs) {
-        const wrong = difference(result.outputs[name] as Tensor, expected[name] as Tensor, toleranceOf(op, types, opCase.attrs, value.type.dtype));
-        if (wrong !== undefined) failures.push(`${op.name} "${opCase.name}" on ${target.name}, ${threads} threads, seed ${seed}: ${name} ${wrong}`);
+        const wrong = difference(
+          result.outputs[name] as Tensor,
+          expected[name] as Tensor,
+          toleranceOf(op, types, opCase.attrs, value.type.dtype),
+        );
+        if (wrong !== undefined)
+          failures.push(
+            `${op.name} "${opCase.name}" on ${target.name}, ${threads} threads, seed ${seed}: ${name} ${wrong}`,
+          );
       }
     }
   }
@@ -59,7 +88,11 @@ export function runCase(kernel: CpuKernel, op: Op, opCase: OpCase, targets: read
 }
 
 /** The first element outside the tolerance. */
-export function difference(actual: Tensor, expected: Tensor, { rtol, atol }: { readonly rtol: number; readonly atol: number }): string | undefined {
+export function difference(
+  actual: Tensor,
+  expected: Tensor,
+  { rtol, atol }: { readonly rtol: number; readonly atol: number },
+): string | undefined {
   if (actual.dtype !== expected.dtype || actual.shape.join() !== expected.shape.join()) {
     return `is ${actual.dtype}[${actual.shape.join()}], not ${expected.dtype}[${expected.shape.join()}]`;
   }

@@ -6,8 +6,26 @@
  */
 
 import {
-  type ConstantData, type DimBindings, type Graph, type Kernel, type KernelInputs, type Launch, type Node, type Operand, type PassTarget, type Temporary, type Value,
-  ARRAY_OF, DTYPE_INFO, Tensor, evaluateDim, evaluateShape, interpretKernel, optimise, runNodeOnHost, siteOf,
+  type ConstantData,
+  type DimBindings,
+  type Graph,
+  type Kernel,
+  type KernelInputs,
+  type Launch,
+  type Node,
+  type Operand,
+  type PassTarget,
+  type Temporary,
+  type Value,
+  ARRAY_OF,
+  DTYPE_INFO,
+  Tensor,
+  evaluateDim,
+  evaluateShape,
+  interpretKernel,
+  optimise,
+  runNodeOnHost,
+  siteOf,
 } from "@quern/core";
 import type { CpuTarget } from "../host/cpu-target.ts";
 import type { CpuKernel, KernelEnvironment } from "./kernel.ts";
@@ -37,7 +55,11 @@ export function interpreted(seed: number): Execute {
 
 /** Runs `graph` with `kernel` where it applies. */
 export function trial(
-  graph: Graph, inputs: Readonly<Record<string, Tensor>>, kernel: CpuKernel, environment: KernelEnvironment, execute: Execute,
+  graph: Graph,
+  inputs: Readonly<Record<string, Tensor>>,
+  kernel: CpuKernel,
+  environment: KernelEnvironment,
+  execute: Execute,
   symbols: DimBindings = {},
 ): TrialResult {
   const run = new Trial(kernel, environment, execute, symbols);
@@ -87,7 +109,11 @@ class Trial {
       }
       this.#refusals.push(verdict);
     }
-    const results = runNodeOnHost(node, node.inputs.map((input) => input && this.#of(input)), this.#symbols);
+    const results = runNodeOnHost(
+      node,
+      node.inputs.map((input) => input && this.#of(input)),
+      this.#symbols,
+    );
     node.outputs.forEach((output, i) => this.#values.set(output, results[i] as Tensor));
   }
 
@@ -107,17 +133,21 @@ class Trial {
   #launch(launches: readonly Launch[]): void {
     const temporaries = new Map<Temporary, Uint8Array>();
     for (const { kernel, operands, scalars } of launches) {
-      const buffers = Object.fromEntries(kernel.buffers.map(({ name }, i) => [name, this.#memory(operands[i] as Operand, temporaries)]));
+      const buffers = Object.fromEntries(
+        kernel.buffers.map(({ name }, i) => [name, this.#memory(operands[i] as Operand, temporaries)]),
+      );
       this.#execute(kernel, { buffers, scalars: scalars ?? {}, symbols: this.#symbols }, this.#environment.target);
     }
   }
 
   #memory(operand: Operand, temporaries: Map<Temporary, Uint8Array>): Uint8Array {
     switch (operand.kind) {
-      case "value": return operand.value.node.op === "constant" && !this.#values.has(operand.value)
-        ? constantBytes(operand.value.node.attrs["value"] as ConstantData)
-        : this.#of(operand.value).bytes();
-      case "constant": return constantBytes(operand.data);
+      case "value":
+        return operand.value.node.op === "constant" && !this.#values.has(operand.value)
+          ? constantBytes(operand.value.node.attrs["value"] as ConstantData)
+          : this.#of(operand.value).bytes();
+      case "constant":
+        return constantBytes(operand.data);
       case "temporary": {
         const { temporary } = operand;
         let memory = temporaries.get(temporary);

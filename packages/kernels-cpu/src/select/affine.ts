@@ -76,11 +76,17 @@ export function multiplyAffine(a: Affine, b: Affine): Affine | undefined {
   if (isConstant(a)) return scaleAffine(b, a.constant);
   if (isConstant(b)) return scaleAffine(a, b.constant);
   if (a.terms.length * b.terms.length > MAX_TERMS) return undefined;
-  let sum = addAffine(scaleAffine({ constant: 0, terms: a.terms }, b.constant), scaleAffine({ constant: 0, terms: b.terms }, a.constant));
+  let sum = addAffine(
+    scaleAffine({ constant: 0, terms: a.terms }, b.constant),
+    scaleAffine({ constant: 0, terms: b.terms }, a.constant),
+  );
   for (const x of a.terms) {
     for (const y of b.terms) {
       const atoms = [...x.atoms, ...y.atoms].sort((p, q) => p - q);
-      sum = addAffine(sum, { constant: 0, terms: [{ coefficient: x.coefficient * y.coefficient, atoms, key: atoms.join(".") }] });
+      sum = addAffine(sum, {
+        constant: 0,
+        terms: [{ coefficient: x.coefficient * y.coefficient, atoms, key: atoms.join(".") }],
+      });
     }
   }
   return { constant: sum.constant + a.constant * b.constant, terms: sum.terms };

@@ -80,11 +80,30 @@ interface Scan {
 
 function isCopy(instr: Instr): boolean {
   const [to, from] = instr.operands;
-  if (instr.operands.length !== 2 || instr.mask !== undefined || to?.kind !== "reg" || from?.kind !== "reg" || to.cls !== from.cls) return false;
-  return instr.op === "mov" ? to.cls === "r64" : instr.op === "vmovaps" || instr.op === "vmovups" || instr.op === "kmovq" || instr.op === "kmovw" || instr.op === "kmovd";
+  if (
+    instr.operands.length !== 2 ||
+    instr.mask !== undefined ||
+    to?.kind !== "reg" ||
+    from?.kind !== "reg" ||
+    to.cls !== from.cls
+  )
+    return false;
+  return instr.op === "mov"
+    ? to.cls === "r64"
+    : instr.op === "vmovaps" ||
+        instr.op === "vmovups" ||
+        instr.op === "kmovq" ||
+        instr.op === "kmovw" ||
+        instr.op === "kmovd";
 }
 
-function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: Liveness, candidates: readonly number[][]): Scan {
+function scan(
+  code: Code,
+  items: readonly Item[],
+  known: ItemEffects,
+  liveness: Liveness,
+  candidates: readonly number[][],
+): Scan {
   const { ranges, depth, dead } = liveness;
   const nodes = ranges.length;
   const places = new Int16Array(nodes).fill(-1);
@@ -119,7 +138,9 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
     const { recreate, temporary } = code.virtuals[node - PHYSICAL] as Virtual;
     let length = 0;
     for (let r = 0; r < list.length; r += 2) length += (list[r + 1] as number) - (list[r] as number);
-    weights[node] = temporary ? Infinity : ((weights[node] as number) / (length + 4)) * (recreate === undefined ? 1 : 0.5);
+    weights[node] = temporary
+      ? Infinity
+      : ((weights[node] as number) / (length + 4)) * (recreate === undefined ? 1 : 0.5);
   }
   const startOf = (node: number): number => {
     const list = ranges[node] as number[];
@@ -128,7 +149,9 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
   order.sort((a, b) => startOf(a) - startOf(b) || a - b);
 
   // Per physical register: the nodes placed there that have not ended.
-  const placed: number[][] = Array.from({ length: PHYSICAL }, (_, p) => ((ranges[p] as number[]).length > 0 ? [p] : []));
+  const placed: number[][] = Array.from({ length: PHYSICAL }, (_, p) =>
+    (ranges[p] as number[]).length > 0 ? [p] : [],
+  );
   const spilled = new Set<number>();
   const tileShapes = new Map<number, number>();
   for (const node of order) {
@@ -169,7 +192,8 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
       for (const physical of virtual.file === TILE ? [] : registers) {
         let cost = 0;
         for (const other of placed[physical] as number[]) {
-          if (overlaps(mine, ranges[other] as number[])) cost += other < PHYSICAL ? Infinity : (weights[other] as number);
+          if (overlaps(mine, ranges[other] as number[]))
+            cost += other < PHYSICAL ? Infinity : (weights[other] as number);
         }
         if (cost < best) {
           best = cost;
@@ -195,7 +219,11 @@ function scan(code: Code, items: readonly Item[], known: ItemEffects, liveness: 
     if (virtual.file === TILE) tileShapes.set(place, virtual.bytes);
     (placed[place] as number[]).push(node);
   }
-  return { places, spilled, tileShapes: new Map([...tileShapes].map(([node, shape]) => [node - fileStart[TILE], shape])) };
+  return {
+    places,
+    spilled,
+    tileShapes: new Map([...tileShapes].map(([node, shape]) => [node - fileStart[TILE], shape])),
+  };
 }
 
 /** Do two lists of ranges (last first) have a position in common? */
@@ -210,7 +238,14 @@ function overlaps(a: readonly number[], b: readonly number[]): boolean {
   return false;
 }
 
-function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, places: Int16Array, tileShapes: ReadonlyMap<number, number>, spiller: Spiller): Allocation {
+function finish(
+  items: readonly Item[],
+  known: ItemEffects,
+  liveness: Liveness,
+  places: Int16Array,
+  tileShapes: ReadonlyMap<number, number>,
+  spiller: Spiller,
+): Allocation {
   const out: Item[] = [];
   const usedGeneral = new Set<number>();
   const usedVector = new Set<number>();
@@ -218,15 +253,24 @@ function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, 
     if (reg.id < 1000) return reg;
     const place = places[nodeOf(reg)] as number;
     switch (reg.cls) {
-      case "r64": return r64(place);
-      case "r32": return r32(place);
-      case "r16": return gpr16(place);
-      case "r8": return gpr8(place);
-      case "xmm": return xmm(place - fileStart[VECTOR]);
-      case "ymm": return ymm(place - fileStart[VECTOR]);
-      case "zmm": return zmm(place - fileStart[VECTOR]);
-      case "k": return k(place - fileStart[MASK]);
-      case "tmm": return tmm(place - fileStart[TILE]);
+      case "r64":
+        return r64(place);
+      case "r32":
+        return r32(place);
+      case "r16":
+        return gpr16(place);
+      case "r8":
+        return gpr8(place);
+      case "xmm":
+        return xmm(place - fileStart[VECTOR]);
+      case "ymm":
+        return ymm(place - fileStart[VECTOR]);
+      case "zmm":
+        return zmm(place - fileStart[VECTOR]);
+      case "k":
+        return k(place - fileStart[MASK]);
+      case "tmm":
+        return tmm(place - fileStart[TILE]);
     }
   };
   for (let i = 0; i < items.length; i++) {
@@ -245,19 +289,38 @@ function finish(items: readonly Item[], known: ItemEffects, liveness: Liveness, 
     const [to, from] = operands;
     if (isCopy(item) && (to as Reg).id === (from as Reg).id) continue;
     if (reloads(out.at(-1), item, operands)) continue;
-    out.push(item.mask === undefined ? { op: item.op, operands } : { op: item.op, operands, mask: physical(item.mask), zeroing: item.zeroing });
+    out.push(
+      item.mask === undefined
+        ? { op: item.op, operands }
+        : { op: item.op, operands, mask: physical(item.mask), zeroing: item.zeroing },
+    );
   }
   return { items: out, spills: spiller.count, usedGeneral, usedVector, tileShapes, frameBytes: spiller.frameBytes };
 }
 
 /** Does the instruction load what the one before has just stored from the same register? */
 function reloads(before: Item | undefined, item: Instr, operands: readonly Operand[]): boolean {
-  if (before === undefined || !isInstr(before) || before.op !== item.op || item.mask !== undefined || before.mask !== undefined) return false;
+  if (
+    before === undefined ||
+    !isInstr(before) ||
+    before.op !== item.op ||
+    item.mask !== undefined ||
+    before.mask !== undefined
+  )
+    return false;
   if (item.op !== "mov" && item.op !== "vmovups") return false;
   const [place, stored] = before.operands;
   const [reg, loaded] = operands;
   if (place?.kind !== "mem" || loaded?.kind !== "mem" || stored?.kind !== "reg" || reg?.kind !== "reg") return false;
-  return place.base?.id === rsp.id && loaded.base?.id === rsp.id && place.index === undefined && loaded.index === undefined && place.disp === loaded.disp && stored.cls === reg.cls && stored.id === reg.id;
+  return (
+    place.base?.id === rsp.id &&
+    loaded.base?.id === rsp.id &&
+    place.index === undefined &&
+    loaded.index === undefined &&
+    place.disp === loaded.disp &&
+    stored.cls === reg.cls &&
+    stored.id === reg.id
+  );
 }
 
 function replaceRegisters(operand: Operand, replace: (reg: Reg) => Reg): Operand {

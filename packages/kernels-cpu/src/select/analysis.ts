@@ -25,31 +25,48 @@ export interface Facts {
 export function argsOf(def: Def): readonly KValue[] {
   switch (def.kind) {
     case "prim":
-    case "intrinsic": return def.args;
-    case "load": return [def.index, ...(def.mask ? [def.mask] : []), ...(def.other ? [def.other] : [])];
+    case "intrinsic":
+      return def.args;
+    case "load":
+      return [def.index, ...(def.mask ? [def.mask] : []), ...(def.other ? [def.other] : [])];
     case "broadcast":
     case "horizontal":
-    case "extract": return [def.value];
-    case "iota": return [def.start];
-    case "shuffle": return [def.a, def.b];
-    case "tileLoad": return [def.index, def.stride];
-    default: return [];
+    case "extract":
+      return [def.value];
+    case "iota":
+      return [def.start];
+    case "shuffle":
+      return [def.a, def.b];
+    case "tileLoad":
+      return [def.index, def.stride];
+    default:
+      return [];
   }
 }
 
 /** The values a statement uses itself, not those of its body. */
 export function operandsOf(stmt: Stmt): readonly KValue[] {
   switch (stmt.kind) {
-    case "let": return argsOf(stmt.value.def);
-    case "assign": return [stmt.value];
-    case "store": return [stmt.index, stmt.value, ...(stmt.mask ? [stmt.mask] : [])];
-    case "tileStore": return [stmt.index, stmt.stride, stmt.value];
-    case "tileMma": return [stmt.a, stmt.b];
-    case "for": return [stmt.start, stmt.end];
-    case "if": return [stmt.condition];
-    case "parallel": return [stmt.count];
-    case "prefetch": return [stmt.index];
-    default: return [];
+    case "let":
+      return argsOf(stmt.value.def);
+    case "assign":
+      return [stmt.value];
+    case "store":
+      return [stmt.index, stmt.value, ...(stmt.mask ? [stmt.mask] : [])];
+    case "tileStore":
+      return [stmt.index, stmt.stride, stmt.value];
+    case "tileMma":
+      return [stmt.a, stmt.b];
+    case "for":
+      return [stmt.start, stmt.end];
+    case "if":
+      return [stmt.condition];
+    case "parallel":
+      return [stmt.count];
+    case "prefetch":
+      return [stmt.index];
+    default:
+      return [];
   }
 }
 
@@ -58,9 +75,12 @@ export function blocksOf(stmt: Stmt): readonly Block[] {
     case "for":
     case "parallel":
     case "each":
-    case "reduce": return [stmt.body];
-    case "if": return [stmt.then, stmt.else];
-    default: return [];
+    case "reduce":
+      return [stmt.body];
+    case "if":
+      return [stmt.then, stmt.else];
+    default:
+      return [];
   }
 }
 
@@ -152,7 +172,11 @@ export function analyse(kernel: Kernel, ids: number): Facts {
       const { local } = at.stmt;
       const blocked = reads.some(
         (read) =>
-          read.value.def.kind === "read" && read.value.def.local.id === local.id && copiedReads[read.value.id] === 0 && read.position < definition.position && lastUse[read.value.id]! > definition.position,
+          read.value.def.kind === "read" &&
+          read.value.def.local.id === local.id &&
+          copiedReads[read.value.id] === 0 &&
+          read.position < definition.position &&
+          lastUse[read.value.id]! > definition.position,
       );
       if (!blocked) destination[value.id] = local;
     }
@@ -181,7 +205,8 @@ export function valueCount(kernel: Kernel): number {
     for (const stmt of block) {
       operandsOf(stmt).forEach(see);
       if (stmt.kind === "let") see(stmt.value);
-      if (stmt.kind === "for" || stmt.kind === "parallel" || stmt.kind === "each" || stmt.kind === "reduce") see(stmt.axis);
+      if (stmt.kind === "for" || stmt.kind === "parallel" || stmt.kind === "each" || stmt.kind === "reduce")
+        see(stmt.axis);
       blocksOf(stmt).forEach(visit);
     }
   };

@@ -15,7 +15,8 @@ export function assignConstant(s: Selector, regs: readonly Reg[], type: KType, v
   } else if (shape.file === VECTOR && type.dtype !== "bool") {
     const element = literalBytes(type.dtype, value);
     // Zero is an idiom; other literals come from a register that holds them for all parts.
-    if (element.every((byte) => byte === 0)) for (const reg of regs) s.code.push(splatInstr(s, reg, element, shape.bytes));
+    if (element.every((byte) => byte === 0))
+      for (const reg of regs) s.code.push(splatInstr(s, reg, element, shape.bytes));
     else s.moveAll(regs, constantRegs(s, type, value));
   } else s.moveAll(regs, constantRegs(s, type, value));
 }

@@ -104,7 +104,12 @@ export class Code {
     return this.append(op, operands, mask, mask === undefined ? undefined : zeroing);
   }
 
-  private append(op: string, operands: (Operand | number | bigint)[], mask: Reg | undefined, zeroing: boolean | undefined): Instr {
+  private append(
+    op: string,
+    operands: (Operand | number | bigint)[],
+    mask: Reg | undefined,
+    zeroing: boolean | undefined,
+  ): Instr {
     const instr = makeInstr(op, operands, mask, zeroing);
     this.region.items.push(instr);
     return instr;
@@ -172,9 +177,16 @@ export class Code {
   }
 }
 
-export function makeInstr(op: string, operands: readonly (Operand | number | bigint)[], mask?: Reg, zeroing?: boolean): Instr {
+export function makeInstr(
+  op: string,
+  operands: readonly (Operand | number | bigint)[],
+  mask?: Reg,
+  zeroing?: boolean,
+): Instr {
   const list = operands.map((o) => (typeof o === "object" ? o : imm(o)));
-  return mask === undefined ? { op: op as Mnemonic, operands: list } : { op: op as Mnemonic, operands: list, mask, zeroing };
+  return mask === undefined
+    ? { op: op as Mnemonic, operands: list }
+    : { op: op as Mnemonic, operands: list, mask, zeroing };
 }
 
 export function vectorReg(id: number, bytes: number): Reg {

@@ -46,9 +46,22 @@ export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV
   const s = new Selector(kernel, target, abi, materialise);
   selectTasks(s);
   const exit = label("return");
-  const allocation = allocate(s.code, [...s.code.region.items, { label: exit }], hasOpmasks(target) ? 32 : 16, abi, s.frameBytes);
+  const allocation = allocate(
+    s.code,
+    [...s.code.region.items, { label: exit }],
+    hasOpmasks(target) ? 32 : 16,
+    abi,
+    s.frameBytes,
+  );
   const config = tileConfiguration(allocation.tileShapes);
-  const items = [...prologue(allocation, abi), ...config.entry, ...allocation.items, ...config.exit, ...epilogue(allocation, abi), ...s.code.constants];
+  const items = [
+    ...prologue(allocation, abi),
+    ...config.entry,
+    ...allocation.items,
+    ...config.exit,
+    ...epilogue(allocation, abi),
+    ...s.code.constants,
+  ];
   const assembled: AssembledCode = assemble(items);
   return {
     name: kernel.name,
@@ -67,14 +80,19 @@ export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV
 }
 
 /** Offset in the frame of the caller's stack pointer, then the saved vector registers. */
-function frameLayout({ frameBytes, usedVector }: Allocation, abi: Abi): { size: number; link: number; vectors: readonly number[] } {
+function frameLayout(
+  { frameBytes, usedVector }: Allocation,
+  abi: Abi,
+): { size: number; link: number; vectors: readonly number[] } {
   const vectors = abi.savedVector.filter((id) => usedVector.has(id));
   const link = Math.ceil(frameBytes / 16) * 16 + 16 * vectors.length;
   return { size: frameBytes === 0 && vectors.length === 0 ? 0 : Math.ceil((link + 8) / 64) * 64, link, vectors };
 }
 
 function prologue(allocation: Allocation, abi: Abi): Item[] {
-  const items: Item[] = abi.savedGeneral.filter((id) => allocation.usedGeneral.has(id)).map((id) => makeInstr("push", [r64(id)]));
+  const items: Item[] = abi.savedGeneral
+    .filter((id) => allocation.usedGeneral.has(id))
+    .map((id) => makeInstr("push", [r64(id)]));
   const { size, link, vectors } = frameLayout(allocation, abi);
   if (size === 0) return items;
   items.push(
@@ -83,17 +101,22 @@ function prologue(allocation: Allocation, abi: Abi): Item[] {
     makeInstr("and", [rsp, imm(-64)]),
     makeInstr("mov", [mem({ base: rsp, disp: link }), rax]),
   );
-  vectors.forEach((id, i) => items.push(makeInstr("vmovups", [mem({ base: rsp, disp: link - 16 * (i + 1) }), xmm(id)])));
+  vectors.forEach((id, i) =>
+    items.push(makeInstr("vmovups", [mem({ base: rsp, disp: link - 16 * (i + 1) }), xmm(id)])),
+  );
   return items;
 }
 
 function epilogue(allocation: Allocation, abi: Abi): Item[] {
   const items: Item[] = [];
   const { size, link, vectors } = frameLayout(allocation, abi);
-  vectors.forEach((id, i) => items.push(makeInstr("vmovups", [xmm(id), mem({ base: rsp, disp: link - 16 * (i + 1) })])));
+  vectors.forEach((id, i) =>
+    items.push(makeInstr("vmovups", [xmm(id), mem({ base: rsp, disp: link - 16 * (i + 1) })])),
+  );
   if (allocation.usedVector.size > 0) items.push(makeInstr("vzeroupper", []));
   if (size > 0) items.push(makeInstr("mov", [rsp, mem({ base: rsp, disp: link })]));
-  for (const id of abi.savedGeneral.toReversed()) if (allocation.usedGeneral.has(id)) items.push(makeInstr("pop", [r64(id)]));
+  for (const id of abi.savedGeneral.toReversed())
+    if (allocation.usedGeneral.has(id)) items.push(makeInstr("pop", [r64(id)]));
   items.push(makeInstr("ret", []));
   return items;
 }

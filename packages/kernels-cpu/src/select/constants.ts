@@ -19,18 +19,33 @@ export function literalBytes(dtype: KDType, value: Literal): Uint8Array {
   const view = new DataView(new ArrayBuffer(8));
   const number = Number(value);
   switch (dtype) {
-    case "f32": view.setFloat32(0, number, true); break;
-    case "f64": view.setFloat64(0, number, true); break;
-    case "f16": view.setFloat16(0, number, true); break;
-    case "bf16": view.setUint16(0, bf16Bits(number), true); break;
+    case "f32":
+      view.setFloat32(0, number, true);
+      break;
+    case "f64":
+      view.setFloat64(0, number, true);
+      break;
+    case "f16":
+      view.setFloat16(0, number, true);
+      break;
+    case "bf16":
+      view.setUint16(0, bf16Bits(number), true);
+      break;
     case "i64":
     case "u64":
-    case "index": view.setBigInt64(0, BigInt.asIntN(64, BigInt(value)), true); break;
+    case "index":
+      view.setBigInt64(0, BigInt.asIntN(64, BigInt(value)), true);
+      break;
     case "i32":
-    case "u32": view.setInt32(0, number | 0, true); break;
+    case "u32":
+      view.setInt32(0, number | 0, true);
+      break;
     case "i16":
-    case "u16": view.setInt16(0, number, true); break;
-    default: view.setInt8(0, number);
+    case "u16":
+      view.setInt16(0, number, true);
+      break;
+    default:
+      view.setInt8(0, number);
   }
   const bytes = new Uint8Array(view.buffer);
   const size = laneBytesOf(dtype);
@@ -60,7 +75,10 @@ export function constantRegs(s: Selector, type: KType, value: Literal): readonly
   const shape = s.shape(type);
   if (shape.file === GENERAL) return [integerConstant(s, literalInteger(type.dtype, value))];
   if (shape.file === MASK) return [maskConstant(s, value === true || value === 1, type.lanes)];
-  const reg = type.dtype === "bool" ? splat(s, new Uint8Array(4).fill(value ? 255 : 0), shape.bytes) : splat(s, literalBytes(type.dtype, value), shape.bytes);
+  const reg =
+    type.dtype === "bool"
+      ? splat(s, new Uint8Array(4).fill(value ? 255 : 0), shape.bytes)
+      : splat(s, literalBytes(type.dtype, value), shape.bytes);
   return Array.from({ length: shape.parts }, () => reg);
 }
 
@@ -150,4 +168,3 @@ export function maskConstant(s: Selector, value: boolean, lanes: number): Reg {
   entry.sums.set(key, reg);
   return reg;
 }
-

@@ -88,7 +88,14 @@ interface OpenLoop {
 }
 
 /** Opens the region of a loop over `axis` and selects `select` in it. */
-function loopRegion(s: Selector, start: Affine, step: number, innermost: boolean, select: (axis: Affine) => void, repeats = true): OpenLoop {
+function loopRegion(
+  s: Selector,
+  start: Affine,
+  step: number,
+  innermost: boolean,
+  select: (axis: Affine) => void,
+  repeats = true,
+): OpenLoop {
   const { code, index } = s;
   const region = code.open("loop", repeats);
   const register = code.general();
@@ -202,7 +209,8 @@ export function parallelNest(block: Block): Nest {
   let body = block;
   for (;;) {
     const last = body.at(-1);
-    if (last?.kind !== "parallel" || body.slice(0, -1).some((stmt) => stmt.kind !== "let")) return { before, axes, body };
+    if (last?.kind !== "parallel" || body.slice(0, -1).some((stmt) => stmt.kind !== "let"))
+      return { before, axes, body };
     before.push(...body.slice(0, -1));
     axes.push(last);
     body = last.body;
@@ -239,10 +247,17 @@ export function selectTasks(s: Selector): void {
     select();
   } else if (axes.length === 1) {
     const start = atomAffine(index.atomOf(s.taskBegin, 0));
-    const { loop, region } = loopRegion(s, start, 1, innermost, (axis) => {
-      index.define(last.axis, axis);
-      select();
-    }, innermost);
+    const { loop, region } = loopRegion(
+      s,
+      start,
+      1,
+      innermost,
+      (axis) => {
+        index.define(last.axis, axis);
+        select();
+      },
+      innermost,
+    );
     taskLoop(s, loop, region, s.taskBegin, s.taskEnd, done);
   } else rows(s, axes, innermost, select, done);
   code.bind(done);
@@ -308,10 +323,17 @@ function rows(s: Selector, axes: Nest["axes"], innermost: boolean, select: () =>
   code.emit("sub", next, begin);
   code.emit("add", next, end);
   const start = atomAffine(index.atomOf(begin, outer.depth));
-  const { loop, region } = loopRegion(s, start, 1, innermost, (axis) => {
-    index.define(axes[lastAt]!.axis, axis);
-    select();
-  }, innermost);
+  const { loop, region } = loopRegion(
+    s,
+    start,
+    1,
+    innermost,
+    (axis) => {
+      index.define(axes[lastAt]!.axis, axis);
+      select();
+    },
+    innermost,
+  );
   taskLoop(s, loop, region, begin, end, done);
   code.emit("mov", task, next);
   code.emit("cmp", task, s.taskEnd);
@@ -323,4 +345,3 @@ function rows(s: Selector, axes: Nest["axes"], innermost: boolean, select: () =>
   code.bind(head);
   code.push(...outer.items);
 }
-

@@ -15,7 +15,13 @@ function isSmallFloat(dtype: KDType): boolean {
   return dtype === "f16" || dtype === "bf16";
 }
 
-export function convertScalar(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+export function convertScalar(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [x] = regs as [Reg];
   const deliver = (reg: Reg): readonly Reg[] => {

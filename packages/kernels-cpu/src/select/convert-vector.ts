@@ -16,16 +16,32 @@ import { narrowWith, truncateLanes, widenWith } from "./regroup.ts";
 import type { Selector } from "./selector.ts";
 import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
 
-export function convertVector(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined, range: Range | undefined): readonly Reg[] {
+export function convertVector(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+  range: Range | undefined,
+): readonly Reg[] {
   const [a, b] = [from.dtype, to.dtype];
   const floatFrom = isFloating(a);
   const floatTo = isFloating(b);
-  if (floatFrom && floatTo) return a === "f32" ? widenWith(s, "vcvtps2pd", regs, from, to, into) : narrowWith(s, "vcvtpd2ps", regs, from, to, into);
+  if (floatFrom && floatTo)
+    return a === "f32"
+      ? widenWith(s, "vcvtps2pd", regs, from, to, into)
+      : narrowWith(s, "vcvtpd2ps", regs, from, to, into);
   if (!floatFrom && !floatTo) return betweenIntegers(s, regs, from, to, into);
   return floatTo ? fromInteger(s, regs, from, to, into) : toInteger(s, regs, from, to, into, range);
 }
 
-function betweenIntegers(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function betweenIntegers(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const [a, b] = [laneBytesOf(from.dtype), laneBytesOf(to.dtype)];
   if (a < b) return widenWith(s, isSigned(from.dtype) ? "vpmovsxdq" : "vpmovzxdq", regs, from, to, into);
   if (a > b) return truncateLanes(s, regs, from, to, into);
@@ -34,7 +50,13 @@ function betweenIntegers(s: Selector, regs: readonly Reg[], from: KType, to: KTy
   return into;
 }
 
-function fromInteger(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function fromInteger(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const unsigned = !isSigned(from.dtype);
   const wideInteger = laneBytesOf(from.dtype) === 8;
@@ -80,14 +102,25 @@ function fromInteger(s: Selector, regs: readonly Reg[], from: KType, to: KType, 
   return out;
 }
 
-function toInteger(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined, range: Range | undefined): readonly Reg[] {
+function toInteger(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+  range: Range | undefined,
+): readonly Reg[] {
   const { code } = s;
   const unsigned = !isSigned(to.dtype);
   const wideInteger = laneBytesOf(to.dtype) === 8;
   const letters = from.dtype === "f32" ? "ps" : "pd";
   if (wideInteger && !s.wide) return laneByLane(s, regs, from, to, into);
   if (unsigned && !wideInteger && !s.wide) return toUnsigned(s, regs, from, to, into);
-  const known = range !== undefined && !range.mayBeNaN && (unsigned ? range.low >= 0 : range.low >= -(2 ** 31)) && range.high < 2 ** 31;
+  const known =
+    range !== undefined &&
+    !range.mayBeNaN &&
+    (unsigned ? range.low >= 0 : range.low >= -(2 ** 31)) &&
+    range.high < 2 ** 31;
   if (from.dtype === "f32" && !wideInteger && !unsigned) {
     const out = into ?? s.fresh(to);
     out.forEach((reg, i) => {
@@ -107,7 +140,7 @@ function toInteger(s: Selector, regs: readonly Reg[], from: KType, to: KType, in
   const raw =
     source.laneBytes < target.laneBytes
       ? widenWith(s, op, limited, from, to, signedOverflow ? undefined : into)
-      : (signedOverflow ? undefined : into) ?? s.fresh(to);
+      : ((signedOverflow ? undefined : into) ?? s.fresh(to));
   if (source.laneBytes === target.laneBytes) raw.forEach((reg, i) => code.emit(op, reg, limited[i] as Reg));
   if (!signedOverflow) return raw;
   // f32 or f64 to i64: 2^63 and above give the smallest integer; flip it to the largest.
@@ -164,7 +197,10 @@ function limit(s: Selector, regs: readonly Reg[], from: KType, to: KDType): read
   const letters = from.dtype === "f32" ? "ps" : "pd";
   const unsigned = !isSigned(to);
   const low = splat(s, literalBytes(from.dtype, unsigned ? 0 : -(2 ** 31)), bytes);
-  const high = from.dtype === "f64" && laneBytesOf(to) === 4 ? splat(s, literalBytes("f64", unsigned ? 2 ** 32 - 1 : 2 ** 31 - 1), bytes) : undefined;
+  const high =
+    from.dtype === "f64" && laneBytesOf(to) === 4
+      ? splat(s, literalBytes("f64", unsigned ? 2 ** 32 - 1 : 2 ** 31 - 1), bytes)
+      : undefined;
   return regs.map((reg) => {
     const above = s.vector(bytes);
     code.emit(`vmax${letters}`, above, reg, low);
@@ -176,7 +212,13 @@ function limit(s: Selector, regs: readonly Reg[], from: KType, to: KDType): read
 }
 
 /** AVX2: f32 or f64 to u32 through the signed conversion of x and of x - 2^31. */
-function toUnsigned(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function toUnsigned(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const { bytes } = s.shape(from);
   const letters = from.dtype === "f32" ? "ps" : "pd";
@@ -190,12 +232,29 @@ function toUnsigned(s: Selector, regs: readonly Reg[], from: KType, to: KType, i
     code.emit(`vsub${letters}`, out, reg, part);
     return { out, over };
   });
-  const converted = from.dtype === "f64" ? narrowWith(s, "vcvttpd2dq", reduced.map(({ out }) => out), from, ints) : reduced.map(({ out }) => {
-    const int = s.vector(bytes);
-    code.emit("vcvttps2dq", int, out);
-    return int;
-  });
-  const overs = from.dtype === "f64" ? truncateLanes(s, reduced.map(({ over }) => over), { ...from, dtype: "i64" }, ints) : reduced.map(({ over }) => over);
+  const converted =
+    from.dtype === "f64"
+      ? narrowWith(
+          s,
+          "vcvttpd2dq",
+          reduced.map(({ out }) => out),
+          from,
+          ints,
+        )
+      : reduced.map(({ out }) => {
+          const int = s.vector(bytes);
+          code.emit("vcvttps2dq", int, out);
+          return int;
+        });
+  const overs =
+    from.dtype === "f64"
+      ? truncateLanes(
+          s,
+          reduced.map(({ over }) => over),
+          { ...from, dtype: "i64" },
+          ints,
+        )
+      : reduced.map(({ over }) => over);
   const out = into ?? s.fresh(to);
   const width = s.shape(to).bytes;
   const top = splat(s, literalBytes("u32", 0x80000000), Math.max(16, width));
@@ -216,12 +275,20 @@ function toUnsigned(s: Selector, regs: readonly Reg[], from: KType, to: KType, i
 }
 
 /** Through the stack, one scalar conversion per lane. */
-function laneByLane(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function laneByLane(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [source, target] = [s.shape(from), s.shape(to)];
   const inputBytes = Math.max(32, source.bytes) * regs.length;
   const base = s.frame(inputBytes + Math.max(32, target.bytes) * target.parts);
-  regs.forEach((reg, i) => code.emit("vmovups", mem({ base: rsp, disp: base + i * source.bytes }), s.resize(reg, Math.max(16, source.bytes))));
+  regs.forEach((reg, i) =>
+    code.emit("vmovups", mem({ base: rsp, disp: base + i * source.bytes }), s.resize(reg, Math.max(16, source.bytes))),
+  );
   const [one, result]: [KType, KType] = [
     { ...from, lanes: 1 },
     { ...to, lanes: 1 },
@@ -238,6 +305,12 @@ function laneByLane(s: Selector, regs: readonly Reg[], from: KType, to: KType, i
     else code.emit("mov", out, target.laneBytes === 8 ? converted : r32(converted.id));
   }
   const parts = into ?? s.fresh(to);
-  parts.forEach((reg, i) => code.emit("vmovups", s.resize(reg, Math.max(16, target.bytes)), mem({ base: rsp, disp: base + inputBytes + i * target.bytes })));
+  parts.forEach((reg, i) =>
+    code.emit(
+      "vmovups",
+      s.resize(reg, Math.max(16, target.bytes)),
+      mem({ base: rsp, disp: base + inputBytes + i * target.bytes }),
+    ),
+  );
   return parts;
 }

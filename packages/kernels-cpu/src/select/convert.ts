@@ -22,7 +22,6 @@ import { extend } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
 import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
 
-
 export function emitCast(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
   const from = arg.type;
   if (from.dtype === to.dtype || sameBits(from.dtype, to.dtype)) return copyTo(s, s.regs(arg), into);
@@ -45,13 +44,21 @@ function copyTo(s: Selector, regs: readonly Reg[], into: readonly Reg[] | undefi
 }
 
 /** The registers of `regs: from` as `to`. */
-export function convert(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined, range: Range | undefined): readonly Reg[] {
+export function convert(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+  range: Range | undefined,
+): readonly Reg[] {
   if (from.dtype === to.dtype) return copyTo(s, regs, into);
   if (from.dtype === "bool") return fromBool(s, regs, from, to, into);
   if (to.lanes === 1) return convertScalar(s, regs, from, to, into);
   if (isNarrow(from.dtype)) {
     const middle: KType = { ...from, dtype: widened(from.dtype) };
-    if (middle.dtype === to.dtype || (middle.dtype === "i32" && to.dtype === "u32")) return widenParts(s, regs, from, into);
+    if (middle.dtype === to.dtype || (middle.dtype === "i32" && to.dtype === "u32"))
+      return widenParts(s, regs, from, into);
     const betweenIntegers = middle.dtype === "i32" && isNarrow(to.dtype) && to.dtype !== "f16" && to.dtype !== "bf16";
     if (betweenIntegers && laneBytesOf(to.dtype) === laneBytesOf(from.dtype)) return copyTo(s, regs, into);
     if (betweenIntegers && laneBytesOf(to.dtype) === 1) return truncateLanes(s, regs, from, to, into);
@@ -96,19 +103,45 @@ export function widenParts(s: Selector, regs: readonly Reg[], type: KType, into?
     return out;
   }
   if (type.lanes === 1) return copyTo(s, regs, into);
-  return widenWith(s, `vpmov${isSigned(dtype) ? "s" : "z"}x${laneBytesOf(dtype) === 1 ? "b" : "w"}d`, regs, type, to, into);
+  return widenWith(
+    s,
+    `vpmov${isSigned(dtype) ? "s" : "z"}x${laneBytesOf(dtype) === 1 ? "b" : "w"}d`,
+    regs,
+    type,
+    to,
+    into,
+  );
 }
 
 /** A 32- or 64-bit type to 8 or 16 bits. */
-function narrow(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined, range: Range | undefined): readonly Reg[] {
+function narrow(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+  range: Range | undefined,
+): readonly Reg[] {
   if (to.dtype === "f16" || to.dtype === "bf16") {
     const single: KType = { ...from, dtype: "f32" };
     const floats = from.dtype === "f32" ? regs : convertVector(s, regs, from, single, undefined, undefined);
-    return to.dtype === "f16" ? narrowWith(s, "vcvtps2ph", floats, single, to, into, 0) : roundToBf16(s, floats, single, to, into);
+    return to.dtype === "f16"
+      ? narrowWith(s, "vcvtps2ph", floats, single, to, into, 0)
+      : roundToBf16(s, floats, single, to, into);
   }
   if (!isFloating(from.dtype)) return truncateLanes(s, regs, from, to, into);
   const ints: KType = { ...from, dtype: "i32" };
-  return truncateLanes(s, convertVector(s, clampTo(s, regs, from, to.dtype, range), from, ints, undefined, { low: -32768, high: 65535, mayBeNaN: false }), ints, to, into);
+  return truncateLanes(
+    s,
+    convertVector(s, clampTo(s, regs, from, to.dtype, range), from, ints, undefined, {
+      low: -32768,
+      high: 65535,
+      mayBeNaN: false,
+    }),
+    ints,
+    to,
+    into,
+  );
 }
 
 /** Floats limited to the range of an integer type; NaN becomes 0. */
@@ -120,7 +153,10 @@ function clampTo(s: Selector, regs: readonly Reg[], from: KType, to: KDType, ran
   if (range !== undefined && !range.mayBeNaN && range.low >= low && range.high <= high) return regs;
   const shape = s.shape(from);
   const suffix = from.dtype === "f32" ? "ps" : "pd";
-  const [least, most] = [splat(s, literalBytes(from.dtype, low), shape.bytes), splat(s, literalBytes(from.dtype, high), shape.bytes)];
+  const [least, most] = [
+    splat(s, literalBytes(from.dtype, low), shape.bytes),
+    splat(s, literalBytes(from.dtype, high), shape.bytes),
+  ];
   return zeroNaN(s, regs, from).map((reg) => {
     const [above, inside] = [s.vector(shape.bytes), s.vector(shape.bytes)];
     code.emit(`vmax${suffix}`, above, reg, least);
@@ -152,7 +188,13 @@ export function zeroNaN(s: Selector, regs: readonly Reg[], type: KType): readonl
  * f32 to bf16, ties to even, by integer arithmetic: adding 0x7fff and the lowest kept bit carries into it exactly when
  * the value is to be rounded up. NaN would carry into the exponent and is replaced. (vcvtneps2bf16 flushes denormals.)
  */
-export function roundToBf16(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+export function roundToBf16(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const bytes = Math.max(16, s.shape(from).bytes);
   const half = splat(s, literalBytes("i32", 0x7fff), bytes);
@@ -160,7 +202,14 @@ export function roundToBf16(s: Selector, regs: readonly Reg[], from: KType, to: 
   const quiet = splat(s, literalBytes("i32", 0x7fc0), bytes);
   const bits = regs.map((original) => {
     const reg = s.resize(original, bytes);
-    const [shifted, odd, bias, sum, rounded, out] = Array.from({ length: 6 }, () => s.vector(bytes)) as [Reg, Reg, Reg, Reg, Reg, Reg];
+    const [shifted, odd, bias, sum, rounded, out] = Array.from({ length: 6 }, () => s.vector(bytes)) as [
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+    ];
     code.emit("vpsrld", shifted, reg, 16);
     code.emit("vandps", odd, shifted, one);
     code.emit("vpaddd", bias, odd, half);
@@ -184,7 +233,13 @@ export function roundToBf16(s: Selector, regs: readonly Reg[], from: KType, to: 
     s.move(out, low);
     return [out];
   }
-  return truncateLanes(s, bits.map((reg) => s.resize(reg, s.shape(from).bytes)), { ...from, dtype: "i32" }, to, into);
+  return truncateLanes(
+    s,
+    bits.map((reg) => s.resize(reg, s.shape(from).bytes)),
+    { ...from, dtype: "i32" },
+    to,
+    into,
+  );
 }
 
 function toBool(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
@@ -227,11 +282,25 @@ function toBool(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | unde
   const type: KType = isSmallFloat ? { ...from, dtype: "f32" } : from;
   const parts = isSmallFloat ? widenParts(s, regs, from) : regs;
   const zero = splat(s, new Uint8Array(4), Math.max(16, s.shape(type).bytes));
-  return compareParts(s, "ne", type, parts, parts.map(() => s.resize(zero, s.shape(type).bytes)), to, into);
+  return compareParts(
+    s,
+    "ne",
+    type,
+    parts,
+    parts.map(() => s.resize(zero, s.shape(type).bytes)),
+    to,
+    into,
+  );
 }
 
 /** 0 and 1 of any type from a mask or boolean. */
-function fromBool(s: Selector, regs: readonly Reg[], from: KType, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function fromBool(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   if (to.lanes === 1) {
     if (s.shape(to).file === GENERAL && to.dtype !== "f16" && to.dtype !== "bf16") return copyTo(s, regs, into);
@@ -246,7 +315,8 @@ function fromBool(s: Selector, regs: readonly Reg[], from: KType, to: KType, int
     const wide = s.resize(reg, width);
     if (s.wide) code.emitMasked(maskPart(s, regs[0] as Reg, shape, i), true, moveOp(shape.laneBytes), wide, one);
     else {
-      const mask = shape.laneBytes >= 4 ? maskLanes(s, regs, s.shape(from), shape, i) : packMask(s, regs, s.shape(from), shape, i);
+      const mask =
+        shape.laneBytes >= 4 ? maskLanes(s, regs, s.shape(from), shape, i) : packMask(s, regs, s.shape(from), shape, i);
       code.emit("vandps", wide, s.resize(mask, width), one);
     }
   });
@@ -257,7 +327,8 @@ export function emitBitcast(s: Selector, arg: KValue, to: KType, into: readonly 
   const { code } = s;
   const from = arg.type;
   const regs = s.regs(arg);
-  if (from.dtype === "bool" || to.dtype === "bool") return convert(s, regs, from.dtype === "bool" ? from : { ...from, dtype: "u8" }, to, into, undefined);
+  if (from.dtype === "bool" || to.dtype === "bool")
+    return convert(s, regs, from.dtype === "bool" ? from : { ...from, dtype: "u8" }, to, into, undefined);
   const [a, b] = [s.shape(from), s.shape(to)];
   if (a.file === b.file) {
     if (a.file === GENERAL && laneBytesOf(to.dtype) < 4) {

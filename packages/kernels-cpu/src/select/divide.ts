@@ -11,13 +11,23 @@ import { isSigned, laneBytesOf } from "./selector.ts";
 import { results } from "./vector.ts";
 import { widenOperation } from "./widen.ts";
 
-export function divideVectors(s: Selector, prim: Prim, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function divideVectors(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const bytes = laneBytesOf(type.dtype);
   if (bytes < 4) return widenOperation(s, prim, type, [a, b], into);
   if (bytes === 8) return divideByLane(s, prim, type, a, b, into);
   const wide: KType = { ...type, dtype: "f64" };
-  const [x, y] = [convertVector(s, a, type, wide, undefined, undefined), convertVector(s, b, type, wide, undefined, undefined)];
+  const [x, y] = [
+    convertVector(s, a, type, wide, undefined, undefined),
+    convertVector(s, b, type, wide, undefined, undefined),
+  ];
   const signed = isSigned(type.dtype);
   const quotients = x.map((reg, i) => {
     const to = s.vector(s.shape(wide).bytes);
@@ -37,7 +47,14 @@ export function divideVectors(s: Selector, prim: Prim, type: KType, a: readonly 
   return out;
 }
 
-function divideByLane(s: Selector, prim: Prim, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+function divideByLane(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const { bytes } = s.shape(type);
   const width = Math.max(16, bytes);

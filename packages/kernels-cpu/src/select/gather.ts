@@ -29,7 +29,8 @@ function indices(s: Selector, value: KValue): Indices {
   if (dtype === "index" && def.kind === "prim" && def.prim === "cast") {
     const [narrow] = def.args as [KValue];
     const regs = s.values[narrow.id];
-    if (narrow.type.dtype === "i32" && regs !== undefined && s.aliases[narrow.id] === 0) return { regs, type: narrow.type };
+    if (narrow.type.dtype === "i32" && regs !== undefined && s.aliases[narrow.id] === 0)
+      return { regs, type: narrow.type };
   }
   if (dtype === "index" || dtype === "i64" || dtype === "u64" || dtype === "i32") return { regs: s.regs(value), type };
   const to: KType = { ...type, dtype: dtype === "u32" ? "i64" : "i32" };
@@ -67,7 +68,9 @@ export function gather(s: Selector, type: KType, def: Load, into: readonly Reg[]
     groups.push(to);
   }
   const perPart = shape.lanes / lanes;
-  return Array.from({ length: shape.parts }, (_, i) => joinGroups(s, groups.slice(i * perPart, (i + 1) * perPart), lanes * size, shape.bytes, into?.[i]));
+  return Array.from({ length: shape.parts }, (_, i) =>
+    joinGroups(s, groups.slice(i * perPart, (i + 1) * perPart), lanes * size, shape.bytes, into?.[i]),
+  );
 }
 
 /** A mask of `lanes` lanes from lane `first`, in a register of its own: the instructions clear it. */
@@ -131,12 +134,20 @@ function spread(s: Selector, at: Indices, dataBytes: number): Spread {
   const width = Math.max(16, shape.bytes);
   const indexBytes = width * at.regs.length;
   const indexAt = s.frame(indexBytes + dataBytes);
-  at.regs.forEach((reg, i) => s.code.emit("vmovups", mem({ base: rsp, disp: indexAt + i * shape.bytes }), s.resize(reg, width)));
+  at.regs.forEach((reg, i) =>
+    s.code.emit("vmovups", mem({ base: rsp, disp: indexAt + i * shape.bytes }), s.resize(reg, width)),
+  );
   return { indexAt, dataAt: indexAt + indexBytes };
 }
 
 /** For each lane in the mask: its index in a register, and what to do with it. */
-function eachLane(s: Selector, at: Indices, { indexAt }: Spread, mask: KValue | undefined, body: (lane: number, index: Reg) => void): void {
+function eachLane(
+  s: Selector,
+  at: Indices,
+  { indexAt }: Spread,
+  mask: KValue | undefined,
+  body: (lane: number, index: Reg) => void,
+): void {
   const { code } = s;
   const size = laneBytesOf(at.type.dtype);
   const bits = mask === undefined ? undefined : maskBits(s, mask);
@@ -174,14 +185,21 @@ function byLane(s: Selector, type: KType, def: Load, at: Indices, into: readonly
   const other = def.other === undefined ? undefined : s.regs(def.other);
   if (def.mask !== undefined) s.regs(def.mask);
   const place = spread(s, at, width * shape.parts);
-  for (let i = 0; i < shape.parts; i++) code.emit("vmovups", mem({ base: rsp, disp: place.dataAt + i * shape.bytes }), other === undefined ? splat(s, new Uint8Array(4), width) : s.resize(other[i] as Reg, width));
+  for (let i = 0; i < shape.parts; i++)
+    code.emit(
+      "vmovups",
+      mem({ base: rsp, disp: place.dataAt + i * shape.bytes }),
+      other === undefined ? splat(s, new Uint8Array(4), width) : s.resize(other[i] as Reg, width),
+    );
   eachLane(s, at, place, def.mask, (lane, index) => {
     const value = code.general();
     code.emit(size < 4 ? "movzx" : "mov", size < 4 ? r32(value.id) : sizedReg(value, size), element(base, index, size));
     code.emit("mov", mem({ base: rsp, disp: place.dataAt + lane * size }), sizedReg(value, size));
   });
   const out = into ?? s.fresh(type);
-  out.forEach((reg, i) => code.emit("vmovups", s.resize(reg, width), mem({ base: rsp, disp: place.dataAt + i * shape.bytes })));
+  out.forEach((reg, i) =>
+    code.emit("vmovups", s.resize(reg, width), mem({ base: rsp, disp: place.dataAt + i * shape.bytes })),
+  );
   return out;
 }
 
@@ -200,19 +218,34 @@ export function scatter(s: Selector, stmt: Store): void {
     const lanes = Math.min(type.lanes, s.target.vectorBytes / Math.max(size, indexBytes));
     const op = `v${isFloating(type.dtype) ? "" : "p"}scatter${indexBytes === 4 ? "d" : "q"}${isFloating(type.dtype) ? (size === 4 ? "ps" : "pd") : size === 4 ? "d" : "q"}`;
     for (let first = 0; first < type.lanes; first += lanes) {
-      const index = s.resize(group(s, at.regs, first * indexBytes, lanes * indexBytes), Math.max(16, lanes * indexBytes));
+      const index = s.resize(
+        group(s, at.regs, first * indexBytes, lanes * indexBytes),
+        Math.max(16, lanes * indexBytes),
+      );
       const data = s.resize(group(s, regs, first * size, lanes * size), Math.max(16, lanes * size));
-      code.emitMasked(laneMask(s, type, mask, first, lanes, size), false, op, mem({ base, index, scale: size as 4 | 8 }), data);
+      code.emitMasked(
+        laneMask(s, type, mask, first, lanes, size),
+        false,
+        op,
+        mem({ base, index, scale: size as 4 | 8 }),
+        data,
+      );
     }
     return;
   }
   const shape = s.shape(type);
   const width = Math.max(16, shape.bytes);
   const place = spread(s, at, width * shape.parts);
-  regs.forEach((reg, i) => code.emit("vmovups", mem({ base: rsp, disp: place.dataAt + i * shape.bytes }), s.resize(reg, width)));
+  regs.forEach((reg, i) =>
+    code.emit("vmovups", mem({ base: rsp, disp: place.dataAt + i * shape.bytes }), s.resize(reg, width)),
+  );
   eachLane(s, at, place, mask, (lane, index) => {
     const data = code.general();
-    code.emit(size < 4 ? "movzx" : "mov", size < 4 ? r32(data.id) : sizedReg(data, size), mem({ base: rsp, disp: place.dataAt + lane * size, size: size as 1 | 2 | 4 | 8 }));
+    code.emit(
+      size < 4 ? "movzx" : "mov",
+      size < 4 ? r32(data.id) : sizedReg(data, size),
+      mem({ base: rsp, disp: place.dataAt + lane * size, size: size as 1 | 2 | 4 | 8 }),
+    );
     code.emit("mov", element(base, index, size), sizedReg(data, size));
   });
 }

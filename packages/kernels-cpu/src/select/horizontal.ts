@@ -12,7 +12,12 @@ import { group } from "./regroup.ts";
 import type { Selector } from "./selector.ts";
 import { vectorPrim } from "./vector.ts";
 
-export function emitHorizontal(s: Selector, combiner: Combiner, value: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
+export function emitHorizontal(
+  s: Selector,
+  combiner: Combiner,
+  value: KValue,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { type } = value;
   const regs = s.regs(value);
   if (type.dtype === "bool") return [reduceMask(s, combiner, type, regs, into?.[0])];
@@ -43,10 +48,22 @@ function reduce(s: Selector, prim: Prim, type: KType, regs: readonly Reg[], into
     const shape: KType = { ...type, lanes: Math.max(lanes, 16 / laneBytes) };
     const bytes = Math.max(16, lanes * laneBytes);
     const upper = group(s, [current], lanes * laneBytes, lanes * laneBytes);
-    const [combined] = vectorPrim(s, prim, shape, [[s.resize(current, bytes)], [s.resize(upper, bytes)]], undefined) as [Reg];
+    const [combined] = vectorPrim(
+      s,
+      prim,
+      shape,
+      [[s.resize(current, bytes)], [s.resize(upper, bytes)]],
+      undefined,
+    ) as [Reg];
     current = combined;
   }
-  return extractLane(s, { ...type, lanes: 16 / laneBytes }, [s.resize(current, 16)], 0, into ?? (s.fresh({ ...type, lanes: 1 })[0] as Reg));
+  return extractLane(
+    s,
+    { ...type, lanes: 16 / laneBytes },
+    [s.resize(current, 16)],
+    0,
+    into ?? (s.fresh({ ...type, lanes: 1 })[0] as Reg),
+  );
 }
 
 function reduceMask(s: Selector, combiner: Combiner, type: KType, regs: readonly Reg[], into: Reg | undefined): Reg {

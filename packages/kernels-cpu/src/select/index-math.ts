@@ -12,7 +12,16 @@ import type { Buffer, KValue } from "@quern/core/kernel";
 import { mem } from "../asm/index.ts";
 import type { Item, Mem, Reg } from "../asm/index.ts";
 import type { Affine, Term } from "./affine.ts";
-import { ZERO, addAffine, atomAffine, constantAffine, isConstant, multiplyAffine, scaleAffine, termsKey } from "./affine.ts";
+import {
+  ZERO,
+  addAffine,
+  atomAffine,
+  constantAffine,
+  isConstant,
+  multiplyAffine,
+  scaleAffine,
+  termsKey,
+} from "./affine.ts";
 import type { Region } from "./code.ts";
 import { integerConstant, integerInstr } from "./constants.ts";
 import type { Selector } from "./selector.ts";
@@ -112,10 +121,14 @@ export class IndexMath {
     const [a, b] = args as [KValue, KValue | undefined];
     if (a.type.dtype !== "index") return undefined;
     switch (prim) {
-      case "add": return addAffine(this.affine(a), this.affine(b!));
-      case "sub": return addAffine(this.affine(a), this.affine(b!), -1);
-      case "neg": return scaleAffine(this.affine(a), -1);
-      case "mul": return multiplyAffine(this.affine(a), this.affine(b!));
+      case "add":
+        return addAffine(this.affine(a), this.affine(b!));
+      case "sub":
+        return addAffine(this.affine(a), this.affine(b!), -1);
+      case "neg":
+        return scaleAffine(this.affine(a), -1);
+      case "mul":
+        return multiplyAffine(this.affine(a), this.affine(b!));
       case "shl": {
         const by = this.affine(b!);
         return isConstant(by) && by.constant < 31 ? scaleAffine(this.affine(a), 2 ** by.constant) : undefined;
@@ -123,8 +136,10 @@ export class IndexMath {
       case "min":
       case "max":
       case "div":
-      case "rem": return this.fold(prim, this.affine(a), this.affine(b!));
-      default: return undefined;
+      case "rem":
+        return this.fold(prim, this.affine(a), this.affine(b!));
+      default:
+        return undefined;
     }
   }
 
@@ -208,10 +223,12 @@ export class IndexMath {
     for (const term of dim.terms) {
       let product: Affine | undefined = constantAffine(term.coefficient);
       for (const atom of term.atoms) {
-        if (atom.kind !== "symbol") return this.s.unsupported("scratch", "index", `the size ${dim.key} is not a polynomial`);
+        if (atom.kind !== "symbol")
+          return this.s.unsupported("scratch", "index", `the size ${dim.key} is not a polynomial`);
         product = product && multiplyAffine(product, atomAffine(this.param(atom.name)));
       }
-      if (product === undefined) return this.s.unsupported("scratch", "index", `the size ${dim.key} has too many terms`);
+      if (product === undefined)
+        return this.s.unsupported("scratch", "index", `the size ${dim.key} has too many terms`);
       sum = addAffine(sum, product);
     }
     return this.sum(sum);
@@ -282,7 +299,8 @@ export class IndexMath {
     const outer = sum.terms.filter((term) => this.termDepth(term) < depth);
     let total = outer.length > 0 ? this.sum({ constant: 0, terms: outer }) : undefined;
     // Positive coefficients first: a leading negative one would need a negation.
-    for (const term of inner.toSorted((a, b) => b.coefficient - a.coefficient)) total = this.accumulate(total, term, depth);
+    for (const term of inner.toSorted((a, b) => b.coefficient - a.coefficient))
+      total = this.accumulate(total, term, depth);
     return total as Reg;
   }
 
@@ -339,7 +357,8 @@ export class IndexMath {
     code.region.sums.set(key, reg);
     const shift = Math.log2(coefficient);
     if (coefficient === 2) code.emit("lea", reg, mem({ base: factor, index: factor }));
-    else if (coefficient === 3 || coefficient === 5 || coefficient === 9) code.emit("lea", reg, mem({ base: factor, index: factor, scale: (coefficient - 1) as 2 | 4 | 8 }));
+    else if (coefficient === 3 || coefficient === 5 || coefficient === 9)
+      code.emit("lea", reg, mem({ base: factor, index: factor, scale: (coefficient - 1) as 2 | 4 | 8 }));
     else if (Number.isInteger(shift)) {
       code.emit("mov", reg, factor);
       code.emit("shl", reg, shift);
@@ -380,14 +399,23 @@ export class IndexMath {
     const moving = terms.terms.filter((term) => term.atoms.includes(loop.atom));
     if (moving.length === 0) return fixed();
     const still = terms.terms.filter((term) => !term.atoms.includes(loop.atom));
-    const isLinear = moving.every((term) => term.atoms.every((atom) => atom === loop.atom || this.atoms[atom]!.depth < loop.region.depth) && term.atoms.indexOf(loop.atom) === term.atoms.lastIndexOf(loop.atom));
+    const isLinear = moving.every(
+      (term) =>
+        term.atoms.every((atom) => atom === loop.atom || this.atoms[atom]!.depth < loop.region.depth) &&
+        term.atoms.indexOf(loop.atom) === term.atoms.lastIndexOf(loop.atom),
+    );
     const isStill = still.every((term) => this.termDepth(term) < loop.region.depth);
     if (!isLinear || !isStill) return fixed();
     const near = this.nearRow(terms, buffer, loop);
     if (near !== undefined) return mem({ ...place, ...near });
     const [only] = moving as [Term];
     if (moving.length === 1 && only.atoms.length === 1 && isScale(only.coefficient) && still.length > 0) {
-      return mem({ ...place, base: this.sum({ constant: 0, terms: still }), index: this.atomReg(loop.atom), scale: only.coefficient });
+      return mem({
+        ...place,
+        base: this.sum({ constant: 0, terms: still }),
+        index: this.atomReg(loop.atom),
+        scale: only.coefficient,
+      });
     }
     return mem({ ...place, base: this.pointer(loop, terms) });
   }
@@ -400,7 +428,11 @@ export class IndexMath {
     const [only] = inner as [Term];
     if (inner.length === 1 && sum.terms.length > 1 && only.atoms.length === 1 && isScale(only.coefficient)) {
       const outer = sum.terms.filter((term) => term !== only);
-      return { base: this.sum({ constant: 0, terms: outer }), index: this.atomReg(only.atoms[0]!), scale: only.coefficient };
+      return {
+        base: this.sum({ constant: 0, terms: outer }),
+        index: this.atomReg(only.atoms[0]!),
+        scale: only.coefficient,
+      };
     }
     return { base: this.sum(sum) };
   }
@@ -411,7 +443,11 @@ export class IndexMath {
    */
   private nearRow(sum: Affine, buffer: number, loop: LoopAxis | undefined): Place | undefined {
     const { code } = this.s;
-    const isOpen = (seen: Seen): boolean => seen.buffer === buffer && seen.loop === loop && code.regions[seen.region.depth] === seen.region && seen.region.depth <= code.depth;
+    const isOpen = (seen: Seen): boolean =>
+      seen.buffer === buffer &&
+      seen.loop === loop &&
+      code.regions[seen.region.depth] === seen.region &&
+      seen.region.depth <= code.depth;
     for (let i = this.rows.length - 1; i >= 0; i--) {
       const row = this.rows[i]!;
       if (!isOpen(row)) continue;
@@ -459,7 +495,10 @@ export class IndexMath {
     let step: Affine = ZERO;
     for (const term of moving) {
       const atoms = term.atoms.filter((atom) => atom !== loop.atom);
-      const slope: Affine = atoms.length === 0 ? constantAffine(term.coefficient) : { constant: 0, terms: [{ coefficient: term.coefficient, atoms, key: atoms.join(".") }] };
+      const slope: Affine =
+        atoms.length === 0
+          ? constantAffine(term.coefficient)
+          : { constant: 0, terms: [{ coefficient: term.coefficient, atoms, key: atoms.join(".") }] };
       start = addAffine(start, multiplyAffine(slope, loop.start) as Affine);
       step = addAffine(step, slope, loop.step);
     }

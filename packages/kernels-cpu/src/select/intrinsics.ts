@@ -11,19 +11,34 @@ import { results } from "./vector.ts";
 
 type Intrinsic = Extract<KValue["def"], { kind: "intrinsic" }>;
 
-export function emitIntrinsic(s: Selector, value: KValue, def: Intrinsic, into: readonly Reg[] | undefined): readonly Reg[] {
+export function emitIntrinsic(
+  s: Selector,
+  value: KValue,
+  def: Intrinsic,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { type } = value;
   const [a, b, c] = def.args as [KValue, KValue, KValue];
   switch (def.name) {
     case "rcpApprox":
-    case "rsqrtApprox": return approximate(s, def.name === "rcpApprox" ? "vrcp" : "vrsqrt", type, s.regs(a), into);
-    case "toBf16Bits": return toBf16(s, a, type, into);
-    case "bf16Pair": return pairBf16(s, a, b, type, into);
-    case "dot4u8i8": return dotBytes(s, type, a, b, c, into);
+    case "rsqrtApprox":
+      return approximate(s, def.name === "rcpApprox" ? "vrcp" : "vrsqrt", type, s.regs(a), into);
+    case "toBf16Bits":
+      return toBf16(s, a, type, into);
+    case "bf16Pair":
+      return pairBf16(s, a, b, type, into);
+    case "dot4u8i8":
+      return dotBytes(s, type, a, b, c, into);
   }
 }
 
-function approximate(s: Selector, stem: string, type: KType, x: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+function approximate(
+  s: Selector,
+  stem: string,
+  type: KType,
+  x: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const out = results(s, type, into);
   const op = `${stem}${s.wide ? "14" : ""}${type.lanes === 1 ? "ss" : "ps"}`;
   out.forEach((to, i) => (type.lanes === 1 ? s.code.emit(op, to, x[i]!, x[i]!) : s.code.emit(op, to, x[i]!)));
@@ -36,7 +51,13 @@ function toBf16(s: Selector, a: KValue, type: KType, into: readonly Reg[] | unde
   return narrowWith(s, "vcvtneps2bf16", s.regs(a), a.type, type, into);
 }
 
-function pairBf16(s: Selector, high: KValue, low: KValue, type: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function pairBf16(
+  s: Selector,
+  high: KValue,
+  low: KValue,
+  type: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [h, l] = [s.regs(high), s.regs(low)];
   const shape = s.shape(type);
@@ -53,17 +74,30 @@ function pairBf16(s: Selector, high: KValue, low: KValue, type: KType, into: rea
     if (into !== undefined) s.moveAll(into, groups);
     return into ?? groups;
   }
-  return Array.from({ length: shape.parts }, (_, i) => joinGroups(s, groups.slice(i * perPart, (i + 1) * perPart), bytes, shape.bytes, into?.[i]));
+  return Array.from({ length: shape.parts }, (_, i) =>
+    joinGroups(s, groups.slice(i * perPart, (i + 1) * perPart), bytes, shape.bytes, into?.[i]),
+  );
 }
 
 /** acc + the sums of four products of unsigned and signed bytes. */
-function dotBytes(s: Selector, type: KType, acc: KValue, a: KValue, b: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
+function dotBytes(
+  s: Selector,
+  type: KType,
+  acc: KValue,
+  a: KValue,
+  b: KValue,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [sum, x] = [s.regs(acc), s.regs(a)];
   const y: readonly (Reg | Mem)[] = s.operands(b, false);
   const { features } = s.target;
   const out = results(s, type, into);
-  const native = features.has("avx512vnni") ? "vpdpbusd" : features.has("avx-vnni") && !s.wide ? "{vex} vpdpbusd" : undefined;
+  const native = features.has("avx512vnni")
+    ? "vpdpbusd"
+    : features.has("avx-vnni") && !s.wide
+      ? "{vex} vpdpbusd"
+      : undefined;
   if (native !== undefined) {
     out.forEach((to, i) => {
       s.move(to, sum[i]!);
@@ -82,7 +116,16 @@ function dotBytes(s: Selector, type: KType, acc: KValue, a: KValue, b: KValue, i
     return loaded;
   });
   out.forEach((to, i) => {
-    const [xe, xo, yl, ye, yo, even, odd, both] = Array.from({ length: 8 }, () => s.vector(width)) as [Reg, Reg, Reg, Reg, Reg, Reg, Reg, Reg];
+    const [xe, xo, yl, ye, yo, even, odd, both] = Array.from({ length: 8 }, () => s.vector(width)) as [
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+    ];
     const u = s.resize(x[i]!, width);
     code.emit("vandps", xe, u, lowBytes);
     code.emit("vpsrlw", xo, u, 8);

@@ -12,7 +12,12 @@ import { isFloating, laneBytesOf } from "./selector.ts";
 
 const letters: Record<number, string> = { 1: "b", 2: "w", 4: "d", 8: "q" };
 
-export function emitBroadcast(s: Selector, value: KValue, scalar: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
+export function emitBroadcast(
+  s: Selector,
+  value: KValue,
+  scalar: KValue,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { type } = value;
   if (type.dtype === "bool") return maskFromScalar(s, type, s.reg(scalar), into);
   const { def } = scalar;
@@ -20,7 +25,9 @@ export function emitBroadcast(s: Selector, value: KValue, scalar: KValue, into: 
   const isParam = def.kind === "param" && isFloating(type.dtype) && s.values[scalar.id] === undefined;
   if (waiting || isParam) {
     if (waiting) s.pending[scalar.id] = 0;
-    const place = waiting ? s.index.address(def.buffer, def.index, 0, 0) : s.slot((def as { name: string }).name, undefined);
+    const place = waiting
+      ? s.index.address(def.buffer, def.index, 0, 0)
+      : s.slot((def as { name: string }).name, undefined);
     return spread(s, type, (to) => broadcastMemory(s, type, to, place), into);
   }
   const reg = s.reg(scalar);
@@ -95,7 +102,12 @@ function laneValues(type: KType, bytes: number, first: number): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-export function emitExtract(s: Selector, vector: KValue, lane: number, into: readonly Reg[] | undefined): readonly Reg[] {
+export function emitExtract(
+  s: Selector,
+  vector: KValue,
+  lane: number,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { type } = vector;
   const regs = s.regs(vector);
   const scalar: KType = { ...type, lanes: 1 };
@@ -137,4 +149,3 @@ export function lowLane(s: Selector, type: KType, scalar: Reg): Reg {
   else s.code.emit("vmovd", to, r32(scalar.id));
   return to;
 }
-

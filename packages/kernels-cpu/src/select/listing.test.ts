@@ -15,7 +15,15 @@ const SEPARATOR = "\n---\n";
 
 function print(items: readonly Item[]): string {
   return items
-    .flatMap((item) => (isInstr(item) ? [`  ${format(item)}`] : "label" in item ? [`${item.label.name}:`] : "align" in item ? [`  .align ${item.align}`] : []))
+    .flatMap((item) =>
+      isInstr(item)
+        ? [`  ${format(item)}`]
+        : "label" in item
+          ? [`${item.label.name}:`]
+          : "align" in item
+            ? [`  .align ${item.align}`]
+            : [],
+    )
     .join("\n");
 }
 

@@ -117,7 +117,7 @@ export function findLiveness(items: readonly Item[], effectsOf: ItemEffects, nod
       }
     }
   });
-  for (let changed = true; changed; ) {
+  for (let changed = true; changed;) {
     changed = false;
     for (let b = count - 1; b >= 0; b--) {
       const base = b * words;
@@ -136,7 +136,14 @@ export function findLiveness(items: readonly Item[], effectsOf: ItemEffects, nod
   return { ...buildRanges(blocks, effectsOf, liveIn, words, nodes, items.length), depth };
 }
 
-function buildRanges(blocks: readonly BasicBlock[], effectsOf: ItemEffects, liveIn: Uint32Array, words: number, nodes: number, length: number): Omit<Liveness, "depth"> {
+function buildRanges(
+  blocks: readonly BasicBlock[],
+  effectsOf: ItemEffects,
+  liveIn: Uint32Array,
+  words: number,
+  nodes: number,
+  length: number,
+): Omit<Liveness, "depth"> {
   const ranges: number[][] = Array.from({ length: nodes }, () => []);
   const dead = new Uint8Array(length);
   const live = new Uint8Array(nodes);

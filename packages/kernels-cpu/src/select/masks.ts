@@ -101,7 +101,13 @@ export function packPairs(s: Selector, regs: readonly Reg[], op: string): Reg[] 
 }
 
 /** and, or, xor, not of masks. */
-export function maskPrim(s: Selector, prim: Prim, type: KType, args: readonly KValue[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function maskPrim(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  args: readonly KValue[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [a, b] = args as [KValue, KValue | undefined];
   const x = s.regs(a);
@@ -187,7 +193,12 @@ export function maskToBytes(s: Selector, type: KType, mask: readonly Reg[]): rea
 }
 
 /** A mask with every lane equal to a boolean scalar. */
-export function maskFromScalar(s: Selector, type: KType, scalar: Reg, into: readonly Reg[] | undefined): readonly Reg[] {
+export function maskFromScalar(
+  s: Selector,
+  type: KType,
+  scalar: Reg,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const out = into ?? s.fresh(type);
   const spread = code.general();
@@ -195,7 +206,8 @@ export function maskFromScalar(s: Selector, type: KType, scalar: Reg, into: read
   code.emit("neg", spread);
   if (s.wide) {
     // Bits behind the mask's lanes stay clear.
-    if (type.lanes < 64) code.emit("and", spread, type.lanes <= 31 ? 2 ** type.lanes - 1 : integerConstant(s, 2 ** type.lanes - 1));
+    if (type.lanes < 64)
+      code.emit("and", spread, type.lanes <= 31 ? 2 ** type.lanes - 1 : integerConstant(s, 2 ** type.lanes - 1));
     code.emit("kmovq", out[0] as Reg, spread);
     return out;
   }

@@ -27,7 +27,16 @@ export function emitLoad(s: Selector, value: KValue, def: Load, into: readonly R
 }
 
 /** Loads `shape.bytes` bytes; lanes outside the mask become 0 or `other`. */
-export function loadPart(s: Selector, to: Reg, place: Mem, shape: Shape, mask: KValue | undefined, part: number, lanes: number, other: Reg | undefined): void {
+export function loadPart(
+  s: Selector,
+  to: Reg,
+  place: Mem,
+  shape: Shape,
+  mask: KValue | undefined,
+  part: number,
+  lanes: number,
+  other: Reg | undefined,
+): void {
   const { code } = s;
   if (mask === undefined) {
     plainLoad(s, to, place, shape.bytes);
@@ -158,7 +167,14 @@ export function selectStore(s: Selector, stmt: Store): void {
   regs.forEach((from, i) => {
     const place = places[i]!;
     if (mask === undefined) plainStore(s, place, from, shape.bytes);
-    else if (s.wide) code.emitMasked(maskPart(s, usableMask(s, s.reg(mask), type.lanes, shape), shape, i), false, moveOp(shape.laneBytes), place, from);
+    else if (s.wide)
+      code.emitMasked(
+        maskPart(s, usableMask(s, s.reg(mask), type.lanes, shape), shape, i),
+        false,
+        moveOp(shape.laneBytes),
+        place,
+        from,
+      );
     else if (shape.laneBytes < 4) storeByLane(s, place, from, shape, mask, i);
     else code.emit(shape.laneBytes === 4 ? "vmaskmovps" : "vmaskmovpd", place, maskVectorPart(s, mask, shape, i), from);
   });
@@ -202,7 +218,15 @@ function maskBits(s: Selector, mask: KValue, shape: Shape, part: number): Reg {
 }
 
 /** AVX2 has no masked moves of bytes and words: one branch per lane, through the stack. */
-function loadByLane(s: Selector, to: Reg, place: Mem, shape: Shape, mask: KValue, part: number, other: Reg | undefined): void {
+function loadByLane(
+  s: Selector,
+  to: Reg,
+  place: Mem,
+  shape: Shape,
+  mask: KValue,
+  part: number,
+  other: Reg | undefined,
+): void {
   const { code } = s;
   const bits = maskBits(s, mask, shape, part);
   const slot = s.frame(32);
@@ -235,7 +259,11 @@ function storeByLane(s: Selector, place: Mem, from: Reg, shape: Shape, mask: KVa
     code.emit("bt", r32(bits.id), lane);
     code.emit("jae", skip);
     code.emit("movzx", r32(element.id), mem({ base: rsp, disp: slot + lane * size, size }));
-    code.emit("mov", mem({ ...place, disp: place.disp + lane * size }), size === 1 ? gpr8(element.id) : gpr16(element.id));
+    code.emit(
+      "mov",
+      mem({ ...place, disp: place.disp + lane * size }),
+      size === 1 ? gpr8(element.id) : gpr16(element.id),
+    );
     code.bind(skip);
   }
 }
@@ -245,14 +273,20 @@ export function selectPrefetch(s: Selector, stmt: Extract<Stmt, { kind: "prefetc
 }
 
 /** A cast of a waiting load, where one instruction does both: `vpmovzxbd zmm, [m128]`, `vcvtph2ps zmm, [m256]`. */
-export function loadFolded(s: Selector, value: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] | undefined {
+export function loadFolded(
+  s: Selector,
+  value: KValue,
+  to: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] | undefined {
   const { code } = s;
   const { def, type } = value;
-  if (s.pending[value.id] !== 1 || def.kind !== "load" || def.mask !== undefined || def.index.type.lanes > 1) return undefined;
+  if (s.pending[value.id] !== 1 || def.kind !== "load" || def.mask !== undefined || def.index.type.lanes > 1)
+    return undefined;
   const op = wideningOps[`${type.dtype} ${to.dtype}`];
   if (op === undefined) return undefined;
   const target = s.shape(to);
-  if (target.bytes < 16 || (target.lanes * laneBytesOf(type.dtype) < 4)) return undefined;
+  if (target.bytes < 16 || target.lanes * laneBytesOf(type.dtype) < 4) return undefined;
   s.pending[value.id] = 0;
   const out = into ?? s.fresh(to);
   const bytes = target.lanes * laneBytesOf(type.dtype);

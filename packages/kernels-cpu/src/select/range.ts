@@ -45,8 +45,13 @@ export function rangeOf(value: KValue, depth = 0): Range {
       // Rounding moves a bound by less than one part in a million.
       const slack = 1 + 2 ** -20;
       const [low, high] = [Math.min(...ends), Math.max(...ends)];
-      return { low: low < 0 ? low * slack : low / slack, high: high < 0 ? high / slack : high * slack, mayBeNaN: a.mayBeNaN || b.mayBeNaN };
+      return {
+        low: low < 0 ? low * slack : low / slack,
+        high: high < 0 ? high / slack : high * slack,
+        mayBeNaN: a.mayBeNaN || b.mayBeNaN,
+      };
     }
-    default: return ANYTHING;
+    default:
+      return ANYTHING;
   }
 }

@@ -51,7 +51,12 @@ export function joinGroups(s: Selector, groups: readonly Reg[], bytes: number, t
     const pairs: Reg[] = [];
     for (let i = 0; i < groups.length; i += 2) {
       const pair = s.vector(16);
-      code.emit(bytes === 8 ? "vpunpcklqdq" : bytes === 4 ? "vpunpckldq" : "vpunpcklwd", pair, s.resize(groups[i] as Reg, 16), s.resize(groups[i + 1] as Reg, 16));
+      code.emit(
+        bytes === 8 ? "vpunpcklqdq" : bytes === 4 ? "vpunpckldq" : "vpunpcklwd",
+        pair,
+        s.resize(groups[i] as Reg, 16),
+        s.resize(groups[i + 1] as Reg, 16),
+      );
       pairs.push(pair);
     }
     return joinGroups(s, pairs, bytes * 2, total, into);
@@ -68,7 +73,14 @@ export function joinGroups(s: Selector, groups: readonly Reg[], bytes: number, t
 }
 
 /** Applies `op` (vpmovzxbd, vcvtdq2pd, …), which makes a part of `to` from the group of `from` with the same lanes. */
-export function widenWith(s: Selector, op: string, regs: readonly Reg[], from: KType, to: KType, into?: readonly Reg[]): readonly Reg[] {
+export function widenWith(
+  s: Selector,
+  op: string,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into?: readonly Reg[],
+): readonly Reg[] {
   const source = s.shape(from);
   const target = s.shape(to);
   const bytes = target.lanes * source.laneBytes;
@@ -78,24 +90,43 @@ export function widenWith(s: Selector, op: string, regs: readonly Reg[], from: K
 }
 
 /** Applies `op` (vpmovdb, vcvtpd2ps, …) to each part and joins the shorter results to parts of `to`. */
-export function narrowWith(s: Selector, op: string, regs: readonly Reg[], from: KType, to: KType, into?: readonly Reg[], imm?: number): readonly Reg[] {
+export function narrowWith(
+  s: Selector,
+  op: string,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into?: readonly Reg[],
+  imm?: number,
+): readonly Reg[] {
   const { code } = s;
   const source = s.shape(from);
   const target = s.shape(to);
   const bytes = source.lanes * target.laneBytes;
   const perPart = target.bytes / bytes;
   const groups = regs.map((reg) => {
-    const shorter = regs.length === 1 && into !== undefined ? s.resize(into[0] as Reg, Math.max(16, bytes)) : s.vector(Math.max(16, bytes));
+    const shorter =
+      regs.length === 1 && into !== undefined
+        ? s.resize(into[0] as Reg, Math.max(16, bytes))
+        : s.vector(Math.max(16, bytes));
     if (imm === undefined) code.emit(op, shorter, s.resize(reg, Math.max(16, source.bytes)));
     else code.emit(op, shorter, s.resize(reg, Math.max(16, source.bytes)), imm);
     return shorter;
   });
   if (regs.length === 1) return into ?? [s.resize(groups[0] as Reg, target.bytes)];
-  return Array.from({ length: target.parts }, (_, i) => joinGroups(s, groups.slice(i * perPart, (i + 1) * perPart), bytes, target.bytes, into?.[i]));
+  return Array.from({ length: target.parts }, (_, i) =>
+    joinGroups(s, groups.slice(i * perPart, (i + 1) * perPart), bytes, target.bytes, into?.[i]),
+  );
 }
 
 /** Integers to fewer bytes, dropping the upper bits. */
-export function truncateLanes(s: Selector, regs: readonly Reg[], from: KType, to: KType, into?: readonly Reg[]): readonly Reg[] {
+export function truncateLanes(
+  s: Selector,
+  regs: readonly Reg[],
+  from: KType,
+  to: KType,
+  into?: readonly Reg[],
+): readonly Reg[] {
   const source = s.shape(from).laneBytes;
   const target = s.shape(to).laneBytes;
   const letter: Record<number, string> = { 1: "b", 2: "w", 4: "d", 8: "q" };
@@ -107,7 +138,15 @@ export function truncateLanes(s: Selector, regs: readonly Reg[], from: KType, to
   }
   // Clear what would saturate, then pack.
   const { bytes } = s.shape(from);
-  const keep = splat(s, target === 1 ? (source === 2 ? Uint8Array.of(255, 0, 255, 0) : Uint8Array.of(255, 0, 0, 0)) : Uint8Array.of(255, 255, 0, 0), Math.max(16, bytes));
+  const keep = splat(
+    s,
+    target === 1
+      ? source === 2
+        ? Uint8Array.of(255, 0, 255, 0)
+        : Uint8Array.of(255, 0, 0, 0)
+      : Uint8Array.of(255, 255, 0, 0),
+    Math.max(16, bytes),
+  );
   const cleared = regs.map((reg) => {
     const out = s.vector(Math.max(16, bytes));
     s.code.emit("vandps", out, s.resize(reg, Math.max(16, bytes)), keep);

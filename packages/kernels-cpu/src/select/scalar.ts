@@ -43,7 +43,13 @@ export function extend(s: Selector, to: Reg, from: Reg, type: KType): void {
   code.emit(isSigned(type.dtype) ? "movsx" : "movzx", r32(to.id), narrow);
 }
 
-export function scalarPrim(s: Selector, prim: Prim, type: KType, args: readonly KValue[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function scalarPrim(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  args: readonly KValue[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const out = into?.[0] ?? code.general();
   const [a, b] = args as [KValue, KValue];
@@ -104,17 +110,27 @@ export function scalarPrim(s: Selector, prim: Prim, type: KType, args: readonly 
       return finish();
     }
     case "shl":
-    case "shr": return shift(s, prim, type, x, b, work, finish);
+    case "shr":
+      return shift(s, prim, type, x, b, work, finish);
     case "div":
     case "rem": {
       divide(s, prim, type, x, b, w);
       return finish();
     }
-    default: return s.unsupported(prim, type.dtype, `no scalar instruction sequence (${bytes} bytes)`);
+    default:
+      return s.unsupported(prim, type.dtype, `no scalar instruction sequence (${bytes} bytes)`);
   }
 }
 
-function shift(s: Selector, prim: "shl" | "shr", type: KType, x: Reg, count: KValue, work: Reg, finish: () => readonly Reg[]): readonly Reg[] {
+function shift(
+  s: Selector,
+  prim: "shl" | "shr",
+  type: KType,
+  x: Reg,
+  count: KValue,
+  work: Reg,
+  finish: () => readonly Reg[],
+): readonly Reg[] {
   const { code } = s;
   const bits = laneBytesOf(type.dtype) * 8;
   const w = sized(work, type);
@@ -154,7 +170,8 @@ function shift(s: Selector, prim: "shl" | "shr", type: KType, x: Reg, count: KVa
 function divide(s: Selector, prim: "div" | "rem", type: KType, x: Reg, b: KValue, w: Reg): void {
   const { code } = s;
   const signed = isSigned(type.dtype);
-  if (b.def.kind === "const" && divideByConstant(s, prim, type, x, Number(literalInteger(type.dtype, b.def.value)), w)) return;
+  if (b.def.kind === "const" && divideByConstant(s, prim, type, x, Number(literalInteger(type.dtype, b.def.value)), w))
+    return;
   const y = sized(s.reg(b), type);
   const wide = laneBytesOf(type.dtype) === 8;
   const [low, high] = wide ? [rax, rdx] : [r32(rax.id), r32(rdx.id)];
@@ -223,4 +240,3 @@ function divideByConstant(s: Selector, prim: "div" | "rem", type: KType, x: Reg,
   }
   return true;
 }
-

@@ -17,7 +17,10 @@ function roundUp(bytes: number): number {
 
 /** Bytes of scratch memory that one thread needs. */
 export function scratchBytes(kernel: Kernel, symbols: DimBindings): number {
-  return kernel.scratch.reduce((sum, { size, dtype }) => sum + roundUp(evaluateDim(size, symbols) * DTYPE_INFO[dtype].bytes), 0);
+  return kernel.scratch.reduce(
+    (sum, { size, dtype }) => sum + roundUp(evaluateDim(size, symbols) * DTYPE_INFO[dtype].bytes),
+    0,
+  );
 }
 
 /** The address of a scratch buffer; emitted at the entry. */

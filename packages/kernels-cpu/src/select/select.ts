@@ -13,14 +13,27 @@ export function emitSelect(s: Selector, value: KValue, into: readonly Reg[] | un
   const { def, type } = value;
   if (def.kind !== "prim") return s.unsupported("select", type.dtype, "not a primitive");
   const [condition, a, b] = def.args as [KValue, KValue, KValue];
-  if (type.lanes === 1) return [isFloating(type.dtype) ? selectFloat(s, type, condition, a, b, into?.[0]) : selectInteger(s, condition, a, b, into?.[0])];
+  if (type.lanes === 1)
+    return [
+      isFloating(type.dtype)
+        ? selectFloat(s, type, condition, a, b, into?.[0])
+        : selectInteger(s, condition, a, b, into?.[0]),
+    ];
   const mask = s.regs(condition);
   if (type.dtype === "bool") return selectMask(s, type, mask, s.regs(a), s.regs(b), into);
   return blend(s, type, mask, condition.type, s.operands(a, false), s.regs(b), into);
 }
 
 /** Lanes of `a` where the mask is set, else of `b`. */
-export function blend(s: Selector, type: KType, mask: readonly Reg[], maskType: KType, a: readonly (Reg | Mem)[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function blend(
+  s: Selector,
+  type: KType,
+  mask: readonly Reg[],
+  maskType: KType,
+  a: readonly (Reg | Mem)[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const shape = s.shape(type);
   const out = into ?? s.fresh(type);
@@ -37,13 +50,21 @@ export function blend(s: Selector, type: KType, mask: readonly Reg[], maskType: 
       } else code.emitMasked(k, false, `vpblendm${{ 1: "b", 2: "w", 4: "d", 8: "q" }[shape.laneBytes]}`, to, y, x);
       return;
     }
-    if (shape.laneBytes >= 4) code.emit("vblendvps", to, y, x, s.resize(maskLanes(s, mask, maskShape, shape, i), Math.max(16, shape.bytes)));
+    if (shape.laneBytes >= 4)
+      code.emit("vblendvps", to, y, x, s.resize(maskLanes(s, mask, maskShape, shape, i), Math.max(16, shape.bytes)));
     else code.emit("vpblendvb", to, y, x, s.resize(packMask(s, mask, maskShape, shape, i), Math.max(16, shape.bytes)));
   });
   return out;
 }
 
-function selectMask(s: Selector, type: KType, mask: readonly Reg[], a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+function selectMask(
+  s: Selector,
+  type: KType,
+  mask: readonly Reg[],
+  a: readonly Reg[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const out = into ?? s.fresh(type);
   if (s.wide) {
@@ -90,4 +111,3 @@ function selectFloat(s: Selector, type: KType, condition: KValue, a: KValue, b: 
   code.emit("vblendvpd", out, y, x, mask);
   return out;
 }
-

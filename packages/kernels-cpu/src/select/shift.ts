@@ -10,7 +10,14 @@ import { isSigned, laneBytesOf } from "./selector.ts";
 import { results } from "./vector.ts";
 import { widenOperation } from "./widen.ts";
 
-export function shiftVectors(s: Selector, prim: Prim, type: KType, a: readonly Reg[], counts: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function shiftVectors(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  a: readonly Reg[],
+  counts: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const bytes = laneBytesOf(type.dtype);
   const arithmetic = prim === "shr" && isSigned(type.dtype);
@@ -23,7 +30,13 @@ export function shiftVectors(s: Selector, prim: Prim, type: KType, a: readonly R
     const top = splat(s, literalBytes("u64", 1n << 63n), width);
     const most = splat(s, literalBytes("i64", 63n), width);
     out.forEach((to, i) => {
-      const [over, n, shifted, m, flipped] = Array.from({ length: 5 }, () => s.vector(width)) as [Reg, Reg, Reg, Reg, Reg];
+      const [over, n, shifted, m, flipped] = Array.from({ length: 5 }, () => s.vector(width)) as [
+        Reg,
+        Reg,
+        Reg,
+        Reg,
+        Reg,
+      ];
       code.emit("vpcmpgtq", over, counts[i]!, most);
       const negative = s.vector(width);
       code.emit("vpcmpgtq", negative, splat(s, new Uint8Array(4), width), counts[i]!);
@@ -42,7 +55,14 @@ export function shiftVectors(s: Selector, prim: Prim, type: KType, a: readonly R
 }
 
 /** Shifts by a literal, which need no register for the count; undefined where there is no such instruction. */
-export function shiftByLiteral(s: Selector, prim: Prim, type: KType, a: readonly Reg[], count: number, into: readonly Reg[] | undefined): readonly Reg[] | undefined {
+export function shiftByLiteral(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  a: readonly Reg[],
+  count: number,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] | undefined {
   const bytes = laneBytesOf(type.dtype);
   const arithmetic = prim === "shr" && isSigned(type.dtype);
   if (bytes === 1 || count < 0 || count >= bytes * 8 || (bytes === 8 && arithmetic && !s.wide)) return undefined;

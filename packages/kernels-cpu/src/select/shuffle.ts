@@ -10,7 +10,12 @@ import type { Selector } from "./selector.ts";
 
 type Shuffle = Extract<KValue["def"], { kind: "shuffle" }>;
 
-export function emitShuffle(s: Selector, value: KValue, def: Shuffle, into: readonly Reg[] | undefined): readonly Reg[] {
+export function emitShuffle(
+  s: Selector,
+  value: KValue,
+  def: Shuffle,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { type } = value;
   const source = def.a.type;
   if (type.dtype === "bool") {
@@ -24,7 +29,10 @@ export function emitShuffle(s: Selector, value: KValue, def: Shuffle, into: read
     return into ?? out;
   }
   const sources = [s.regs(def.a), s.regs(def.b)];
-  const fast = s.shape(type).laneBytes >= 4 ? permute(s, source, type, sources, def.pattern) : bytePermute(s, source, type, sources, def.pattern);
+  const fast =
+    s.shape(type).laneBytes >= 4
+      ? permute(s, source, type, sources, def.pattern)
+      : bytePermute(s, source, type, sources, def.pattern);
   const out = fast ?? throughStack(s, source, type, sources, def.pattern, into);
   if (into === undefined || out === into) return out;
   s.moveAll(into, out);
@@ -32,7 +40,13 @@ export function emitShuffle(s: Selector, value: KValue, def: Shuffle, into: read
 }
 
 /** 32-bit lanes out of at most two registers per part; undefined when a part needs more. */
-function permute(s: Selector, from: KType, to: KType, sources: readonly (readonly Reg[])[], pattern: readonly number[]): readonly Reg[] | undefined {
+function permute(
+  s: Selector,
+  from: KType,
+  to: KType,
+  sources: readonly (readonly Reg[])[],
+  pattern: readonly number[],
+): readonly Reg[] | undefined {
   const { code } = s;
   const [source, target] = [s.shape(from), s.shape(to)];
   const words = target.laneBytes / 4;
@@ -59,16 +73,44 @@ function permute(s: Selector, from: KType, to: KType, sources: readonly (readonl
     const out = s.vector(width);
     if (b === undefined) {
       if (picks.every(({ lane }, i) => lane === i)) return s.resize(a, target.bytes);
-      permuteOne(s, out, a, picks.map(({ lane }) => lane), width);
+      permuteOne(
+        s,
+        out,
+        a,
+        picks.map(({ lane }) => lane),
+        width,
+      );
     } else if (s.wide) {
-      const index = laneIndices(s, picks.map(({ at, lane }) => at * lanes + lane), width);
+      const index = laneIndices(
+        s,
+        picks.map(({ at, lane }) => at * lanes + lane),
+        width,
+      );
       s.move(out, a);
       code.emit("vpermt2ps", out, index, b);
     } else {
       const [x, y] = [s.vector(width), s.vector(width)];
-      permuteOne(s, x, a, picks.map(({ lane }) => lane), width);
-      permuteOne(s, y, b, picks.map(({ lane }) => lane), width);
-      code.emit("vblendps", out, x, y, picks.reduce((bits, { at }, i) => bits | (at << i), 0));
+      permuteOne(
+        s,
+        x,
+        a,
+        picks.map(({ lane }) => lane),
+        width,
+      );
+      permuteOne(
+        s,
+        y,
+        b,
+        picks.map(({ lane }) => lane),
+        width,
+      );
+      code.emit(
+        "vblendps",
+        out,
+        x,
+        y,
+        picks.reduce((bits, { at }, i) => bits | (at << i), 0),
+      );
     }
     return s.resize(out, target.bytes);
   });
@@ -87,7 +129,13 @@ function laneIndices(s: Selector, lanes: readonly number[], width: number): Reg 
 }
 
 /** Bytes and words within xmm registers by vpshufb; undefined for longer vectors. */
-function bytePermute(s: Selector, from: KType, to: KType, sources: readonly (readonly Reg[])[], pattern: readonly number[]): readonly Reg[] | undefined {
+function bytePermute(
+  s: Selector,
+  from: KType,
+  to: KType,
+  sources: readonly (readonly Reg[])[],
+  pattern: readonly number[],
+): readonly Reg[] | undefined {
   const { code } = s;
   const [source, target] = [s.shape(from), s.shape(to)];
   if (source.bytes > 16 || target.bytes > 16 || target.parts > 1) return undefined;
@@ -109,25 +157,46 @@ function bytePermute(s: Selector, from: KType, to: KType, sources: readonly (rea
   return [out];
 }
 
-function throughStack(s: Selector, from: KType, to: KType, sources: readonly (readonly Reg[])[], pattern: readonly number[], into: readonly Reg[] | undefined): readonly Reg[] {
+function throughStack(
+  s: Selector,
+  from: KType,
+  to: KType,
+  sources: readonly (readonly Reg[])[],
+  pattern: readonly number[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [source, target] = [s.shape(from), s.shape(to)];
   const width = Math.max(16, source.bytes);
   const perSource = width * source.parts;
   const outWidth = Math.max(16, target.bytes);
   const base = s.frame(2 * perSource + outWidth * target.parts);
-  sources.forEach((regs, which) => regs.forEach((reg, i) => code.emit("vmovups", mem({ base: rsp, disp: base + which * perSource + i * source.bytes }), s.resize(reg, width))));
+  sources.forEach((regs, which) =>
+    regs.forEach((reg, i) =>
+      code.emit("vmovups", mem({ base: rsp, disp: base + which * perSource + i * source.bytes }), s.resize(reg, width)),
+    ),
+  );
   const size = target.laneBytes;
   pattern.forEach((lane, i) => {
     const which = Math.floor(lane / from.lanes);
     const value = code.general();
-    const place = mem({ base: rsp, disp: base + which * perSource + (lane % from.lanes) * size, size: size as 1 | 2 | 4 | 8 });
+    const place = mem({
+      base: rsp,
+      disp: base + which * perSource + (lane % from.lanes) * size,
+      size: size as 1 | 2 | 4 | 8,
+    });
     const out = mem({ base: rsp, disp: base + 2 * perSource + i * size });
     if (size === 8) code.emit("mov", value, place);
     else code.emit(size === 4 ? "mov" : "movzx", r32(value.id), place);
-    code.emit("mov", out, size === 8 ? value : size === 4 ? r32(value.id) : size === 2 ? gpr16(value.id) : gpr8(value.id));
+    code.emit(
+      "mov",
+      out,
+      size === 8 ? value : size === 4 ? r32(value.id) : size === 2 ? gpr16(value.id) : gpr8(value.id),
+    );
   });
   const parts = into ?? s.fresh(to);
-  parts.forEach((reg, i) => code.emit("vmovups", s.resize(reg, outWidth), mem({ base: rsp, disp: base + 2 * perSource + i * target.bytes })));
+  parts.forEach((reg, i) =>
+    code.emit("vmovups", s.resize(reg, outWidth), mem({ base: rsp, disp: base + 2 * perSource + i * target.bytes })),
+  );
   return parts;
 }

@@ -40,7 +40,12 @@ export class Spiller {
   }
 
   /** New items and their effects, `undefined` where they must be found again. */
-  rewrite(items: readonly Item[], known: ItemEffects, dead: Uint8Array, spilled: ReadonlySet<number>): { items: Item[]; effects: ItemEffects } {
+  rewrite(
+    items: readonly Item[],
+    known: ItemEffects,
+    dead: Uint8Array,
+    spilled: ReadonlySet<number>,
+  ): { items: Item[]; effects: ItemEffects } {
     this.count += spilled.size;
     const out: Item[] = [];
     const effects: ItemEffects = [];
@@ -77,7 +82,14 @@ export class Spiller {
     return { items: out, effects };
   }
 
-  private replace(instr: Instr, virtual: number, isRead: boolean, isWritten: boolean, before: Item[], after: Item[]): Instr | undefined {
+  private replace(
+    instr: Instr,
+    virtual: number,
+    isRead: boolean,
+    isWritten: boolean,
+    before: Item[],
+    after: Item[],
+  ): Instr | undefined {
     const { recreate, file, bytes } = this.code.virtuals[virtual] as Virtual;
     if (recreate !== undefined && isWritten && !isRead) return undefined;
     if (recreate === undefined || recreate.operands[1]?.kind === "mem") {
@@ -86,7 +98,11 @@ export class Spiller {
     }
     const temporary = this.code.temporary(file, bytes);
     if (isRead) {
-      before.push(recreate === undefined ? moveInstr(file, bytes, temporary, this.slot(virtual), true) : renameInstr(recreate, virtual + 1000, temporary));
+      before.push(
+        recreate === undefined
+          ? moveInstr(file, bytes, temporary, this.slot(virtual), true)
+          : renameInstr(recreate, virtual + 1000, temporary),
+      );
     }
     if (isWritten) after.push(moveInstr(file, bytes, temporary, this.slot(virtual), false));
     return renameInstr(instr, virtual + 1000, temporary);
@@ -134,7 +150,12 @@ export class Spiller {
     const folded: Instr = { ...instr, operands };
     try {
       const form = selectForm(folded);
-      if (recreate === undefined && form.broadcastCount === 0 && form.memSize > (this.code.virtuals[virtual] as Virtual).bytes) return undefined;
+      if (
+        recreate === undefined &&
+        form.broadcastCount === 0 &&
+        form.memSize > (this.code.virtuals[virtual] as Virtual).bytes
+      )
+        return undefined;
       return folded;
     } catch {
       return undefined;
@@ -145,10 +166,14 @@ export class Spiller {
 function broadcastLanes(op: string, reg: Reg): 1 | 2 | 4 | 8 | 16 | undefined {
   const bytes = reg.cls === "zmm" ? 64 : reg.cls === "ymm" ? 32 : 16;
   switch (op) {
-    case "vmovups": return 1;
-    case "vbroadcastss": return (bytes / 4) as 4 | 8 | 16;
-    case "vbroadcastsd": return (bytes / 8) as 2 | 4 | 8;
-    default: return undefined;
+    case "vmovups":
+      return 1;
+    case "vbroadcastss":
+      return (bytes / 4) as 4 | 8 | 16;
+    case "vbroadcastsd":
+      return (bytes / 8) as 2 | 4 | 8;
+    default:
+      return undefined;
   }
 }
 
@@ -170,7 +195,11 @@ function renameInstr(instr: Instr, from: number, to: number): Instr {
   const operands = instr.operands.map((operand): Operand => {
     if (operand.kind === "reg") return rename(operand);
     if (operand.kind !== "mem") return operand;
-    return mem({ ...operand, base: operand.base && rename(operand.base), index: operand.index && rename(operand.index) });
+    return mem({
+      ...operand,
+      base: operand.base && rename(operand.base),
+      index: operand.index && rename(operand.index),
+    });
   });
   return instr.mask === undefined ? { ...instr, operands } : { ...instr, operands, mask: rename(instr.mask) };
 }

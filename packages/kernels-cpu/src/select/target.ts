@@ -24,7 +24,11 @@ export const AVX512: CpuTarget = { name: "avx512", vectorBytes: 64, features: ne
 /** With dot products of bytes and of bf16. */
 export const AVX512_VNNI: CpuTarget = { name: "avx512+vnni", vectorBytes: 64, features: new Set(vnniFeatures) };
 /** With matrix tiles. */
-export const AMX: CpuTarget = { name: "avx512+vnni+amx", vectorBytes: 64, features: new Set([...vnniFeatures, "amx-tile", "amx-bf16", "amx-int8"]) };
+export const AMX: CpuTarget = {
+  name: "avx512+vnni+amx",
+  vectorBytes: 64,
+  features: new Set([...vnniFeatures, "amx-tile", "amx-bf16", "amx-int8"]),
+};
 
 export const CPU_TARGETS: readonly CpuTarget[] = [AVX2, AVX512, AVX512_VNNI, AMX];
 

@@ -22,7 +22,8 @@ export function taskCount(kernel: Kernel, { symbols, scalars = {} }: Bindings): 
       if (bound === undefined) throw new UserError(`kernel ${kernel.name}: parameter "${def.name}" has no value`);
       return toElement(type.dtype, bound);
     }
-    if (def.kind !== "prim") throw new UserError(`kernel ${kernel.name}: the number of tasks depends on memory (${def.kind})`);
+    if (def.kind !== "prim")
+      throw new UserError(`kernel ${kernel.name}: the number of tasks depends on memory (${def.kind})`);
     const operand = def.args.at(-1) as KValue;
     const apply = primEvaluator(def.prim, operand.type.dtype, type.dtype) as (...args: Scalar[]) => Scalar;
     return apply(...def.args.map(evaluate));

@@ -27,10 +27,16 @@ function tileMemory(s: Selector, buffer: Parameters<Selector["parts"]>[0], index
 function check(s: Selector, type: KType): void {
   if (!s.target.features.has("amx-tile")) s.unsupported("tile", type.dtype, "the target has no matrix tiles");
   const bytes = type.lanes * laneBytesOf(type.dtype);
-  if (type.rows > 16 || bytes > 64 || bytes % 4 !== 0) s.unsupported("tile", type.dtype, `${type.rows} rows of ${bytes} bytes do not fit a tile register`);
+  if (type.rows > 16 || bytes > 64 || bytes % 4 !== 0)
+    s.unsupported("tile", type.dtype, `${type.rows} rows of ${bytes} bytes do not fit a tile register`);
 }
 
-export function emitTileLoad(s: Selector, value: KValue, def: Extract<KValue["def"], { kind: "tileLoad" }>, into: readonly Reg[] | undefined): readonly Reg[] {
+export function emitTileLoad(
+  s: Selector,
+  value: KValue,
+  def: Extract<KValue["def"], { kind: "tileLoad" }>,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   check(s, value.type);
   const out = into ?? s.fresh(value.type);
   s.code.emit("tileloadd", out[0] as Reg, tileMemory(s, def.buffer, def.index, def.stride));
@@ -55,7 +61,8 @@ export function selectTileMma(s: Selector, stmt: Extract<Stmt, { kind: "tileMma"
   check(s, acc.type);
   const op = products[`${a.type.dtype} ${b.type.dtype}`];
   const feature = a.type.dtype === "bf16" ? "amx-bf16" : a.type.dtype === "f16" ? "amx-fp16" : "amx-int8";
-  if (op === undefined || !s.target.features.has(feature)) return s.unsupported("tileMma", a.type.dtype, `the target has no product with ${b.type.dtype}`);
+  if (op === undefined || !s.target.features.has(feature))
+    return s.unsupported("tileMma", a.type.dtype, `the target has no product with ${b.type.dtype}`);
   s.code.emit(op, s.local(acc)[0] as Reg, s.reg(a), s.reg(b));
 }
 
@@ -70,5 +77,8 @@ export function tileConfiguration(shapes: ReadonlyMap<number, number>): { entry:
     data[48 + id] = Math.floor(shape / 256);
   }
   const at = label("tiles");
-  return { entry: [{ data, alignment: 64, at }, makeInstr("ldtilecfg", [mem({ label: at })])], exit: [makeInstr("tilerelease", [])] };
+  return {
+    entry: [{ data, alignment: 64, at }, makeInstr("ldtilecfg", [mem({ label: at })])],
+    exit: [makeInstr("tilerelease", [])],
+  };
 }

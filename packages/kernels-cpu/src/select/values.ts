@@ -29,16 +29,26 @@ const comparisons: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", 
 export function materialise(s: Selector, value: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
   const { def } = value;
   switch (def.kind) {
-    case "prim": return emitPrim(s, value, into);
-    case "load": return emitLoad(s, value, def, into);
-    case "broadcast": return emitBroadcast(s, value, def.value, into);
-    case "iota": return emitIota(s, value, def.start, into);
-    case "horizontal": return emitHorizontal(s, def.combiner, def.value, into);
-    case "shuffle": return emitShuffle(s, value, def, into);
-    case "extract": return emitExtract(s, def.value, def.lane, into);
-    case "tileLoad": return emitTileLoad(s, value, def, into);
-    case "intrinsic": return emitIntrinsic(s, value, def, into);
-    default: throw new InternalError(`kernel ${s.kernel.name}: %${value.id} (${def.kind}) cannot be selected here`);
+    case "prim":
+      return emitPrim(s, value, into);
+    case "load":
+      return emitLoad(s, value, def, into);
+    case "broadcast":
+      return emitBroadcast(s, value, def.value, into);
+    case "iota":
+      return emitIota(s, value, def.start, into);
+    case "horizontal":
+      return emitHorizontal(s, def.combiner, def.value, into);
+    case "shuffle":
+      return emitShuffle(s, value, def, into);
+    case "extract":
+      return emitExtract(s, def.value, def.lane, into);
+    case "tileLoad":
+      return emitTileLoad(s, value, def, into);
+    case "intrinsic":
+      return emitIntrinsic(s, value, def, into);
+    default:
+      throw new InternalError(`kernel ${s.kernel.name}: %${value.id} (${def.kind}) cannot be selected here`);
   }
 }
 
@@ -58,7 +68,10 @@ function emitPrim(s: Selector, value: KValue, into: readonly Reg[] | undefined):
   if (prim === "cast") return emitCast(s, first, type, into);
   if (prim === "bitcast") return emitBitcast(s, first, type, into);
   if (prim === "select") return emitSelect(s, value, into);
-  if (comparisons.has(prim)) return first.type.lanes === 1 ? compareScalar(s, prim, first, args[1] as KValue, into) : compareVector(s, prim, first, args[1] as KValue, type, into);
+  if (comparisons.has(prim))
+    return first.type.lanes === 1
+      ? compareScalar(s, prim, first, args[1] as KValue, into)
+      : compareVector(s, prim, first, args[1] as KValue, type, into);
   const { file } = s.shape(type);
   if (type.dtype === "f16" || type.dtype === "bf16") return viaWider(s, prim, type, args, into);
   if (type.dtype === "bool" && type.lanes > 1) return maskPrim(s, prim, type, args, into);
@@ -66,7 +79,8 @@ function emitPrim(s: Selector, value: KValue, into: readonly Reg[] | undefined):
   if (file === GENERAL) return scalarPrim(s, prim, type, args, into);
   if (prim === "fma") return emitFma(s, value, into);
   if (prim === "rem" && isFloating(type.dtype)) return floatRemainder(s, type, args, into);
-  if (prim === "scale2" && !s.wide) return scaleByPower(s, type, s.regs(first), s.regs(args[1] as KValue), into, rangeOf(args[1] as KValue));
+  if (prim === "scale2" && !s.wide)
+    return scaleByPower(s, type, s.regs(first), s.regs(args[1] as KValue), into, rangeOf(args[1] as KValue));
   const operands: (readonly (Reg | Mem)[])[] = [];
   // The second operand may be memory; a commutative operation puts a waiting load there.
   const [a, b] = args as [KValue, KValue | undefined];

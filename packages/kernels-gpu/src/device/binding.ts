@@ -5,7 +5,15 @@
  * runs, which is safe because a run writes, dispatches and copies its results in one turn of the event loop.
  */
 
-import { type DimBindings, type KValue, type ScalarParam, InternalError, UnsupportedError, debug, evaluateDim } from "@quern/core";
+import {
+  type DimBindings,
+  type KValue,
+  type ScalarParam,
+  InternalError,
+  UnsupportedError,
+  debug,
+  evaluateDim,
+} from "@quern/core";
 import { foldGrid } from "../wgsl/geometry.ts";
 import type { Program, Step } from "./program.ts";
 import { type Storage, bufferBytes, shareSlots } from "./storage.ts";
@@ -25,16 +33,26 @@ export class Binding {
   readonly #owned: GPUBuffer[] = [];
   readonly #dispatches: readonly Dispatch[];
 
-  constructor(device: GPUDevice, program: Program, pipelines: readonly GPUComputePipeline[], constants: ReadonlyMap<Storage, GPUBuffer>, symbols: DimBindings) {
+  constructor(
+    device: GPUDevice,
+    program: Program,
+    pipelines: readonly GPUComputePipeline[],
+    constants: ReadonlyMap<Storage, GPUBuffer>,
+    symbols: DimBindings,
+  ) {
     this.#device = device;
     this.symbols = symbols;
     for (const [storage, buffer] of constants) this.#buffers.set(storage, buffer);
     const bytesOf = (storage: Storage): number => bufferBytes(storage, evaluateDim(storage.size, symbols));
     const { storages } = program.storages;
     for (const storage of storages) {
-      if (storage.kind === "input" || storage.kind === "output") this.#buffers.set(storage, this.#allocate(bytesOf(storage)));
+      if (storage.kind === "input" || storage.kind === "output")
+        this.#buffers.set(storage, this.#allocate(bytesOf(storage)));
     }
-    const slots = shareSlots(storages.filter(({ kind, lastStep }) => kind === "planned" && lastStep >= 0), bytesOf);
+    const slots = shareSlots(
+      storages.filter(({ kind, lastStep }) => kind === "planned" && lastStep >= 0),
+      bytesOf,
+    );
     for (const slot of slots) {
       const buffer = this.#allocate(slot.bytes);
       for (const storage of slot.storages) this.#buffers.set(storage, buffer);
@@ -69,7 +87,12 @@ export class Binding {
   #allocate(size: number, usage: number = GPU_USAGE.STORAGE | GPU_USAGE.COPY_SRC | GPU_USAGE.COPY_DST): GPUBuffer {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits;
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
-    if (size > most) throw new UnsupportedError({ op: `tensor of ${size} bytes`, target: "gpu", reason: `this adapter binds buffers of at most ${most} bytes` });
+    if (size > most)
+      throw new UnsupportedError({
+        op: `tensor of ${size} bytes`,
+        target: "gpu",
+        reason: `this adapter binds buffers of at most ${most} bytes`,
+      });
     const buffer = this.#device.createBuffer({ size, usage });
     this.#owned.push(buffer);
     return buffer;
@@ -84,9 +107,13 @@ export class Binding {
       const elements = evaluateDim(storage.size, this.symbols);
       return { binding, resource: { buffer: this.bufferOf(storage), size: bufferBytes(storage, elements) } };
     });
-    if (wgsl.parameters.length > 0) entries.push({ binding: kernel.buffers.length, resource: { buffer: this.#parameters(step) } });
+    if (wgsl.parameters.length > 0)
+      entries.push({ binding: kernel.buffers.length, resource: { buffer: this.#parameters(step) } });
     const group = this.#device.createBindGroup({ layout: step.compiled.layout, entries });
-    const grid = foldGrid(Math.ceil(tasks / wgsl.tasksPerWorkgroup), this.#device.limits.maxComputeWorkgroupsPerDimension);
+    const grid = foldGrid(
+      Math.ceil(tasks / wgsl.tasksPerWorkgroup),
+      this.#device.limits.maxComputeWorkgroupsPerDimension,
+    );
     return [{ pipeline, group, grid }];
   }
 
@@ -120,13 +147,21 @@ function evaluateIndex({ def }: KValue, symbols: DimBindings): number {
   if (def.kind !== "prim") throw new InternalError(`a task count depends on a ${def.kind}`);
   const [a = 0, b = 0] = def.args.map((arg) => evaluateIndex(arg, symbols));
   switch (def.prim) {
-    case "add": return a + b;
-    case "sub": return a - b;
-    case "mul": return a * b;
-    case "div": return Math.trunc(a / b);
-    case "rem": return a % b;
-    case "min": return Math.min(a, b);
-    case "max": return Math.max(a, b);
-    default: throw new InternalError(`a task count uses ${def.prim}`);
+    case "add":
+      return a + b;
+    case "sub":
+      return a - b;
+    case "mul":
+      return a * b;
+    case "div":
+      return Math.trunc(a / b);
+    case "rem":
+      return a % b;
+    case "min":
+      return Math.min(a, b);
+    case "max":
+      return Math.max(a, b);
+    default:
+      throw new InternalError(`a task count uses ${def.prim}`);
   }
 }

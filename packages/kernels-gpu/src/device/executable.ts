@@ -3,8 +3,24 @@
  */
 
 import {
-  type CompileReport, type DimBindings, type DumpStage, type Executable, type Graph, type PassReport, type TensorSpec, type Tensors, type Value,
-  DTYPE_INFO, InternalError, Tensor, UserError, bindInputs, elementCount, evaluateShape, printGraph, printKernel,
+  type CompileReport,
+  type DimBindings,
+  type DumpStage,
+  type Executable,
+  type Graph,
+  type PassReport,
+  type TensorSpec,
+  type Tensors,
+  type Value,
+  DTYPE_INFO,
+  InternalError,
+  Tensor,
+  UserError,
+  bindInputs,
+  elementCount,
+  evaluateShape,
+  printGraph,
+  printKernel,
 } from "@quern/core";
 import { Binding, GPU_USAGE } from "./binding.ts";
 import type { Program } from "./program.ts";
@@ -49,7 +65,11 @@ export class GpuExecutable implements Executable {
 
   constructor(parts: ExecutableParts, source: Graph) {
     this.#parts = parts;
-    const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({ name, dtype: value.type.dtype, shape: value.type.shape });
+    const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({
+      name,
+      dtype: value.type.dtype,
+      shape: value.type.shape,
+    });
     this.inputs = source.inputs.map(spec);
     this.outputs = source.outputs.map(spec);
     const { constants } = parts.program.storages;
@@ -59,11 +79,20 @@ export class GpuExecutable implements Executable {
 
   get report(): CompileReport {
     const { compileMs, passes, program } = this.#parts;
-    return { compileMs, passes, launches: program.launches, plannedPeakBytes: this.#lastPeak, weightBytes: this.#weightBytes, codeBytes: program.codeBytes };
+    return {
+      compileMs,
+      passes,
+      launches: program.launches,
+      plannedPeakBytes: this.#lastPeak,
+      weightBytes: this.#weightBytes,
+      codeBytes: program.codeBytes,
+    };
   }
 
   runSync(): never {
-    throw new UserError("gpu: WebGPU cannot wait for results synchronously", { hint: "use `await executable.run(inputs)`" });
+    throw new UserError("gpu: WebGPU cannot wait for results synchronously", {
+      hint: "use `await executable.run(inputs)`",
+    });
   }
 
   async run(inputs: Tensors): Promise<Record<string, Tensor>> {
@@ -82,10 +111,14 @@ export class GpuExecutable implements Executable {
   dump(stage: DumpStage): string {
     const { program, unfused } = this.#parts;
     switch (stage) {
-      case "graph": return printGraph(unfused);
-      case "fused": return printGraph(program.graph);
-      case "kernel": return program.steps.map(({ compiled }) => printKernel(compiled.kernel)).join("\n");
-      case "machine": return program.steps.map(({ compiled }) => compiled.wgsl.code).join("\n");
+      case "graph":
+        return printGraph(unfused);
+      case "fused":
+        return printGraph(program.graph);
+      case "kernel":
+        return program.steps.map(({ compiled }) => printKernel(compiled.kernel)).join("\n");
+      case "machine":
+        return program.steps.map(({ compiled }) => compiled.wgsl.code).join("\n");
     }
   }
 
@@ -107,7 +140,9 @@ export class GpuExecutable implements Executable {
   }
 
   #bind(symbols: DimBindings): Binding {
-    const key = Object.entries(symbols).map(([name, value]) => `${name}=${value}`).join();
+    const key = Object.entries(symbols)
+      .map(([name, value]) => `${name}=${value}`)
+      .join();
     let binding = this.#bindings.get(key);
     if (binding === undefined) {
       if (this.#bindings.size >= MAX_BINDINGS) {
@@ -116,7 +151,13 @@ export class GpuExecutable implements Executable {
         unused.destroy();
       }
       const { device, program } = this.#parts;
-      binding = new Binding(device, program, this.#pipelines as readonly GPUComputePipeline[], this.#constants, symbols);
+      binding = new Binding(
+        device,
+        program,
+        this.#pipelines as readonly GPUComputePipeline[],
+        this.#constants,
+        symbols,
+      );
       this.#bindings.set(key, binding);
     }
     this.#lastPeak = binding.plannedBytes;
@@ -129,7 +170,8 @@ export class GpuExecutable implements Executable {
     device.pushErrorScope("validation");
     const binding = this.#bind(symbols);
     for (const storage of program.storages.storages) {
-      if (storage.kind === "input" && storage.lastStep >= 0) upload(device, binding.bufferOf(storage), (tensors[storage.position] as Tensor).bytes());
+      if (storage.kind === "input" && storage.lastStep >= 0)
+        upload(device, binding.bufferOf(storage), (tensors[storage.position] as Tensor).bytes());
     }
     const encoder = device.createCommandEncoder();
     binding.encode(encoder);
@@ -138,7 +180,10 @@ export class GpuExecutable implements Executable {
       const tensor = Tensor.zeros(value.type.dtype, shape);
       if (tensor.byteLength === 0) return { name, tensor, buffer: undefined };
       const storage = program.storages.of(value);
-      const buffer = device.createBuffer({ size: bufferBytes(storage, elementCount(shape)), usage: GPU_USAGE.MAP_READ | GPU_USAGE.COPY_DST });
+      const buffer = device.createBuffer({
+        size: bufferBytes(storage, elementCount(shape)),
+        usage: GPU_USAGE.MAP_READ | GPU_USAGE.COPY_DST,
+      });
       encoder.copyBufferToBuffer(binding.bufferOf(storage), 0, buffer, 0, buffer.size);
       return { name, tensor, buffer };
     });
@@ -182,4 +227,3 @@ function upload(device: GPUDevice, buffer: GPUBuffer, bytes: Uint8Array): void {
   rest.set(bytes.subarray(whole));
   device.queue.writeBuffer(buffer, whole, rest);
 }
-

@@ -2,7 +2,19 @@
  * What the device tests share: opening a device or skipping with the reason, comparing results, running op cases.
  */
 
-import { type Device, type Graph, type Op, type OpCase, type Tensor, type Tensors, UnsupportedError, caseGraph, caseInputs, referenceDevice, toleranceOf } from "@quern/core";
+import {
+  type Device,
+  type Graph,
+  type Op,
+  type OpCase,
+  type Tensor,
+  type Tensors,
+  UnsupportedError,
+  caseGraph,
+  caseInputs,
+  referenceDevice,
+  toleranceOf,
+} from "@quern/core";
 import { gpu } from "./gpu.ts";
 import type { GpuOptions } from "./webgpu.ts";
 
@@ -20,7 +32,11 @@ export async function openForTests(required: string | undefined, options: GpuOpt
 }
 
 /** The first difference beyond the tolerance. */
-export function difference(actual: Tensor | undefined, expected: Tensor, { rtol, atol }: { readonly rtol: number; readonly atol: number }): string | undefined {
+export function difference(
+  actual: Tensor | undefined,
+  expected: Tensor,
+  { rtol, atol }: { readonly rtol: number; readonly atol: number },
+): string | undefined {
   if (actual === undefined) return "missing";
   if (actual.dtype !== expected.dtype || actual.shape.join() !== expected.shape.join()) {
     return `${actual.dtype}[${actual.shape.join()}], not ${expected.dtype}[${expected.shape.join()}]`;
@@ -45,7 +61,9 @@ export async function runCase(device: Device, op: Op, opCase: OpCase, seed: numb
   const name = `${op.name} "${opCase.name}"`;
   const { graph, inputs } = caseGraph(op, opCase, caseInputs(opCase, seed));
   try {
-    const problems = await compare(device, graph, inputs, (dtype) => toleranceOf(op, opCase.inputs, opCase.attrs, dtype));
+    const problems = await compare(device, graph, inputs, (dtype) =>
+      toleranceOf(op, opCase.inputs, opCase.attrs, dtype),
+    );
     return { name, ran: true, problems: problems.map((problem) => `${name} ${problem}`) };
   } catch (error) {
     if (error instanceof UnsupportedError) return { name, ran: false, problems: [] };
@@ -55,13 +73,18 @@ export async function runCase(device: Device, op: Op, opCase: OpCase, seed: numb
 
 /** Differences between the device and the reference, output by output. */
 export async function compare(
-  device: Device, graph: Graph, inputs: Tensors, tolerance: (dtype: Tensor["dtype"]) => { readonly rtol: number; readonly atol: number },
+  device: Device,
+  graph: Graph,
+  inputs: Tensors,
+  tolerance: (dtype: Tensor["dtype"]) => { readonly rtol: number; readonly atol: number },
 ): Promise<string[]> {
   using executable = device.compile(graph);
   const expected = referenceDevice().compile(graph).runSync(inputs);
   const actual = await executable.run(inputs);
   return Object.entries(expected).flatMap(([name, tensor]) => {
     const wrong = difference(actual[name], tensor, tolerance(tensor.dtype));
-    return wrong === undefined ? [] : [`${name}: ${wrong} (${executable.report.launches.map(({ kernel }) => kernel).join(", ")})`];
+    return wrong === undefined
+      ? []
+      : [`${name}: ${wrong} (${executable.report.launches.map(({ kernel }) => kernel).join(", ")})`];
   });
 }

@@ -4,7 +4,19 @@
  * Opening is asynchronous, compiling is not: pipelines compile in the background and the first run waits for them.
  */
 
-import { type CompileOptions, type DType, type Device, type Executable, type Graph, type Node, type PassTarget, Tensor, UserError, debug, optimise } from "@quern/core";
+import {
+  type CompileOptions,
+  type DType,
+  type Device,
+  type Executable,
+  type Graph,
+  type Node,
+  type PassTarget,
+  Tensor,
+  UserError,
+  debug,
+  optimise,
+} from "@quern/core";
 import { GPU_KERNELS } from "../kernels/index.ts";
 import { GpuExecutable } from "./executable.ts";
 import { compileProgram } from "./program.ts";
@@ -39,11 +51,23 @@ class GpuDevice implements Device {
     const optimised = optimise(graph, { target: passTarget(), bindings: fixed });
     const program = compileProgram(optimised.graph, this.#open);
     const compileMs = performance.now() - start;
-    debug(1, () => `compiled "${graph.name}" in ${compileMs.toFixed(1)} ms: ${program.steps.length} steps, ${program.codeBytes} bytes of WGSL`);
-    const executable: GpuExecutable = new GpuExecutable({
-      device: this.#open.device, program, unfused: optimised.unfused, passes: optimised.passes, compileMs, fixed,
-      release: () => this.#executables.delete(executable),
-    }, graph);
+    debug(
+      1,
+      () =>
+        `compiled "${graph.name}" in ${compileMs.toFixed(1)} ms: ${program.steps.length} steps, ${program.codeBytes} bytes of WGSL`,
+    );
+    const executable: GpuExecutable = new GpuExecutable(
+      {
+        device: this.#open.device,
+        program,
+        unfused: optimised.unfused,
+        passes: optimised.passes,
+        compileMs,
+        fixed,
+        release: () => this.#executables.delete(executable),
+      },
+      graph,
+    );
     this.#executables.add(executable);
     return executable;
   }

@@ -6,7 +6,17 @@
  */
 
 import {
-  type Graph, type Kernel, type Launch, type LaunchReport, type Unsupported, InternalError, UnsupportedError, debug, legaliseKernel, printKernel, siteOf,
+  type Graph,
+  type Kernel,
+  type Launch,
+  type LaunchReport,
+  type Unsupported,
+  InternalError,
+  UnsupportedError,
+  debug,
+  legaliseKernel,
+  printKernel,
+  siteOf,
 } from "@quern/core";
 import { choose } from "../kernels/choose.ts";
 import { type WgslProgram, renderWgsl } from "../wgsl/render.ts";
@@ -46,7 +56,9 @@ export function compileProgram(graph: Graph, open: OpenDevice): Program {
   const steps = launches.map((launch): Step => {
     const one = compileOnce(launch.kernel, open, compiled);
     if (one.kernel.buffers.length !== launch.operands.length) {
-      throw new InternalError(`${launch.kernel.name}: ${one.kernel.buffers.length} buffers, ${launch.operands.length} operands`);
+      throw new InternalError(
+        `${launch.kernel.name}: ${one.kernel.buffers.length} buffers, ${launch.operands.length} operands`,
+      );
     }
     return { launch, compiled: one, storages: launch.operands.map((operand) => storages.operand(operand)) };
   });
@@ -75,7 +87,11 @@ function lowerAll(graph: Graph): Launch[] {
 }
 
 /** Equal kernels (same text) are compiled once per program. */
-function compileOnce(kernel: Kernel, { device, f16, subgroups }: OpenDevice, known: Map<string, CompiledKernel>): CompiledKernel {
+function compileOnce(
+  kernel: Kernel,
+  { device, f16, subgroups }: OpenDevice,
+  known: Map<string, CompiledKernel>,
+): CompiledKernel {
   const text = printKernel({ ...kernel, name: "" });
   let one = known.get(text);
   if (one === undefined) {
@@ -83,7 +99,12 @@ function compileOnce(kernel: Kernel, { device, f16, subgroups }: OpenDevice, kno
     const wgsl = renderWgsl(legal, { f16, subgroups });
     debug(4, () => wgsl.code);
     const { maxStorageBuffersPerShaderStage: most } = device.limits;
-    if (legal.buffers.length > most) throw new UnsupportedError({ op: kernel.name, target: "gpu", reason: `${legal.buffers.length} buffers, this adapter binds ${most}` });
+    if (legal.buffers.length > most)
+      throw new UnsupportedError({
+        op: kernel.name,
+        target: "gpu",
+        reason: `${legal.buffers.length} buffers, this adapter binds ${most}`,
+      });
     const layout = createLayout(device, legal, wgsl);
     one = { kernel: legal, wgsl, layout, pipeline: createPipeline(device, layout, kernel.name, wgsl.code) };
     known.set(text, one);
@@ -93,19 +114,30 @@ function compileOnce(kernel: Kernel, { device, f16, subgroups }: OpenDevice, kno
 
 /** Every buffer and the parameters, whether or not the module reads them: an automatic layout would leave those out. */
 function createLayout(device: GPUDevice, { buffers }: Kernel, { parameters }: WgslProgram): GPUBindGroupLayout {
-  const entry = (binding: number, type: GPUBufferBindingType): GPUBindGroupLayoutEntry => ({ binding, visibility: COMPUTE_STAGE, buffer: { type } });
+  const entry = (binding: number, type: GPUBufferBindingType): GPUBindGroupLayoutEntry => ({
+    binding,
+    visibility: COMPUTE_STAGE,
+    buffer: { type },
+  });
   const entries = buffers.map(({ access }, i) => entry(i, access === "read" ? "read-only-storage" : "storage"));
   if (parameters.length > 0) entries.push(entry(buffers.length, "uniform"));
   return device.createBindGroupLayout({ entries });
 }
 
-function createPipeline(device: GPUDevice, group: GPUBindGroupLayout, name: string, code: string): Promise<GPUComputePipeline> {
+function createPipeline(
+  device: GPUDevice,
+  group: GPUBindGroupLayout,
+  name: string,
+  code: string,
+): Promise<GPUComputePipeline> {
   device.pushErrorScope("validation");
   const shader = device.createShaderModule({ label: name, code });
   const layout = device.createPipelineLayout({ bindGroupLayouts: [group] });
-  const pipeline = device.createComputePipelineAsync({ label: name, layout, compute: { module: shader, entryPoint: "main" } }).catch((cause: unknown) => {
-    throw new InternalError(`kernel ${name}: ${(cause as Error).message}\n${code}`);
-  });
+  const pipeline = device
+    .createComputePipelineAsync({ label: name, layout, compute: { module: shader, entryPoint: "main" } })
+    .catch((cause: unknown) => {
+      throw new InternalError(`kernel ${name}: ${(cause as Error).message}\n${code}`);
+    });
   // The error of the module is part of the pipeline's, and whoever runs the program awaits that.
   void device.popErrorScope();
   pipeline.catch(() => {});

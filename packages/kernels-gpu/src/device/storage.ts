@@ -6,7 +6,16 @@
  * other. Reshapes are aliases: they share the storage of their source.
  */
 
-import { DTYPE_INFO, type DType, type Dim, type Graph, type Operand, type Temporary, type Value, shapeSize } from "@quern/core";
+import {
+  DTYPE_INFO,
+  type DType,
+  type Dim,
+  type Graph,
+  type Operand,
+  type Temporary,
+  type Value,
+  shapeSize,
+} from "@quern/core";
 
 export type StorageKind = "planned" | "constant" | "input" | "output";
 
@@ -43,7 +52,9 @@ export class StorageMap {
   readonly #constants = new Map<Storage, Uint8Array>();
 
   constructor(graph: Graph) {
-    graph.inputs.forEach(({ value }, position) => this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position)));
+    graph.inputs.forEach(({ value }, position) =>
+      this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position)),
+    );
     for (const { value } of graph.outputs) {
       const source = aliasSource(value);
       if (this.#byValue.has(source) || source.node.op === "constant") continue;
@@ -57,16 +68,20 @@ export class StorageMap {
     if (known !== undefined) return known;
     const { dtype, shape } = source.type;
     const constant = source.node.op === "constant" ? (source.node.attrs["value"] as { bytes: Uint8Array }) : undefined;
-    const storage = constant === undefined ? this.#create("planned", dtype, shapeSize(shape)) : this.#constant(constant.bytes, dtype);
+    const storage =
+      constant === undefined ? this.#create("planned", dtype, shapeSize(shape)) : this.#constant(constant.bytes, dtype);
     this.#byValue.set(source, storage);
     return storage;
   }
 
   operand(operand: Operand): Storage {
     switch (operand.kind) {
-      case "value": return this.of(operand.value);
-      case "constant": return this.#constant(operand.data.bytes, operand.data.dtype);
-      case "temporary": return this.#temporary(operand.temporary);
+      case "value":
+        return this.of(operand.value);
+      case "constant":
+        return this.#constant(operand.data.bytes, operand.data.dtype);
+      case "temporary":
+        return this.#temporary(operand.temporary);
     }
   }
 
@@ -77,7 +92,8 @@ export class StorageMap {
 
   #temporary(temporary: Temporary): Storage {
     let storage = this.#byTemporary.get(temporary);
-    if (storage === undefined) this.#byTemporary.set(temporary, (storage = this.#create("planned", temporary.dtype, temporary.size)));
+    if (storage === undefined)
+      this.#byTemporary.set(temporary, (storage = this.#create("planned", temporary.dtype, temporary.size)));
     return storage;
   }
 
@@ -92,7 +108,15 @@ export class StorageMap {
   }
 
   #create(kind: StorageKind, dtype: DType, size: Dim, position = -1): Storage {
-    const storage: Storage = { id: this.storages.length, kind, dtype, size, position, firstStep: Infinity, lastStep: -1 };
+    const storage: Storage = {
+      id: this.storages.length,
+      kind,
+      dtype,
+      size,
+      position,
+      firstStep: Infinity,
+      lastStep: -1,
+    };
     this.storages.push(storage);
     return storage;
   }
@@ -117,7 +141,9 @@ export interface Slot {
 export function shareSlots(storages: readonly Storage[], bytesOf: (storage: Storage) => number): Slot[] {
   const slots: { bytes: number; storages: Storage[] }[] = [];
   for (const storage of storages.toSorted((a, b) => bytesOf(b) - bytesOf(a) || a.id - b.id)) {
-    const free = slots.find((slot) => slot.storages.every((other) => other.lastStep < storage.firstStep || storage.lastStep < other.firstStep));
+    const free = slots.find((slot) =>
+      slot.storages.every((other) => other.lastStep < storage.firstStep || storage.lastStep < other.firstStep),
+    );
     if (free === undefined) slots.push({ bytes: bytesOf(storage), storages: [storage] });
     else free.storages.push(storage);
   }

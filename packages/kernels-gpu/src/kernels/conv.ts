@@ -2,7 +2,16 @@
  * Direct convolution: one result per invocation, loops over input channels and taps. Any spatial rank, layout, groups.
  */
 
-import { GroupKernel, type Dim, type KernelSite, type KValue, type Value, computeType, dimMul, shapeSize } from "@quern/core";
+import {
+  GroupKernel,
+  type Dim,
+  type KernelSite,
+  type KValue,
+  type Value,
+  computeType,
+  dimMul,
+  shapeSize,
+} from "@quern/core";
 import type { GpuKernel } from "./kernel.ts";
 import { forEachTap, imageAxes, nest, windowOf } from "./nest.ts";
 
@@ -25,7 +34,10 @@ export const convDirect: GpuKernel = {
       const out = index[channel] as KValue;
       const dtype = computeType(y.type.dtype);
       const sum = k.local("sum", dtype, 0);
-      const firstIn = groups === 1 ? k.index(0) : k.mul(k.div(out, k.div(k.index(w.type.shape[0] as Dim), groups)), k.index(inPerGroup));
+      const firstIn =
+        groups === 1
+          ? k.index(0)
+          : k.mul(k.div(out, k.div(k.index(w.type.shape[0] as Dim), groups)), k.index(inPerGroup));
       k.for({ end: inPerGroup }, (c) => {
         forEachTap(k, window, pick(index), pick(x.type.shape), pick(y.type.shape), ({ position, tap, inside }) => {
           const from = [...index];

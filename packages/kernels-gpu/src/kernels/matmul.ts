@@ -4,8 +4,21 @@
  */
 
 import {
-  type Dim, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type TileShape, type Value,
-  addTileProducts, tileColumnMasks, computeType, dimCeilDiv, dimMul, newAccumulators, shapeSize,
+  type Dim,
+  GroupKernel,
+  type KernelBuilder,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type TileShape,
+  type Value,
+  addTileProducts,
+  tileColumnMasks,
+  computeType,
+  dimCeilDiv,
+  dimMul,
+  newAccumulators,
+  shapeSize,
 } from "@quern/core";
 import type { GpuKernel } from "./kernel.ts";
 import { nest } from "./nest.ts";
@@ -39,10 +52,17 @@ function problem(site: KernelSite): Problem {
   const n = vectorB ? 1 : at(b, transposeB ? 2 : 1);
   const k = at(a, transposeA ? 2 : 1);
   return {
-    a, b, y, m, n, k,
+    a,
+    b,
+    y,
+    m,
+    n,
+    k,
     batchRank: y.type.shape.length - Number(!vectorA) - Number(!vectorB),
-    aRow: transposeA ? 1 : k, aInner: transposeA ? m : 1,
-    bInner: transposeB ? 1 : n, bColumn: transposeB ? k : 1,
+    aRow: transposeA ? 1 : k,
+    aInner: transposeA ? m : 1,
+    bInner: transposeB ? 1 : n,
+    bColumn: transposeB ? k : 1,
   };
 }
 
@@ -85,13 +105,17 @@ export const matmulTiles: GpuKernel = {
       // Rows beyond the last one repeat it; they are computed and not stored.
       const last = k.sub(k.index(p.m), 1);
       const exact = typeof p.m === "number" && p.m % TILE.rows === 0;
-      const rows = Array.from({ length: TILE.rows }, (_, r) => (exact ? k.add(firstRow, r) : k.min(k.add(firstRow, r), last)));
+      const rows = Array.from({ length: TILE.rows }, (_, r) =>
+        exact ? k.add(firstRow, r) : k.min(k.add(firstRow, r), last),
+      );
       const rowsAt = rows.map((row) => k.add(aAt, k.mul(row, k.index(p.aRow))));
       const masks = tileColumnMasks(k, p.n, TILE, firstColumn);
       const acc = newAccumulators(k, TILE);
       addTileProducts(k, acc, TILE, p.k, {
-        a, aIndex: (row, at) => k.add(rowsAt[row] as KValue, k.mul(at, k.index(p.aInner))),
-        b, masks,
+        a,
+        aIndex: (row, at) => k.add(rowsAt[row] as KValue, k.mul(at, k.index(p.aInner))),
+        b,
+        masks,
         bIndex: (_, at) => {
           const inner = k.add(bAt, k.mul(at, k.index(p.bInner)));
           if (p.bColumn === 1) return k.add(inner, firstColumn);
@@ -101,7 +125,12 @@ export const matmulTiles: GpuKernel = {
       });
       acc.forEach(([sum], r) => {
         const row = k.add(firstRow, r);
-        const store = (): void => kernel.store(k.read(sum as NonNullable<typeof sum>), { index: [...batch, row, firstColumn], lanes: TILE.lanes, mask: masks[0] });
+        const store = (): void =>
+          kernel.store(k.read(sum as NonNullable<typeof sum>), {
+            index: [...batch, row, firstColumn],
+            lanes: TILE.lanes,
+            mask: masks[0],
+          });
         if (exact || r === 0) store();
         else k.if(k.lt(row, k.index(p.m)), store);
       });

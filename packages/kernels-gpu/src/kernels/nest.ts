@@ -26,12 +26,22 @@ export interface Window {
 
 /** The attributes of a convolution or pool; absent ones are strides and dilations of 1 and no padding. */
 export function windowOf(attrs: Attrs, kernel: readonly number[]): Window {
-  const list = (name: string, fallback: number): readonly number[] => (attrs[name] as readonly number[] | undefined) ?? kernel.map(() => fallback);
-  return { kernel, strides: list("strides", 1), dilations: list("dilations", 1), padsBefore: list("padsBefore", 0), padsAfter: list("padsAfter", 0) };
+  const list = (name: string, fallback: number): readonly number[] =>
+    (attrs[name] as readonly number[] | undefined) ?? kernel.map(() => fallback);
+  return {
+    kernel,
+    strides: list("strides", 1),
+    dilations: list("dilations", 1),
+    padsBefore: list("padsBefore", 0),
+    padsAfter: list("padsAfter", 0),
+  };
 }
 
 /** The axis of the channels and the spatial axes. */
-export function imageAxes(attrs: Attrs, rank: number): { readonly channel: number; readonly spatial: readonly number[] } {
+export function imageAxes(
+  attrs: Attrs,
+  rank: number,
+): { readonly channel: number; readonly spatial: readonly number[] } {
   const last = attrs["layout"] === "nhwc";
   return { channel: last ? rank - 1 : 1, spatial: Array.from({ length: rank - 2 }, (_, i) => i + (last ? 1 : 2)) };
 }
@@ -46,11 +56,25 @@ export interface Tap {
 }
 
 /** Calls `body` in loops over the taps of the window at `output` (spatial indices of the result). */
-export function forEachTap(k: KernelBuilder, window: Window, output: readonly KValue[], sizes: readonly Dim[], outSizes: readonly Dim[], body: (tap: Tap) => void): void {
-  const loop = (axis: number, position: readonly KValue[], tap: readonly KValue[], inside: KValue | undefined): void => {
+export function forEachTap(
+  k: KernelBuilder,
+  window: Window,
+  output: readonly KValue[],
+  sizes: readonly Dim[],
+  outSizes: readonly Dim[],
+  body: (tap: Tap) => void,
+): void {
+  const loop = (
+    axis: number,
+    position: readonly KValue[],
+    tap: readonly KValue[],
+    inside: KValue | undefined,
+  ): void => {
     const size = sizes[axis];
     if (size === undefined) return body({ position, tap, inside });
-    const [taps, stride, dilation, before] = [window.kernel, window.strides, window.dilations, window.padsBefore].map((list) => list[axis]) as [number, number, number, number];
+    const [taps, stride, dilation, before] = [window.kernel, window.strides, window.dilations, window.padsBefore].map(
+      (list) => list[axis],
+    ) as [number, number, number, number];
     k.for({ end: taps }, (i) => {
       const at = k.sub(k.add(k.mul(output[axis] as KValue, stride), k.mul(i, dilation)), before);
       const all = before === 0 && fits(size, outSizes[axis] as Dim, taps, stride, dilation);
@@ -65,5 +89,7 @@ export function forEachTap(k: KernelBuilder, window: Window, output: readonly KV
 
 /** True where no window reaches beyond the end. */
 function fits(size: Dim, outSize: Dim, taps: number, stride: number, dilation: number): boolean {
-  return typeof size === "number" && typeof outSize === "number" && (outSize - 1) * stride + (taps - 1) * dilation < size;
+  return (
+    typeof size === "number" && typeof outSize === "number" && (outSize - 1) * stride + (taps - 1) * dilation < size
+  );
 }

@@ -2,7 +2,18 @@
  * Max and average pooling: one result per invocation. Any spatial rank and layout.
  */
 
-import { DTYPE_INFO, GroupKernel, type Dim, type KernelSite, type KValue, type Launch, type Value, computeType, isFloat, kernelMath } from "@quern/core";
+import {
+  DTYPE_INFO,
+  GroupKernel,
+  type Dim,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Value,
+  computeType,
+  isFloat,
+  kernelMath,
+} from "@quern/core";
 import type { GpuKernel } from "./kernel.ts";
 import { type Tap, type Window, forEachTap, imageAxes, nest, windowOf } from "./nest.ts";
 
@@ -40,36 +51,40 @@ export const maxPool: GpuKernel = {
   name: "maxPool",
   ops: ["maxPool"],
   when: () => true,
-  lower: (site) => lowerPool(site, ({ kernel: { k }, forEachElement }) => {
-    const dtype = computeType((site.anchor.outputs[0] as Value).type.dtype);
-    const largest = k.local("largest", dtype, isFloat(dtype) ? -Infinity : DTYPE_INFO[dtype].min);
-    forEachElement((element, { inside }) => {
-      const next = kernelMath.ieeeMax(k, k.read(largest), element);
-      k.assign(largest, inside === undefined ? next : k.select(inside, next, k.read(largest)));
-    });
-    return k.read(largest);
-  }),
+  lower: (site) =>
+    lowerPool(site, ({ kernel: { k }, forEachElement }) => {
+      const dtype = computeType((site.anchor.outputs[0] as Value).type.dtype);
+      const largest = k.local("largest", dtype, isFloat(dtype) ? -Infinity : DTYPE_INFO[dtype].min);
+      forEachElement((element, { inside }) => {
+        const next = kernelMath.ieeeMax(k, k.read(largest), element);
+        k.assign(largest, inside === undefined ? next : k.select(inside, next, k.read(largest)));
+      });
+      return k.read(largest);
+    }),
 };
 
 export const averagePool: GpuKernel = {
   name: "averagePool",
   ops: ["averagePool"],
   when: () => true,
-  lower: (site) => lowerPool(site, ({ kernel: { k }, window, sizes, forEachElement }) => {
-    const dtype = computeType((site.anchor.outputs[0] as Value).type.dtype);
-    const sum = k.local("sum", dtype, 0);
-    const count = k.local("count", "index", 0);
-    const countPadding = site.anchor.attrs["countIncludePad"] === true;
-    forEachElement((element, { inside, position }) => {
-      k.assign(sum, k.add(k.read(sum), element));
-      let counted = inside;
-      if (countPadding) {
-        // A last window of ceil mode may reach beyond the padding, where nothing counts.
-        const within = position.map((at, i) => k.lt(at, k.add(k.index(sizes[i] as Dim), window.padsAfter[i] as number)));
-        counted = within.reduce((all, one) => k.and(all, one));
-      }
-      k.assign(count, k.add(k.read(count), counted === undefined ? 1 : k.select(counted, k.index(1), k.index(0))));
-    });
-    return k.div(k.read(sum), k.cast(k.read(count), dtype));
-  }),
+  lower: (site) =>
+    lowerPool(site, ({ kernel: { k }, window, sizes, forEachElement }) => {
+      const dtype = computeType((site.anchor.outputs[0] as Value).type.dtype);
+      const sum = k.local("sum", dtype, 0);
+      const count = k.local("count", "index", 0);
+      const countPadding = site.anchor.attrs["countIncludePad"] === true;
+      forEachElement((element, { inside, position }) => {
+        k.assign(sum, k.add(k.read(sum), element));
+        let counted = inside;
+        if (countPadding) {
+          // A last window of ceil mode may reach beyond the padding, where nothing counts.
+          const within = position.map((at, i) =>
+            k.lt(at, k.add(k.index(sizes[i] as Dim), window.padsAfter[i] as number)),
+          );
+          counted = within.reduce((all, one) => k.and(all, one));
+        }
+        k.assign(count, k.add(k.read(count), counted === undefined ? 1 : k.select(counted, k.index(1), k.index(0))));
+      });
+      return k.div(k.read(sum), k.cast(k.read(count), dtype));
+    }),
 };

@@ -5,26 +5,69 @@
  * floats avoid `!=`, which is false for NaN on Vulkan. Range reductions are kept from the algebra of drivers (`keep`).
  */
 
-import { DTYPE_INFO, type DType, InternalError, type KDType, type KType, type KValue, type Prim, UnsupportedError, isFloatType } from "@quern/core";
+import {
+  DTYPE_INFO,
+  type DType,
+  InternalError,
+  type KDType,
+  type KType,
+  type KValue,
+  type Prim,
+  UnsupportedError,
+  isFloatType,
+} from "@quern/core";
 import type { Helpers } from "./helpers.ts";
 import { registerOf, withLanes, wgslType } from "./types.ts";
 
 type Operands = readonly [string, string, string];
 
 const INFIX: Readonly<Partial<Record<Prim, string>>> = {
-  add: "+", sub: "-", mul: "*", div: "/", rem: "%", lt: "<", le: "<=", gt: ">", ge: ">=", eq: "==",
+  add: "+",
+  sub: "-",
+  mul: "*",
+  div: "/",
+  rem: "%",
+  lt: "<",
+  le: "<=",
+  gt: ">",
+  ge: ">=",
+  eq: "==",
 };
 
 const FUNCTION: Readonly<Partial<Record<Prim, string>>> = {
-  abs: "abs", sqrt: "sqrt", floor: "floor", ceil: "ceil", trunc: "trunc", round: "round", fma: "fma",
+  abs: "abs",
+  sqrt: "sqrt",
+  floor: "floor",
+  ceil: "ceil",
+  trunc: "trunc",
+  round: "round",
+  fma: "fma",
 };
 
 const BITWISE: Readonly<Partial<Record<Prim, string>>> = { and: "&", or: "|", xor: "^" };
 
 /** Operations whose result may leave the range of a narrow type. */
-const WIDENING: ReadonlySet<Prim> = new Set(["add", "sub", "mul", "div", "neg", "abs", "sqrt", "fma", "shl", "not", "scale2"]);
+const WIDENING: ReadonlySet<Prim> = new Set([
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "neg",
+  "abs",
+  "sqrt",
+  "fma",
+  "shl",
+  "not",
+  "scale2",
+]);
 
-export function renderPrim(helpers: Helpers, value: KValue, prim: Prim, args: readonly KValue[], texts: readonly string[]): string {
+export function renderPrim(
+  helpers: Helpers,
+  value: KValue,
+  prim: Prim,
+  args: readonly KValue[],
+  texts: readonly string[],
+): string {
   const operand = args.at(-1) as KValue;
   const [a = "", b = "", c = ""] = texts;
   if (prim === "cast") return renderCast(helpers, operand.type, value.type, a);
@@ -55,13 +98,21 @@ function isReductionStep(args: readonly KValue[]): boolean {
   return x !== undefined && x === multiplied(inner.args);
 }
 
-function renderPlain(helpers: Helpers, prim: Prim, { dtype, lanes }: KType, args: readonly KValue[], [a, b, c]: Operands): string {
+function renderPlain(
+  helpers: Helpers,
+  prim: Prim,
+  { dtype, lanes }: KType,
+  args: readonly KValue[],
+  [a, b, c]: Operands,
+): string {
   const float = isFloatType(dtype);
   const register = registerOf(dtype);
   const isNaN = (text: string): string => `${helpers.use("isNaN", lanes)}(${text})`;
   switch (prim) {
-    case "select": return `select(${c}, ${b}, ${a})`;
-    case "min": case "max":
+    case "select":
+      return `select(${c}, ${b}, ${a})`;
+    case "min":
+    case "max":
       if (!float) return `${prim}(${a}, ${b})`;
       return `${helpers.use(prim === "min" ? "minFloat" : "maxFloat", lanes)}(${a}, ${b})`;
     case "ne":
@@ -69,12 +120,20 @@ function renderPlain(helpers: Helpers, prim: Prim, { dtype, lanes }: KType, args
       return args[0] === args[1] ? isNaN(a) : `!(${a} == ${b})`;
     case "eq":
       return float && args[0] === args[1] ? `!${isNaN(a)}` : `(${a} == ${b})`;
-    case "neg": return register === "u32" ? `(${withLanes("u32", lanes)}(0u) - ${a})` : `(-${a})`;
-    case "not": return register === "bool" ? `!${a}` : `(~${a})`;
-    case "and": case "or": return `(${a} ${BITWISE[prim]} ${b})`;
-    case "xor": return `(${a} ${register === "bool" ? "!=" : "^"} ${b})`;
-    case "shl": case "shr": return `(${a} ${prim === "shl" ? "<<" : ">>"} ${withLanes("u32", lanes)}(${b}))`;
-    case "scale2": return `${helpers.use("scale2", lanes)}(${a}, ${b})`;
+    case "neg":
+      return register === "u32" ? `(${withLanes("u32", lanes)}(0u) - ${a})` : `(-${a})`;
+    case "not":
+      return register === "bool" ? `!${a}` : `(~${a})`;
+    case "and":
+    case "or":
+      return `(${a} ${BITWISE[prim]} ${b})`;
+    case "xor":
+      return `(${a} ${register === "bool" ? "!=" : "^"} ${b})`;
+    case "shl":
+    case "shr":
+      return `(${a} ${prim === "shl" ? "<<" : ">>"} ${withLanes("u32", lanes)}(${b}))`;
+    case "scale2":
+      return `${helpers.use("scale2", lanes)}(${a}, ${b})`;
     default:
   }
   const infix = INFIX[prim];
@@ -88,13 +147,20 @@ function renderPlain(helpers: Helpers, prim: Prim, { dtype, lanes }: KType, args
 export function fit(helpers: Helpers, { dtype, lanes }: KType, text: string): string {
   const u = withLanes("u32", lanes);
   switch (dtype) {
-    case "f16": return `${helpers.use("roundF16", lanes)}(${text})`;
-    case "bf16": return `${helpers.use("roundBf16", lanes)}(${text})`;
-    case "i8": return `((${text} << ${u}(24u)) >> ${u}(24u))`;
-    case "i16": return `((${text} << ${u}(16u)) >> ${u}(16u))`;
-    case "u8": return `(${text} & ${u}(0xffu))`;
-    case "u16": return `(${text} & ${u}(0xffffu))`;
-    default: return text;
+    case "f16":
+      return `${helpers.use("roundF16", lanes)}(${text})`;
+    case "bf16":
+      return `${helpers.use("roundBf16", lanes)}(${text})`;
+    case "i8":
+      return `((${text} << ${u}(24u)) >> ${u}(24u))`;
+    case "i16":
+      return `((${text} << ${u}(16u)) >> ${u}(16u))`;
+    case "u8":
+      return `(${text} & ${u}(0xffu))`;
+    case "u16":
+      return `(${text} & ${u}(0xffffu))`;
+    default:
+      return text;
   }
 }
 
@@ -125,7 +191,13 @@ function renderBitcast(helpers: Helpers, from: KType, to: KType, text: string): 
   if (from.dtype === to.dtype) return text;
   const wide = DTYPE_INFO[to.dtype as DType].bytes === 4;
   if (wide) return `bitcast<${wgslType(to)}>(${text})`;
-  if (isFloatType(from.dtype) && isFloatType(to.dtype)) throw new UnsupportedError({ op: "bitcast", dtype: to.dtype, target: "wgsl", reason: "between 16-bit float types" });
+  if (isFloatType(from.dtype) && isFloatType(to.dtype))
+    throw new UnsupportedError({
+      op: "bitcast",
+      dtype: to.dtype,
+      target: "wgsl",
+      reason: "between 16-bit float types",
+    });
   const u = withLanes("u32", to.lanes);
   // Through the bits of the narrow type in u32 registers.
   let bits: string;
@@ -134,7 +206,8 @@ function renderBitcast(helpers: Helpers, from: KType, to: KType, text: string): 
   else bits = registerOf(from.dtype) === "i32" ? `bitcast<${u}>(${text})` : text;
   if (to.dtype === "bf16") return `bitcast<${wgslType(to)}>(${bits} << ${u}(16u))`;
   if (to.dtype === "f16") {
-    if (to.lanes !== 1) throw new UnsupportedError({ op: "bitcast", dtype: "f16", target: "wgsl", reason: "on vectors" });
+    if (to.lanes !== 1)
+      throw new UnsupportedError({ op: "bitcast", dtype: "f16", target: "wgsl", reason: "on vectors" });
     return `unpack2x16float(${bits} & 0xffffu).x`;
   }
   return fit(helpers, to, registerOf(to.dtype) === "i32" ? `bitcast<${wgslType(to)}>(${bits})` : bits);

@@ -40,14 +40,26 @@ export function geometryOf(kernel: Kernel): Geometry {
   }
   const [last] = body.slice(-1);
   const cooperates = kernel.scratch.length > 0 || contains([...before, ...body], "barrier");
-  if (!cooperates && last?.kind === "each" && !contains(body.slice(0, -1), "each", "reduce") && isUniform(last.count) && body.slice(0, -1).every(({ kind }) => kind === "let")) {
+  if (
+    !cooperates &&
+    last?.kind === "each" &&
+    !contains(body.slice(0, -1), "each", "reduce") &&
+    isUniform(last.count) &&
+    body.slice(0, -1).every(({ kind }) => kind === "let")
+  ) {
     before.push(...body.slice(0, -1));
     axes.push({ axis: last.axis, count: last.count });
     return { kind: "invocations", axes, body: [...before, ...last.body], workgroupSize: SMALL_WORKGROUP };
   }
   const task = [...before, ...body];
-  if (!cooperates && !contains(task, "each", "reduce")) return { kind: "invocations", axes, body: task, workgroupSize: SMALL_WORKGROUP };
-  return { kind: "workgroups", axes, body: task, workgroupSize: longest(task) >= LONG_ROW ? LARGE_WORKGROUP : SMALL_WORKGROUP };
+  if (!cooperates && !contains(task, "each", "reduce"))
+    return { kind: "invocations", axes, body: task, workgroupSize: SMALL_WORKGROUP };
+  return {
+    kind: "workgroups",
+    axes,
+    body: task,
+    workgroupSize: longest(task) >= LONG_ROW ? LARGE_WORKGROUP : SMALL_WORKGROUP,
+  };
 }
 
 function contains(block: Block, ...kinds: Stmt["kind"][]): boolean {
@@ -67,7 +79,8 @@ export function isUniform({ def }: KValue): boolean {
 function longest(block: Block): number {
   let most = 0;
   visitStatements(block, (statement) => {
-    if ((statement.kind === "each" || statement.kind === "reduce") && statement.count.def.kind === "const") most = Math.max(most, Number(statement.count.def.value));
+    if ((statement.kind === "each" || statement.kind === "reduce") && statement.count.def.kind === "const")
+      most = Math.max(most, Number(statement.count.def.value));
   });
   return most;
 }
@@ -75,6 +88,11 @@ function longest(block: Block): number {
 /** Workgroups along x and y for `workgroups` in all; the last row may be incomplete. */
 export function foldGrid(workgroups: number, limit: number): readonly [number, number] {
   const rows = Math.ceil(workgroups / limit);
-  if (rows > limit) throw new UnsupportedError({ op: `grid of ${workgroups} workgroups`, target: "wgsl", reason: `two axes of at most ${limit}` });
+  if (rows > limit)
+    throw new UnsupportedError({
+      op: `grid of ${workgroups} workgroups`,
+      target: "wgsl",
+      reason: `two axes of at most ${limit}`,
+    });
   return rows <= 1 ? [workgroups, 1] : [Math.ceil(workgroups / rows), rows];
 }

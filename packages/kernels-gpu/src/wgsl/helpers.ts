@@ -21,7 +21,18 @@ interface Helper {
   text(w: Width): string;
 }
 
-export type HelperName = "f32FromBits" | "isNaN" | "minFloat" | "maxFloat" | "toI32" | "toU32" | "scale2" | "roundF16" | "roundBf16" | "bitsF16" | "keep";
+export type HelperName =
+  | "f32FromBits"
+  | "isNaN"
+  | "minFloat"
+  | "maxFloat"
+  | "toI32"
+  | "toU32"
+  | "scale2"
+  | "roundF16"
+  | "roundBf16"
+  | "bitsF16"
+  | "keep";
 
 /** A private variable that is 0 at run time, which no compiler knows. */
 export const ZERO = "zero";
@@ -138,7 +149,16 @@ export class Helpers {
       const { uses, text } = HELPERS[helper];
       for (const other of uses) this.use(other, lanes);
       const type = (register: Register): string => withLanes(register, lanes);
-      this.#texts.set(name, text({ f: type("f32"), i: type("i32"), u: type("u32"), b: type("bool"), name: (other) => nameOf(other, lanes) }));
+      this.#texts.set(
+        name,
+        text({
+          f: type("f32"),
+          i: type("i32"),
+          u: type("u32"),
+          b: type("bool"),
+          name: (other) => nameOf(other, lanes),
+        }),
+      );
     }
     return name;
   }

@@ -36,8 +36,16 @@ export function planBuffers(kernel: Kernel, features: MemoryFeatures): Map<Buffe
     const register = registerOf(buffer.dtype);
     const shared = buffer.space === "workgroup";
     const native = DTYPE_INFO[buffer.dtype].bytes === 4 || shared;
-    if (native) plans.set(buffer, { buffer, name, element: register, atomic: false, form: vectors.has(buffer) ? "vec4" : "native" });
-    else if (buffer.dtype === "f16" && features.f16) plans.set(buffer, { buffer, name, element: "f16", atomic: false, form: "native" });
+    if (native)
+      plans.set(buffer, {
+        buffer,
+        name,
+        element: register,
+        atomic: false,
+        form: vectors.has(buffer) ? "vec4" : "native",
+      });
+    else if (buffer.dtype === "f16" && features.f16)
+      plans.set(buffer, { buffer, name, element: "f16", atomic: false, form: "native" });
     else plans.set(buffer, { buffer, name, element: "u32", atomic: buffer.access !== "read", form: "packed" });
   }
   return plans;
@@ -55,14 +63,23 @@ function freshName(name: string, taken: Set<string>): string {
 /** f32, i32 and u32 parameters whose every access is an unmasked vector of 4 at a multiple of 4. */
 function vectorBuffers(kernel: Kernel): Set<Buffer> {
   const multiple = new Multiples();
-  const good = new Set(kernel.buffers.filter(({ dtype, size }) => DTYPE_INFO[dtype].bytes === 4 && typeof size === "number" && size % 4 === 0));
+  const good = new Set(
+    kernel.buffers.filter(
+      ({ dtype, size }) => DTYPE_INFO[dtype].bytes === 4 && typeof size === "number" && size % 4 === 0,
+    ),
+  );
   visitStatements(kernel.body, (statement) => {
     multiple.visit(statement);
-    if (statement.kind === "store" && !(statement.value.type.lanes === 4 && statement.mask === undefined && multiple.of(statement.index) % 4 === 0)) good.delete(statement.buffer);
+    if (
+      statement.kind === "store" &&
+      !(statement.value.type.lanes === 4 && statement.mask === undefined && multiple.of(statement.index) % 4 === 0)
+    )
+      good.delete(statement.buffer);
     if (statement.kind !== "let") return;
     const { def, type } = statement.value;
     if (def.kind !== "load") return;
-    const aligned = type.lanes === 4 && def.index.type.lanes === 1 && def.mask === undefined && multiple.of(def.index) % 4 === 0;
+    const aligned =
+      type.lanes === 4 && def.index.type.lanes === 1 && def.mask === undefined && multiple.of(def.index) % 4 === 0;
     if (!aligned) good.delete(def.buffer);
   });
   return good;
@@ -83,9 +100,15 @@ class Multiples {
     if (def.kind !== "prim" || value.type.lanes !== 1) return 1;
     const [a = 1, b = 1] = def.args.map((arg) => this.of(arg));
     switch (def.prim) {
-      case "add": case "sub": case "min": case "max": return gcd(a, b);
-      case "mul": return a * b;
-      default: return 1;
+      case "add":
+      case "sub":
+      case "min":
+      case "max":
+        return gcd(a, b);
+      case "mul":
+        return a * b;
+      default:
+        return 1;
     }
   }
 }
@@ -99,7 +122,12 @@ function gcd(a: number, b: number): number {
 export function storageType({ form, element, atomic, buffer }: BufferPlan): string {
   if (form === "vec4") return `array<vec4<${element}>>`;
   if (buffer.space === "workgroup") {
-    if (typeof buffer.size !== "number") throw new UnsupportedError({ op: "scratch", target: "wgsl", reason: "workgroup memory of a size that is not known at compile time" });
+    if (typeof buffer.size !== "number")
+      throw new UnsupportedError({
+        op: "scratch",
+        target: "wgsl",
+        reason: "workgroup memory of a size that is not known at compile time",
+      });
     return `array<${element}, ${buffer.size}>`;
   }
   return `array<${atomic ? `atomic<${element}>` : element}>`;
@@ -116,11 +144,17 @@ export function readElement(plan: BufferPlan, index: string): string {
   const word = plan.atomic ? `atomicLoad(&${slot})` : slot;
   const at = `u32(${index} & ${low}) * ${bits}u`;
   switch (dtype) {
-    case "f16": return `unpack2x16float(${word} >> (${at})).x`;
-    case "bf16": return `bitcast<f32>((${word} >> (${at})) << 16u)`;
-    case "i8": case "i16": return `extractBits(bitcast<i32>(${word}), ${at}, ${bits}u)`;
-    case "bool": return `(extractBits(${word}, ${at}, 8u) != 0u)`;
-    default: return `extractBits(${word}, ${at}, ${bits}u)`;
+    case "f16":
+      return `unpack2x16float(${word} >> (${at})).x`;
+    case "bf16":
+      return `bitcast<f32>((${word} >> (${at})) << 16u)`;
+    case "i8":
+    case "i16":
+      return `extractBits(bitcast<i32>(${word}), ${at}, ${bits}u)`;
+    case "bool":
+      return `(extractBits(${word}, ${at}, 8u) != 0u)`;
+    default:
+      return `extractBits(${word}, ${at}, ${bits}u)`;
   }
 }
 
@@ -142,10 +176,16 @@ export function writeElement(helpers: Helpers, plan: BufferPlan, index: string, 
 
 function wordBits(helpers: Helpers, { dtype }: Buffer, value: string): string {
   switch (dtype) {
-    case "f16": return `${helpers.use("bitsF16")}(${value})`;
-    case "bf16": return `bitcast<u32>(${value}) >> 16u`;
-    case "bool": return `u32(${value})`;
-    case "i8": case "i16": return `bitcast<u32>(${value})`;
-    default: return value;
+    case "f16":
+      return `${helpers.use("bitsF16")}(${value})`;
+    case "bf16":
+      return `bitcast<u32>(${value}) >> 16u`;
+    case "bool":
+      return `u32(${value})`;
+    case "i8":
+    case "i16":
+      return `bitcast<u32>(${value})`;
+    default:
+      return value;
   }
 }

@@ -43,20 +43,30 @@ export function renderWgsl(kernel: Kernel, target: WgslTarget = {}): WgslProgram
   const geometry = geometryOf(kernel);
   const alone = geometry.kind === "invocations";
   const subgroups = target.subgroups === true && !alone;
-  const parameters: WgslParameter[] = [...kernel.scalars, ...kernel.symbols.map((name): WgslParameter => ({ name, dtype: "index" }))];
+  const parameters: WgslParameter[] = [
+    ...kernel.scalars,
+    ...kernel.symbols.map((name): WgslParameter => ({ name, dtype: "index" })),
+  ];
   const names = new Map(parameters.map(({ name }, i) => [name, `params.p${i}`]));
   const renderer = new BodyRenderer({
-    helpers, alone,
+    helpers,
+    alone,
     planOf: (buffer) => plans.get(buffer) as BufferPlan,
     paramOf: (name) => names.get(name) as string,
     reduction: { subgroups, workgroupSize: geometry.workgroupSize },
   });
   const counts = geometry.axes.map(({ count }) => count);
-  if (!counts.every(isUniform)) throw new UnsupportedError({ op: kernel.name, target: "wgsl", reason: "a task count that depends on an outer task" });
+  if (!counts.every(isUniform))
+    throw new UnsupportedError({
+      op: kernel.name,
+      target: "wgsl",
+      reason: "a task count that depends on an outer task",
+    });
   const size = geometry.workgroupSize;
   renderer.line(`let group = grid.x + grid.y * groups.x;`);
   renderer.line(`var task = i32(${alone ? `group * ${size}u + local` : "group"});`);
-  if (!alone) renderer.line(subgroups ? "let at = Invocation(local, lane, subgroup, subgroups);" : "let at = Invocation(local);");
+  if (!alone)
+    renderer.line(subgroups ? "let at = Invocation(local, lane, subgroup, subgroups);" : "let at = Invocation(local);");
   renderer.line(`if (task >= ${counts.map((count) => renderer.expression(count)).join(" * ") || "1i"}) {`);
   renderer.line("  return;");
   renderer.line("}");
@@ -73,8 +83,16 @@ export function renderWgsl(kernel: Kernel, target: WgslTarget = {}): WgslProgram
   // Grids have one layer.
   const head = helpers.has(ZERO) ? [`  ${ZERO} = groups.z - 1u;`] : [];
   return {
-    code: moduleText(kernel, plans, helpers, parameters, [...head, ...renderer.lines], { f16: [...plans.values()].some(({ element }) => element === "f16"), subgroups, alone, size }),
-    workgroupSize: size, counts, parameters, tasksPerWorkgroup: alone ? size : 1,
+    code: moduleText(kernel, plans, helpers, parameters, [...head, ...renderer.lines], {
+      f16: [...plans.values()].some(({ element }) => element === "f16"),
+      subgroups,
+      alone,
+      size,
+    }),
+    workgroupSize: size,
+    counts,
+    parameters,
+    tasksPerWorkgroup: alone ? size : 1,
   };
 }
 
@@ -86,7 +104,12 @@ interface ModuleFacts {
 }
 
 function moduleText(
-  kernel: Kernel, plans: ReadonlyMap<unknown, BufferPlan>, helpers: Helpers, parameters: readonly WgslParameter[], body: readonly string[], facts: ModuleFacts,
+  kernel: Kernel,
+  plans: ReadonlyMap<unknown, BufferPlan>,
+  helpers: Helpers,
+  parameters: readonly WgslParameter[],
+  body: readonly string[],
+  facts: ModuleFacts,
 ): string {
   const lines: string[] = [];
   if (facts.f16) lines.push("enable f16;");
@@ -102,17 +125,34 @@ function moduleText(
     lines.push(`var<workgroup> ${plan.name}: ${storageType(plan)};`);
   }
   if (parameters.length > 0) {
-    lines.push("struct Params {", ...parameters.map(({ name, dtype }, i) => `  p${i}: ${parameterType(name, dtype)}, // ${name}`), "}");
+    lines.push(
+      "struct Params {",
+      ...parameters.map(({ name, dtype }, i) => `  p${i}: ${parameterType(name, dtype)}, // ${name}`),
+      "}",
+    );
     lines.push(`@group(0) @binding(${kernel.buffers.length}) var<uniform> params: Params;`);
   }
   if (!facts.alone) {
-    lines.push("struct Invocation {", "  local: u32,", ...(facts.subgroups ? ["  lane: u32,", "  subgroup: u32,", "  subgroups: u32,"] : []), "}");
+    lines.push(
+      "struct Invocation {",
+      "  local: u32,",
+      ...(facts.subgroups ? ["  lane: u32,", "  subgroup: u32,", "  subgroups: u32,"] : []),
+      "}",
+    );
   }
   lines.push(...helpers.texts);
   lines.push(`@compute @workgroup_size(${facts.size})`);
-  const builtins = ["@builtin(workgroup_id) grid: vec3<u32>", "@builtin(num_workgroups) groups: vec3<u32>", "@builtin(local_invocation_index) local: u32"];
+  const builtins = [
+    "@builtin(workgroup_id) grid: vec3<u32>",
+    "@builtin(num_workgroups) groups: vec3<u32>",
+    "@builtin(local_invocation_index) local: u32",
+  ];
   if (facts.subgroups) {
-    builtins.push("@builtin(subgroup_invocation_id) lane: u32", "@builtin(subgroup_id) subgroup: u32", "@builtin(num_subgroups) subgroups: u32");
+    builtins.push(
+      "@builtin(subgroup_invocation_id) lane: u32",
+      "@builtin(subgroup_id) subgroup: u32",
+      "@builtin(num_subgroups) subgroups: u32",
+    );
   }
   lines.push(`fn main(${builtins.join(", ")}) {`, ...body, "}");
   return `${lines.join("\n")}\n`;
@@ -121,6 +161,12 @@ function moduleText(
 function parameterType(name: string, dtype: KDType): string {
   const register = registerOf(dtype);
   const whole = dtype === "index" || dtype === register;
-  if (register === "bool" || !whole) throw new UnsupportedError({ op: `scalar "${name}"`, ...(dtype === "index" ? {} : { dtype }), target: "wgsl", reason: "parameters are f32, i32 or u32" });
+  if (register === "bool" || !whole)
+    throw new UnsupportedError({
+      op: `scalar "${name}"`,
+      ...(dtype === "index" ? {} : { dtype }),
+      target: "wgsl",
+      reason: "parameters are f32, i32 or u32",
+    });
   return register;
 }

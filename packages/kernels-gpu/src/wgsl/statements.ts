@@ -6,7 +6,16 @@
  * task) an invocation is on its own, and `reduce` is a loop.
  */
 
-import { type Block, type Combiner, type KType, type KValue, type Stmt, UnsupportedError, InternalError, combinerIdentity } from "@quern/core";
+import {
+  type Block,
+  type Combiner,
+  type KType,
+  type KValue,
+  type Stmt,
+  UnsupportedError,
+  InternalError,
+  combinerIdentity,
+} from "@quern/core";
 import { fit, renderPrim } from "./expression.ts";
 import type { Helpers } from "./helpers.ts";
 import { type BufferPlan, readElement, writeElement } from "./memory.ts";
@@ -58,7 +67,13 @@ export class BodyRenderer {
   expression(value: KValue): string {
     const { def } = value;
     if (def.kind !== "prim") return this.text(value);
-    return renderPrim(this.#context.helpers, value, def.prim, def.args, def.args.map((arg) => this.expression(arg)));
+    return renderPrim(
+      this.#context.helpers,
+      value,
+      def.prim,
+      def.args,
+      def.args.map((arg) => this.expression(arg)),
+    );
   }
 
   #literal(type: KType, value: number | bigint | boolean): string {
@@ -83,7 +98,8 @@ export class BodyRenderer {
         const { value } = statement;
         return this.line(`let ${this.text(value)} = ${this.#definition(value)};`);
       }
-      case "assign": return this.line(`l${statement.local.id} = ${this.text(statement.value)};`);
+      case "assign":
+        return this.line(`l${statement.local.id} = ${this.text(statement.value)};`);
       case "store":
         if (level === "workgroup") return this.#nested("if (at.local == 0u)", () => this.#store(statement));
         return this.#store(statement);
@@ -96,21 +112,35 @@ export class BodyRenderer {
         this.#nested(`if (${this.text(statement.condition)})`, () => this.#block(statement.then, level));
         if (statement.else.length > 0) this.#nested("else", () => this.#block(statement.else, level));
         return;
-      case "each": return this.#nested(this.#shared(statement.axis, statement.count, level), () => this.#block(statement.body, "invocation"));
-      case "reduce": return this.#reduce(statement, level);
+      case "each":
+        return this.#nested(this.#shared(statement.axis, statement.count, level), () =>
+          this.#block(statement.body, "invocation"),
+        );
+      case "reduce":
+        return this.#reduce(statement, level);
       case "barrier":
-        if (level !== "workgroup") throw new UnsupportedError({ op: "barrier", target: "wgsl", reason: "it must stand outside of each and reduce" });
+        if (level !== "workgroup")
+          throw new UnsupportedError({
+            op: "barrier",
+            target: "wgsl",
+            reason: "it must stand outside of each and reduce",
+          });
         this.line("storageBarrier();");
         return this.line("workgroupBarrier();");
-      case "prefetch": return;
-      case "parallel": throw new InternalError("wgsl: parallel inside a task");
-      case "tileStore": case "tileMma": throw new UnsupportedError({ op: statement.kind, target: "wgsl", reason: "matrix tiles are not rendered" });
+      case "prefetch":
+        return;
+      case "parallel":
+        throw new InternalError("wgsl: parallel inside a task");
+      case "tileStore":
+      case "tileMma":
+        throw new UnsupportedError({ op: statement.kind, target: "wgsl", reason: "matrix tiles are not rendered" });
     }
   }
 
   /** The loop of one invocation over its share of an axis, or over all of it. */
   #shared(axis: KValue, count: KValue, level: Level): string {
-    const [start, step] = level === "workgroup" ? ["i32(at.local)", `${this.#context.reduction.workgroupSize}i`] : ["0i", "1i"];
+    const [start, step] =
+      level === "workgroup" ? ["i32(at.local)", `${this.#context.reduction.workgroupSize}i`] : ["0i", "1i"];
     const name = this.text(axis);
     return `for (var ${name} = ${start}; ${name} < ${this.text(count)}; ${name} += ${step})`;
   }
@@ -120,7 +150,12 @@ export class BodyRenderer {
     const register = registerOf(result.type.dtype);
     const { dtype } = result.type;
     if (dtype === "f16" || dtype === "bf16") {
-      throw new UnsupportedError({ op: "reduce", dtype, target: "wgsl", reason: "cast to f32: partial results would be rounded differently by every target" });
+      throw new UnsupportedError({
+        op: "reduce",
+        dtype,
+        target: "wgsl",
+        reason: "cast to f32: partial results would be rounded differently by every target",
+      });
     }
     const partial = `part${result.id}`;
     const { helpers, reduction } = this.#context;
@@ -129,7 +164,8 @@ export class BodyRenderer {
       this.#block(body, "invocation");
       this.line(`${partial} = ${combineText(helpers, combiner, register, partial, this.text(yields))};`);
     });
-    const whole = level === "workgroup" ? `${workgroupReduction(helpers, combiner, register, reduction)}(${partial}, at)` : partial;
+    const whole =
+      level === "workgroup" ? `${workgroupReduction(helpers, combiner, register, reduction)}(${partial}, at)` : partial;
     // Narrow integers wrap at the end: every combiner agrees with itself modulo a power of two.
     this.line(`let ${this.text(result)} = ${fit(helpers, result.type, whole)};`);
   }
@@ -143,7 +179,9 @@ export class BodyRenderer {
   #lane(value: KValue, lane: number): string {
     const text = this.text(value);
     if (value.type.lanes === 1) return text;
-    return value.def.kind === "const" ? this.#literal({ ...value.type, lanes: 1 }, value.def.value) : `${text}.${LANE_NAMES[lane]}`;
+    return value.def.kind === "const"
+      ? this.#literal({ ...value.type, lanes: 1 }, value.def.value)
+      : `${text}.${LANE_NAMES[lane]}`;
   }
 
   #plan(buffer: BufferPlan["buffer"]): BufferPlan {
@@ -161,7 +199,8 @@ export class BodyRenderer {
     const plan = this.#plan(buffer);
     if (plan.form === "vec4") return this.line(`${plan.name}[${this.text(index)} / 4i] = ${this.text(value)};`);
     for (let lane = 0; lane < value.type.lanes; lane++) {
-      const write = (): void => this.line(writeElement(this.#context.helpers, plan, this.#indexOf(index, lane), this.#lane(value, lane)));
+      const write = (): void =>
+        this.line(writeElement(this.#context.helpers, plan, this.#indexOf(index, lane), this.#lane(value, lane)));
       if (mask === undefined) write();
       else this.#nested(`if (${this.#lane(mask, lane)})`, write);
     }
@@ -182,7 +221,9 @@ export class BodyRenderer {
       // Both sides of a select are computed: lanes without an element read the first one.
       const enabled = this.#lane(mask, lane);
       const zero = this.#literal({ ...type, lanes: 1 }, type.dtype === "bool" ? false : 0);
-      lanes.push(`select(${other === undefined ? zero : this.#lane(other, lane)}, ${readElement(plan, `select(0i, ${at}, ${enabled})`)}, ${enabled})`);
+      lanes.push(
+        `select(${other === undefined ? zero : this.#lane(other, lane)}, ${readElement(plan, `select(0i, ${at}, ${enabled})`)}, ${enabled})`,
+      );
     }
     return type.lanes === 1 ? (lanes[0] as string) : `${wgslType(type)}(${lanes.join(", ")})`;
   }
@@ -192,31 +233,45 @@ export class BodyRenderer {
     const { helpers } = this.#context;
     const all = Array.from({ length: type.lanes }, (_, lane) => lane);
     switch (def.kind) {
-      case "prim": return renderPrim(helpers, value, def.prim, def.args, def.args.map((arg) => this.text(arg)));
-      case "read": return `l${def.local.id}`;
-      case "load": return this.#load(value);
-      case "broadcast": return `${wgslType(type)}(${this.text(def.value)})`;
+      case "prim":
+        return renderPrim(
+          helpers,
+          value,
+          def.prim,
+          def.args,
+          def.args.map((arg) => this.text(arg)),
+        );
+      case "read":
+        return `l${def.local.id}`;
+      case "load":
+        return this.#load(value);
+      case "broadcast":
+        return `${wgslType(type)}(${this.text(def.value)})`;
       case "iota": {
         const suffix = registerOf(type.dtype) === "u32" ? "u" : "i";
         return `${this.text(def.start)} + ${wgslType(type)}(${all.map((lane) => `${lane}${suffix}`).join(", ")})`;
       }
       case "horizontal": {
         const lanes = Array.from({ length: def.value.type.lanes }, (_, lane) => this.#lane(def.value, lane));
-        return lanes.reduce((sum, lane) => `(${combineText(helpers, def.combiner, registerOf(type.dtype), sum, lane)})`);
+        return lanes.reduce(
+          (sum, lane) => `(${combineText(helpers, def.combiner, registerOf(type.dtype), sum, lane)})`,
+        );
       }
       case "shuffle": {
         const { a, b, pattern } = def;
         const picked = pattern.map((at) => (at < a.type.lanes ? this.#lane(a, at) : this.#lane(b, at - a.type.lanes)));
         return picked.length === 1 ? (picked[0] as string) : `${wgslType(type)}(${picked.join(", ")})`;
       }
-      case "extract": return this.#lane(def.value, def.lane);
+      case "extract":
+        return this.#lane(def.value, def.lane);
       case "intrinsic": {
         const argument = this.text(def.args[0] as KValue);
         if (def.name === "rcpApprox") return `${withLanes("f32", type.lanes)}(1.0f) / ${argument}`;
         if (def.name === "rsqrtApprox") return `inverseSqrt(${argument})`;
         throw new UnsupportedError({ op: def.name, target: "wgsl", reason: "an intrinsic of other targets" });
       }
-      default: throw new InternalError(`wgsl: a ${def.kind} value in a let`);
+      default:
+        throw new InternalError(`wgsl: a ${def.kind} value in a let`);
     }
   }
 }

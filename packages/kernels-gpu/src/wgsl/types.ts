@@ -10,9 +10,16 @@ import { type KDType, type KType, UnsupportedError, isFloatType } from "@quern/c
 export type Register = "f32" | "i32" | "u32" | "bool";
 
 const REGISTER: Readonly<Partial<Record<KDType, Register>>> = {
-  f32: "f32", f16: "f32", bf16: "f32",
-  index: "i32", i32: "i32", i16: "i32", i8: "i32",
-  u32: "u32", u16: "u32", u8: "u32",
+  f32: "f32",
+  f16: "f32",
+  bf16: "f32",
+  index: "i32",
+  i32: "i32",
+  i16: "i32",
+  i8: "i32",
+  u32: "u32",
+  u16: "u32",
+  u8: "u32",
   bool: "bool",
 };
 
@@ -27,7 +34,8 @@ export function registerOf(dtype: KDType): Register {
 
 /** The WGSL type of a value: a scalar, `vec2` or `vec4`. */
 export function wgslType({ dtype, lanes, rows }: KType): string {
-  if (rows > 1) throw new UnsupportedError({ op: "matrix tile", target: "wgsl", reason: "tiles are rendered as registers only" });
+  if (rows > 1)
+    throw new UnsupportedError({ op: "matrix tile", target: "wgsl", reason: "tiles are rendered as registers only" });
   return withLanes(registerOf(dtype), lanes);
 }
 
@@ -59,7 +67,11 @@ function scalarLiteral(dtype: KDType, value: number | bigint | boolean, special:
     const rounded = Math.fround(number);
     if (Number.isNaN(rounded)) return special(SPECIAL_BITS.nan);
     if (!Number.isFinite(rounded)) return special(rounded > 0 ? SPECIAL_BITS.inf : SPECIAL_BITS.negInf);
-    const text = Object.is(rounded, -0) ? "-0.0" : Number.isInteger(rounded) && Math.abs(rounded) < 1e15 ? `${rounded}.0` : String(rounded);
+    const text = Object.is(rounded, -0)
+      ? "-0.0"
+      : Number.isInteger(rounded) && Math.abs(rounded) < 1e15
+        ? `${rounded}.0`
+        : String(rounded);
     return text.startsWith("-") ? `(${text}f)` : `${text}f`;
   }
   if (register === "u32") return `${number >>> 0}u`;

@@ -8,8 +8,19 @@
  */
 
 import {
-  type Buffer, type ConstantData, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type TileShape, type Value,
-  tileColumnMasks, dimMul, newAccumulators, siteConstant,
+  type Buffer,
+  type ConstantData,
+  GroupKernel,
+  type KernelBuilder,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type TileShape,
+  type Value,
+  tileColumnMasks,
+  dimMul,
+  newAccumulators,
+  siteConstant,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { addProducts } from "../gemm/microkernel.ts";
@@ -44,19 +55,32 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const [x, , bias] = site.anchor.inputs as [Value, Value, Value | undefined];
   const pointwise = isPointwiseConv(g);
   // Without padding and taps the whole image is one row of pixels.
-  const shape = pointwise ? { ...g, outWidth: g.outHeight * g.outWidth, width: g.height * g.width, outHeight: 1, height: 1 } : g;
+  const shape = pointwise
+    ? { ...g, outWidth: g.outHeight * g.outWidth, width: g.height * g.width, outHeight: 1, height: 1 }
+    : g;
   const perGroup = g.outChannels / g.groups;
   const tile = chooseTile(environment.target, Math.min(shape.outWidth, 4096), perGroup);
   const name = `conv_f32_${g.kernelHeight}x${g.kernelWidth}_c${g.channels}o${g.outChannels}g${g.groups}_${g.outHeight}x${g.outWidth}_t${tile.rows}x${tile.columns}`;
   const kernel = new GroupKernel(name, site);
   const plan = planTasks(shape, g, environment.threads, tile);
   const context: ConvContext = {
-    g: shape, tile, plan, kernel, x: kernel.input(x), panels: kernel.constant("w", (other) => packConvWeights(weightsOf(other), g, tile.columns)),
-    bias: bias === undefined ? undefined : kernel.input(bias), merged: pointwise, outWidth: g.outWidth,
+    g: shape,
+    tile,
+    plan,
+    kernel,
+    x: kernel.input(x),
+    panels: kernel.constant("w", (other) => packConvWeights(weightsOf(other), g, tile.columns)),
+    bias: bias === undefined ? undefined : kernel.input(bias),
+    merged: pointwise,
+    outWidth: g.outWidth,
     rank: (site.anchor.outputs[0] as Value).type.shape.length,
   };
   const { k } = kernel;
-  k.parallel(g.n, (n) => k.parallel(plan.rowTasks, (rowTask) => k.parallel(plan.columnTasks, (columnTask) => emitTask(context, n, rowTask, columnTask))));
+  k.parallel(g.n, (n) =>
+    k.parallel(plan.rowTasks, (rowTask) =>
+      k.parallel(plan.columnTasks, (columnTask) => emitTask(context, n, rowTask, columnTask)),
+    ),
+  );
   return [kernel.launch({ decision: name, flops: dimMul(g.n, 2 * convMultiplyAdds(g)) })];
 }
 
@@ -65,8 +89,16 @@ function weightsOf(site: KernelSite): ConstantData {
 }
 
 function isPointwiseConv(g: ConvGeometry): boolean {
-  return g.kernelHeight === 1 && g.kernelWidth === 1 && g.strideX === 1 && g.strideY === 1 && g.padTop === 0 && g.padLeft === 0
-    && g.outHeight === g.height && g.outWidth === g.width;
+  return (
+    g.kernelHeight === 1 &&
+    g.kernelWidth === 1 &&
+    g.strideX === 1 &&
+    g.strideY === 1 &&
+    g.padTop === 0 &&
+    g.padLeft === 0 &&
+    g.outHeight === g.height &&
+    g.outWidth === g.width
+  );
 }
 
 interface TaskPlan {
@@ -81,13 +113,19 @@ interface TaskPlan {
 }
 
 function planTasks(shape: ConvGeometry, g: ConvGeometry, threads: number, tile: TileShape): TaskPlan {
-  const needsPadding = g.padTop > 0 || g.padLeft > 0 || g.reachX > g.width + g.padLeft
-    || (g.outHeight - 1) * g.strideY + (g.kernelHeight - 1) * g.dilationY + 1 > g.height + g.padTop;
+  const needsPadding =
+    g.padTop > 0 ||
+    g.padLeft > 0 ||
+    g.reachX > g.width + g.padLeft ||
+    (g.outHeight - 1) * g.strideY + (g.kernelHeight - 1) * g.dilationY + 1 > g.height + g.padTop;
   // A partial tile reads pixels beyond the row: harmless in scratch, not in a tensor.
   const copies = needsPadding || shape.outWidth % tile.rows !== 0;
   if (shape.outHeight === 1) {
     const tiles = Math.ceil(shape.outWidth / tile.rows);
-    const wanted = Math.min(tiles, Math.max(threads === 1 ? 1 : 4 * threads, Math.ceil((shape.outWidth * shape.channels) / SCRATCH_ELEMENTS)));
+    const wanted = Math.min(
+      tiles,
+      Math.max(threads === 1 ? 1 : 4 * threads, Math.ceil((shape.outWidth * shape.channels) / SCRATCH_ELEMENTS)),
+    );
     const columns = Math.ceil(tiles / wanted) * tile.rows;
     return { rows: 1, rowTasks: 1, columns, columnTasks: Math.ceil(shape.outWidth / columns), copies };
   }
@@ -125,27 +163,48 @@ function emitTask(c: ConvContext, n: KValue, rowTask: KValue, columnTask: KValue
   const firstRow = k.mul(rowTask, plan.rows);
   const firstColumn = k.mul(columnTask, plan.columns);
   const rows = g.outHeight % plan.rows === 0 ? k.index(plan.rows) : k.min(k.sub(g.outHeight, firstRow), plan.rows);
-  const columns = g.outWidth % plan.columns === 0 ? k.index(plan.columns) : k.min(k.sub(g.outWidth, firstColumn), plan.columns);
-  const source = plan.copies ? copyInput(c, n, firstRow, rows, firstColumn, columns) : directInput(c, n, firstRow, firstColumn);
+  const columns =
+    g.outWidth % plan.columns === 0 ? k.index(plan.columns) : k.min(k.sub(g.outWidth, firstColumn), plan.columns);
+  const source = plan.copies
+    ? copyInput(c, n, firstRow, rows, firstColumn, columns)
+    : directInput(c, n, firstRow, firstColumn);
   const perGroup = g.outChannels / g.groups;
   const inGroup = g.channels / g.groups;
   const panelsPerGroup = Math.ceil(perGroup / tile.columns);
   const panelElements = g.kernelHeight * g.kernelWidth * inGroup * tile.columns;
   const tiles = k.div(k.add(columns, tile.rows - 1), tile.rows);
-  k.for({ end: g.groups }, (group) => k.for({ end: panelsPerGroup }, (panel) => {
-    const weightsAt = k.mul(k.add(k.mul(group, panelsPerGroup), panel), panelElements);
-    const channel = k.mul(panel, tile.columns);
-    k.for({ end: rows }, (row) => k.for({ end: tiles }, (tileAt) => {
-      const pixel = k.mul(tileAt, tile.rows);
-      const acc = newAccumulators(k, tile);
-      const start = k.add(k.add(source.at(row), k.mul(pixel, g.strideX * g.channels)), k.mul(group, inGroup));
-      addTaps(c, acc, source, start, weightsAt, inGroup);
-      storeTile(c, acc, { n, row: k.add(firstRow, row), column: k.add(firstColumn, pixel), group, channel, perGroup });
-    }));
-  }));
+  k.for({ end: g.groups }, (group) =>
+    k.for({ end: panelsPerGroup }, (panel) => {
+      const weightsAt = k.mul(k.add(k.mul(group, panelsPerGroup), panel), panelElements);
+      const channel = k.mul(panel, tile.columns);
+      k.for({ end: rows }, (row) =>
+        k.for({ end: tiles }, (tileAt) => {
+          const pixel = k.mul(tileAt, tile.rows);
+          const acc = newAccumulators(k, tile);
+          const start = k.add(k.add(source.at(row), k.mul(pixel, g.strideX * g.channels)), k.mul(group, inGroup));
+          addTaps(c, acc, source, start, weightsAt, inGroup);
+          storeTile(c, acc, {
+            n,
+            row: k.add(firstRow, row),
+            column: k.add(firstColumn, pixel),
+            group,
+            channel,
+            perGroup,
+          });
+        }),
+      );
+    }),
+  );
 }
 
-function addTaps(c: ConvContext, acc: ReturnType<typeof newAccumulators>, source: Source, start: KValue, weightsAt: KValue, inGroup: number): void {
+function addTaps(
+  c: ConvContext,
+  acc: ReturnType<typeof newAccumulators>,
+  source: Source,
+  start: KValue,
+  weightsAt: KValue,
+  inGroup: number,
+): void {
   const { g, tile, kernel } = c;
   const { k } = kernel;
   const aStride = g.strideX * g.channels;
@@ -154,7 +213,10 @@ function addTaps(c: ConvContext, acc: ReturnType<typeof newAccumulators>, source
   const length = contiguous ? g.kernelWidth * g.channels : inGroup;
   const tap = (ky: KValue, kx: KValue): void => {
     const a = k.add(start, k.add(k.mul(ky, g.dilationY * source.rowStride), k.mul(kx, g.dilationX * g.channels)));
-    const b = k.add(weightsAt, k.mul(k.add(k.mul(ky, g.kernelWidth), k.mul(kx, contiguous ? g.kernelWidth : 1)), inGroup * tile.columns));
+    const b = k.add(
+      weightsAt,
+      k.mul(k.add(k.mul(ky, g.kernelWidth), k.mul(kx, contiguous ? g.kernelWidth : 1)), inGroup * tile.columns),
+    );
     addProducts(k, acc, tile, length, source.buffer, a, aStride, c.panels, b);
   };
   if (g.kernelHeight === 1 && runs === 1) return tap(k.index(0), k.index(0));
@@ -175,16 +237,22 @@ function storeTile(c: ConvContext, acc: ReturnType<typeof newAccumulators>, plac
   const { g, tile, kernel, bias } = c;
   const { k } = kernel;
   const masks = tileColumnMasks(k, place.perGroup, tile, place.channel);
-  const channels = acc[0]?.map((_, v) => k.add(k.add(k.mul(place.group, place.perGroup), place.channel), v * tile.lanes)) ?? [];
+  const channels =
+    acc[0]?.map((_, v) => k.add(k.add(k.mul(place.group, place.perGroup), place.channel), v * tile.lanes)) ?? [];
   const biases = channels.map((channel, v) => bias && k.load(bias, channel, { lanes: tile.lanes, mask: masks[v] }));
   acc.forEach((row, r) => {
     const column = k.add(place.column, r);
-    const emit = (): void => row.forEach((sum, v) => {
-      const addend = biases[v];
-      const value = addend === undefined ? k.read(sum) : k.add(k.read(sum), addend);
-      const [y, x] = c.merged ? splitPixel(k, column, c.outWidth, c.kernel.site) : [place.row, column];
-      kernel.store(value, { index: outputPlace(c.rank, place.n, y, x, channels[v] as KValue), lanes: tile.lanes, mask: masks[v] });
-    });
+    const emit = (): void =>
+      row.forEach((sum, v) => {
+        const addend = biases[v];
+        const value = addend === undefined ? k.read(sum) : k.add(k.read(sum), addend);
+        const [y, x] = c.merged ? splitPixel(k, column, c.outWidth, c.kernel.site) : [place.row, column];
+        kernel.store(value, {
+          index: outputPlace(c.rank, place.n, y, x, channels[v] as KValue),
+          lanes: tile.lanes,
+          mask: masks[v],
+        });
+      });
     if (g.outWidth % tile.rows === 0 || r === 0) emit();
     else k.if(k.lt(column, g.outWidth), emit);
   });
@@ -216,11 +284,22 @@ function directInput(c: ConvContext, n: KValue, firstRow: KValue, firstColumn: K
   const rowStride = g.width * g.channels;
   const image = k.mul(n, g.height * rowStride);
   const column = k.mul(firstColumn, g.strideX * g.channels);
-  return { buffer: x, rowStride, at: (row) => k.add(k.add(image, column), k.mul(k.add(firstRow, row), g.strideY * rowStride)) };
+  return {
+    buffer: x,
+    rowStride,
+    at: (row) => k.add(k.add(image, column), k.mul(k.add(firstRow, row), g.strideY * rowStride)),
+  };
 }
 
 /** Copies the input rows of a task into scratch, zeros where windows reach beyond the image. */
-function copyInput(c: ConvContext, n: KValue, firstRow: KValue, rows: KValue, firstColumn: KValue, columns: KValue): Source {
+function copyInput(
+  c: ConvContext,
+  n: KValue,
+  firstRow: KValue,
+  rows: KValue,
+  firstColumn: KValue,
+  columns: KValue,
+): Source {
   const { g, plan, tile, kernel, x } = c;
   const { k } = kernel;
   const reachY = (plan.rows - 1) * g.strideY + (g.kernelHeight - 1) * g.dilationY + 1;
@@ -239,27 +318,50 @@ function copyInput(c: ConvContext, n: KValue, firstRow: KValue, rows: KValue, fi
     const inputRow = k.sub(k.add(k.mul(firstRow, g.strideY), y), g.padTop);
     const to = k.mul(y, rowStride);
     const inside = k.and(k.ge(inputRow, 0), k.lt(inputRow, g.height));
-    k.if(inside, () => {
-      const from = k.mul(k.add(k.mul(n, g.height), inputRow), g.width * g.channels);
-      fill(k, scratch, to, k.index(0), k.mul(left, g.channels), tile.lanes);
-      const source = k.add(from, k.mul(originX, g.channels));
-      copy(k, x, source, scratch, to, k.mul(left, g.channels), k.mul(right, g.channels), tile.lanes);
-      fill(k, scratch, to, k.mul(right, g.channels), k.index(rowStride), tile.lanes);
-    }, () => fill(k, scratch, to, k.index(0), k.index(rowStride), tile.lanes));
+    k.if(
+      inside,
+      () => {
+        const from = k.mul(k.add(k.mul(n, g.height), inputRow), g.width * g.channels);
+        fill(k, scratch, to, k.index(0), k.mul(left, g.channels), tile.lanes);
+        const source = k.add(from, k.mul(originX, g.channels));
+        copy(k, x, source, scratch, to, k.mul(left, g.channels), k.mul(right, g.channels), tile.lanes);
+        fill(k, scratch, to, k.mul(right, g.channels), k.index(rowStride), tile.lanes);
+      },
+      () => fill(k, scratch, to, k.index(0), k.index(rowStride), tile.lanes),
+    );
   });
   return { buffer: scratch, rowStride, at: (row) => k.mul(row, g.strideY * rowStride) };
 }
 
 /** Elements start..end-1 behind `base` become zero, whole vectors and a masked rest. */
 function fill(k: KernelBuilder, to: Buffer, base: KValue, start: KValue, end: KValue, lanes: number): void {
-  runs(k, start, end, lanes, (at, mask) => k.store(to, k.add(base, at), k.broadcast(k.const("f32", 0), lanes), { mask }));
+  runs(k, start, end, lanes, (at, mask) =>
+    k.store(to, k.add(base, at), k.broadcast(k.const("f32", 0), lanes), { mask }),
+  );
 }
 
-function copy(k: KernelBuilder, from: Buffer, fromBase: KValue, to: Buffer, toBase: KValue, start: KValue, end: KValue, lanes: number): void {
-  runs(k, start, end, lanes, (at, mask) => k.store(to, k.add(toBase, at), k.load(from, k.add(fromBase, at), { lanes, mask }), { mask }));
+function copy(
+  k: KernelBuilder,
+  from: Buffer,
+  fromBase: KValue,
+  to: Buffer,
+  toBase: KValue,
+  start: KValue,
+  end: KValue,
+  lanes: number,
+): void {
+  runs(k, start, end, lanes, (at, mask) =>
+    k.store(to, k.add(toBase, at), k.load(from, k.add(fromBase, at), { lanes, mask }), { mask }),
+  );
 }
 
-function runs(k: KernelBuilder, start: KValue, end: KValue, lanes: number, body: (at: KValue, mask: KValue | undefined) => void): void {
+function runs(
+  k: KernelBuilder,
+  start: KValue,
+  end: KValue,
+  lanes: number,
+  body: (at: KValue, mask: KValue | undefined) => void,
+): void {
   const whole = k.add(start, k.mul(k.div(k.sub(end, start), lanes), lanes));
   k.for({ start, end: whole, step: lanes }, (at) => body(at, undefined));
   k.if(k.lt(whole, end), () => body(whole, k.lt(k.iota(whole, lanes), k.broadcast(end, lanes))));
@@ -280,7 +382,8 @@ function packConvWeights(data: ConstantData, g: ConvGeometry, columns: number): 
     const base = panel * taps * inGroup * columns + (inside % columns);
     const from = out * inGroup * taps;
     for (let channel = 0; channel < inGroup; channel++) {
-      for (let tap = 0; tap < taps; tap++) packed[base + (tap * inGroup + channel) * columns] = source[from + channel * taps + tap] as number;
+      for (let tap = 0; tap < taps; tap++)
+        packed[base + (tap * inGroup + channel) * columns] = source[from + channel * taps + tap] as number;
     }
   }
   return { dtype: "f32", shape: [packed.length], bytes: new Uint8Array(packed.buffer) };

@@ -29,10 +29,17 @@ export const convDepthwise: CpuKernel = {
     const kernel = new GroupKernel(name, site);
     const { k } = kernel;
     const xBuffer = kernel.input(x);
-    const weights = kernel.constant("w", (other) => channelsLast(siteConstant(other, other.anchor.inputs[1]) as ConstantData, g));
+    const weights = kernel.constant("w", (other) =>
+      channelsLast(siteConstant(other, other.anchor.inputs[1]) as ConstantData, g),
+    );
     const biases = bias === undefined ? undefined : kernel.input(bias);
     emitWindows({
-      kernel, x: xBuffer, window: g, lanes, threads, rank: x.type.shape.length,
+      kernel,
+      x: xBuffer,
+      window: g,
+      lanes,
+      threads,
+      rank: x.type.shape.length,
       work: {
         start: 0,
         combine: (acc, value, tap, channel, mask) =>

@@ -49,8 +49,21 @@ export function windowOf(site: KernelSite, kernel: readonly number[]): Window | 
   const padLeft = pads.at(-1) as number;
   const reachX = (outWidth - 1) * strideX + (kernelWidth - 1) * dilationX + 1;
   return {
-    n: x.type.shape[0] as Dim, height: inHeight, width, channels: x.type.shape.at(-1) as number, outHeight, outWidth,
-    kernelHeight, kernelWidth, strideY, strideX, dilationY, dilationX, padTop, padLeft, reachX,
+    n: x.type.shape[0] as Dim,
+    height: inHeight,
+    width,
+    channels: x.type.shape.at(-1) as number,
+    outHeight,
+    outWidth,
+    kernelHeight,
+    kernelWidth,
+    strideY,
+    strideX,
+    dilationY,
+    dilationX,
+    padTop,
+    padLeft,
+    reachX,
   };
 }
 
@@ -61,7 +74,11 @@ export function convGeometry(site: KernelSite): ConvGeometry | string {
   if (shape.some((dim) => typeof dim !== "number")) return "the weights have a symbolic size";
   const window = windowOf(site, shape.slice(2) as number[]);
   if (typeof window === "string") return window;
-  return { ...window, outChannels: shape[0] as number, groups: (site.anchor.attrs["groups"] as number | undefined) ?? 1 };
+  return {
+    ...window,
+    outChannels: shape[0] as number,
+    groups: (site.anchor.attrs["groups"] as number | undefined) ?? 1,
+  };
 }
 
 function lastTwo(sizes: readonly number[]): readonly [number, number] {

@@ -18,13 +18,23 @@ function poolCost(site: KernelSite, { threads }: KernelEnvironment): number {
   return (g.outHeight * g.outWidth * g.channels * g.kernelHeight * g.kernelWidth) / 12 / threads + 500;
 }
 
-function lowerPool(site: KernelSite, { target, threads }: KernelEnvironment, work: (kernel: GroupKernel, g: Window) => WindowWork): ReturnType<CpuKernel["lower"]> {
+function lowerPool(
+  site: KernelSite,
+  { target, threads }: KernelEnvironment,
+  work: (kernel: GroupKernel, g: Window) => WindowWork,
+): ReturnType<CpuKernel["lower"]> {
   const g = poolWindow(site) as Window;
   const name = `${site.anchor.op}_f32_${g.kernelHeight}x${g.kernelWidth}_c${g.channels}_${g.outHeight}x${g.outWidth}`;
   const kernel = new GroupKernel(name, site);
   const x = site.anchor.inputs[0] as Value;
   emitWindows({
-    kernel, x: kernel.input(x), window: g, lanes: target.vectorBytes / 4, threads, rank: x.type.shape.length, work: work(kernel, g),
+    kernel,
+    x: kernel.input(x),
+    window: g,
+    lanes: target.vectorBytes / 4,
+    threads,
+    rank: x.type.shape.length,
+    work: work(kernel, g),
   });
   return [kernel.launch({ decision: name })];
 }
@@ -37,11 +47,12 @@ export const maxPoolF32: CpuKernel = {
     return typeof g === "string" ? g : true;
   },
   cost: poolCost,
-  lower: (site, environment) => lowerPool(site, environment, ({ k }) => ({
-    start: -Infinity,
-    combine: (acc, x) => kernelMath.ieeeMax(k, acc, x),
-    finish: (acc) => acc,
-  })),
+  lower: (site, environment) =>
+    lowerPool(site, environment, ({ k }) => ({
+      start: -Infinity,
+      combine: (acc, x) => kernelMath.ieeeMax(k, acc, x),
+      finish: (acc) => acc,
+    })),
 };
 
 export const averagePoolF32: CpuKernel = {
@@ -54,12 +65,13 @@ export const averagePoolF32: CpuKernel = {
     return ceilMode === true && countIncludePad === true ? "ceil mode with counted padding" : true;
   },
   cost: poolCost,
-  lower: (site, environment) => lowerPool(site, environment, ({ k }, g) => ({
-    start: 0,
-    combine: (acc, x) => k.add(acc, x),
-    finish: (acc, tapRows, tapsPerRow) => {
-      if (site.anchor.attrs["countIncludePad"] === true) return k.mul(acc, 1 / (g.kernelHeight * g.kernelWidth));
-      return k.div(acc, k.cast(k.mul(tapRows, tapsPerRow), "f32"));
-    },
-  })),
+  lower: (site, environment) =>
+    lowerPool(site, environment, ({ k }, g) => ({
+      start: 0,
+      combine: (acc, x) => k.add(acc, x),
+      finish: (acc, tapRows, tapsPerRow) => {
+        if (site.anchor.attrs["countIncludePad"] === true) return k.mul(acc, 1 / (g.kernelHeight * g.kernelWidth));
+        return k.div(acc, k.cast(k.mul(tapRows, tapsPerRow), "f32"));
+      },
+    })),
 };

@@ -36,28 +36,34 @@ export function emitWindows(loops: WindowLoops): void {
   const [left, right] = interior(g);
   const vectors = Math.ceil(g.channels / lanes);
   const rowsPerTask = Math.max(1, Math.ceil(g.outHeight / (threads === 1 ? 1 : 4 * threads)));
-  k.parallel(g.n, (n) => k.parallel(Math.ceil(g.outHeight / rowsPerTask), (task) => {
-    const first = k.mul(task, rowsPerTask);
-    const end = k.min(k.add(first, rowsPerTask), g.outHeight);
-    k.for({ start: first, end }, (row) => {
-      const top = k.sub(k.mul(row, g.strideY), g.padTop);
-      // Rows of taps ky with 0 <= top + ky · dilationY < height.
-      const kyFirst = k.div(k.add(k.max(k.sub(0, top), 0), g.dilationY - 1), g.dilationY);
-      const kyEnd = k.min(k.div(k.add(k.max(k.sub(g.height, top), 0), g.dilationY - 1), g.dilationY), g.kernelHeight);
-      k.for({ end: vectors }, (vector) => {
-        const channel = k.mul(vector, lanes);
-        const mask = g.channels % lanes === 0 ? undefined : k.lt(k.iota(channel, lanes), k.broadcast(k.index(g.channels), lanes));
-        const pixels = (count: number, column: KValue | number, taps: readonly number[]): void =>
-          emitPixels(loops, { n, row, top, kyFirst, kyEnd, channel, mask }, count, column, taps);
-        for (let column = 0; column < left; column++) pixels(1, column, existingTaps(g, column));
-        const whole = left + Math.floor((right - left) / TILE_PIXELS) * TILE_PIXELS;
-        const all = Array.from({ length: g.kernelWidth }, (_, kx) => kx);
-        if (whole > left) k.for({ start: left, end: whole, step: TILE_PIXELS }, (column) => pixels(TILE_PIXELS, column, all));
-        if (right > whole) pixels(right - whole, whole, all);
-        for (let column = right; column < g.outWidth; column++) pixels(1, column, existingTaps(g, column));
+  k.parallel(g.n, (n) =>
+    k.parallel(Math.ceil(g.outHeight / rowsPerTask), (task) => {
+      const first = k.mul(task, rowsPerTask);
+      const end = k.min(k.add(first, rowsPerTask), g.outHeight);
+      k.for({ start: first, end }, (row) => {
+        const top = k.sub(k.mul(row, g.strideY), g.padTop);
+        // Rows of taps ky with 0 <= top + ky · dilationY < height.
+        const kyFirst = k.div(k.add(k.max(k.sub(0, top), 0), g.dilationY - 1), g.dilationY);
+        const kyEnd = k.min(k.div(k.add(k.max(k.sub(g.height, top), 0), g.dilationY - 1), g.dilationY), g.kernelHeight);
+        k.for({ end: vectors }, (vector) => {
+          const channel = k.mul(vector, lanes);
+          const mask =
+            g.channels % lanes === 0
+              ? undefined
+              : k.lt(k.iota(channel, lanes), k.broadcast(k.index(g.channels), lanes));
+          const pixels = (count: number, column: KValue | number, taps: readonly number[]): void =>
+            emitPixels(loops, { n, row, top, kyFirst, kyEnd, channel, mask }, count, column, taps);
+          for (let column = 0; column < left; column++) pixels(1, column, existingTaps(g, column));
+          const whole = left + Math.floor((right - left) / TILE_PIXELS) * TILE_PIXELS;
+          const all = Array.from({ length: g.kernelWidth }, (_, kx) => kx);
+          if (whole > left)
+            k.for({ start: left, end: whole, step: TILE_PIXELS }, (column) => pixels(TILE_PIXELS, column, all));
+          if (right > whole) pixels(right - whole, whole, all);
+          for (let column = right; column < g.outWidth; column++) pixels(1, column, existingTaps(g, column));
+        });
       });
-    });
-  }));
+    }),
+  );
 }
 
 /** Pixels [left, right) of a row whose taps all lie in the image. */
@@ -86,7 +92,13 @@ interface RowPlace {
   readonly mask: KValue | undefined;
 }
 
-function emitPixels(loops: WindowLoops, place: RowPlace, count: number, column: KValue | number, taps: readonly number[]): void {
+function emitPixels(
+  loops: WindowLoops,
+  place: RowPlace,
+  count: number,
+  column: KValue | number,
+  taps: readonly number[],
+): void {
   const { kernel, x, window: g, lanes, rank, work } = loops;
   const { k } = kernel;
   const { channel, mask } = place;
@@ -105,7 +117,9 @@ function emitPixels(loops: WindowLoops, place: RowPlace, count: number, column: 
     };
     for (const kx of taps) {
       const tap = k.add(k.mul(ky, g.kernelWidth), kx);
-      acc.forEach((sum, p) => k.assign(sum, work.combine(k.read(sum), element(p * g.strideX + kx * g.dilationX), tap, channel, mask)));
+      acc.forEach((sum, p) =>
+        k.assign(sum, work.combine(k.read(sum), element(p * g.strideX + kx * g.dilationX), tap, channel, mask)),
+      );
     }
   });
   const tapRows = k.sub(place.kyEnd, place.kyFirst);

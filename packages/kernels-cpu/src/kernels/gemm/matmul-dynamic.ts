@@ -4,8 +4,17 @@
  */
 
 import {
-  type Dim, GroupKernel, type KValue, type TileShape, type Value, addTileProducts, dimCeilDiv, dimMul, newAccumulators,
-  shapeSize, tileColumnMasks,
+  type Dim,
+  GroupKernel,
+  type KValue,
+  type TileShape,
+  type Value,
+  addTileProducts,
+  dimCeilDiv,
+  dimMul,
+  newAccumulators,
+  shapeSize,
+  tileColumnMasks,
 } from "@quern/core";
 import type { CpuKernel } from "../kernel.ts";
 import { batchIndex, matmulProblem, typical } from "./matmul.ts";
@@ -44,8 +53,11 @@ export const matmulDynamicF32: CpuKernel = {
       const row = (r: number): KValue => k.min(k.add(firstRow, r), last);
       const acc = newAccumulators(k, tile);
       addTileProducts(k, acc, tile, k.index(depth), {
-        a: aBuffer, b: bBuffer, masks,
-        aIndex: (r, at) => k.add(aAt, transposeA ? k.add(k.mul(at, k.index(rows)), row(r)) : k.add(k.mul(row(r), k.index(depth)), at)),
+        a: aBuffer,
+        b: bBuffer,
+        masks,
+        aIndex: (r, at) =>
+          k.add(aAt, transposeA ? k.add(k.mul(at, k.index(rows)), row(r)) : k.add(k.mul(row(r), k.index(depth)), at)),
         bIndex: (v, at) => {
           const column = k.add(firstColumn, v * lanes);
           if (!transposeB) return k.add(bAt, k.add(k.mul(at, k.index(n)), column));
@@ -55,14 +67,23 @@ export const matmulDynamicF32: CpuKernel = {
       });
       acc.forEach((sums, r) => {
         const at = k.add(firstRow, r);
-        k.if(k.lt(at, k.index(rows)), () => sums.forEach((sum, v) => {
-          kernel.store(k.read(sum), { index: [...batchAt, at, k.add(firstColumn, v * lanes)], lanes, mask: masks[v] });
-        }));
+        k.if(k.lt(at, k.index(rows)), () =>
+          sums.forEach((sum, v) => {
+            kernel.store(k.read(sum), {
+              index: [...batchAt, at, k.add(firstColumn, v * lanes)],
+              lanes,
+              mask: masks[v],
+            });
+          }),
+        );
       });
     };
     const loop = (axis: number, index: readonly KValue[]): void => {
-      if (axis < y.type.shape.length - 2) return k.parallel(y.type.shape[axis] as Dim, (i) => loop(axis + 1, [...index, i]));
-      k.parallel(dimCeilDiv(rows, tile.rows), (rowTile) => k.parallel(dimCeilDiv(n, tile.columns), (panel) => task(index, rowTile, panel)));
+      if (axis < y.type.shape.length - 2)
+        return k.parallel(y.type.shape[axis] as Dim, (i) => loop(axis + 1, [...index, i]));
+      k.parallel(dimCeilDiv(rows, tile.rows), (rowTile) =>
+        k.parallel(dimCeilDiv(n, tile.columns), (panel) => task(index, rowTile, panel)),
+      );
     };
     loop(0, []);
     return [kernel.launch({ decision: name, flops: dimMul(dimMul(batch, rows), dimMul(n, dimMul(2, depth))) })];

@@ -4,8 +4,19 @@
  */
 
 import {
-  type ConstantData, type Dim, GroupKernel, type KernelSite, type KValue, type Launch, type Temporary, type Value,
-  dimCeilDiv, dimMul, shapeSize, siteConstant, printDim,
+  type ConstantData,
+  type Dim,
+  GroupKernel,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Temporary,
+  type Value,
+  dimCeilDiv,
+  dimMul,
+  shapeSize,
+  siteConstant,
+  printDim,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { type GemmBlocking, chooseBlocking, copyRun, emitGemmTask } from "./microkernel.ts";
@@ -63,7 +74,12 @@ export function matmulProblem(site: KernelSite): MatmulProblem {
   const batch = sharedB ? 1 : leading(y);
   const rows = at(a, transposeA ? 1 : 2);
   return {
-    a, b, batch, transposeA, transposeB, sharedB,
+    a,
+    b,
+    batch,
+    transposeA,
+    transposeB,
+    sharedB,
     m: sharedB ? dimMul(leading(a), rows) : rows,
     n: at(b, transposeB ? 2 : 1),
     k: at(a, transposeA ? 2 : 1),
@@ -75,7 +91,13 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const depth = k as number;
   const tile = chooseTile(environment.target, typical(m), typical(n));
   const batches = typical(batch);
-  const blocking = chooseBlocking(tile, typical(m), typical(n), depth, batches >= environment.threads ? 1 : environment.threads);
+  const blocking = chooseBlocking(
+    tile,
+    typical(m),
+    typical(n),
+    depth,
+    batches >= environment.threads ? 1 : environment.threads,
+  );
   const panelCount = dimCeilDiv(n, tile.columns);
   const launches: Launch[] = [];
   const name = instanceName(site, blocking);
@@ -90,7 +112,11 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
     });
   } else {
     const batchB = shapeSize(b.type.shape.slice(0, -2));
-    const packed: Temporary = { name: "b", dtype: "f32", size: dimMul(batchB, dimMul(panelCount, depth * tile.columns)) };
+    const packed: Temporary = {
+      name: "b",
+      dtype: "f32",
+      size: dimMul(batchB, dimMul(panelCount, depth * tile.columns)),
+    };
     launches.push(packLaunch(site, b, packed, batchB, n, depth, transposeB, tile.columns, tile.lanes));
     panels = kernel.temporary(packed, "read");
   }
@@ -107,26 +133,46 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
       if (sharedB) return [...unflattenRows(kernel, row, y), column];
       return [...batchAt, row, column];
     };
-    emitGemmTask(builder, {
-      m, n, k: depth, panels,
-      panelsAt: builder.mul(bMatrix, builder.index(panelElements)),
-      copyRow: (kb, row, kStart, count, to, at) => {
-        if (!transposeA) {
-          const from = kb.add(aMatrix, kb.add(kb.mul(row, depth), kStart));
-          return copyRun(kb, aBuffer, from, to, at, count, tile.lanes);
-        }
-        kb.for({ end: count }, (i) => {
-          kb.store(to, kb.add(at, i), kb.load(aBuffer, kb.add(aMatrix, kb.add(kb.mul(kb.add(kStart, i), kb.index(m)), row))));
-        });
+    emitGemmTask(
+      builder,
+      {
+        m,
+        n,
+        k: depth,
+        panels,
+        panelsAt: builder.mul(bMatrix, builder.index(panelElements)),
+        copyRow: (kb, row, kStart, count, to, at) => {
+          if (!transposeA) {
+            const from = kb.add(aMatrix, kb.add(kb.mul(row, depth), kStart));
+            return copyRun(kb, aBuffer, from, to, at, count, tile.lanes);
+          }
+          kb.for({ end: count }, (i) => {
+            kb.store(
+              to,
+              kb.add(at, i),
+              kb.load(aBuffer, kb.add(aMatrix, kb.add(kb.mul(kb.add(kStart, i), kb.index(m)), row))),
+            );
+          });
+        },
+        partial: (row, column) => ({
+          buffer: kernel.output(0, "readwrite"),
+          index: offsetOf(kernel, place(row, column), y),
+        }),
+        store: (row, column, value, mask) =>
+          kernel.store(value, { index: place(row, column), lanes: tile.lanes, mask }),
       },
-      partial: (row, column) => ({ buffer: kernel.output(0, "readwrite"), index: offsetOf(kernel, place(row, column), y) }),
-      store: (row, column, value, mask) => kernel.store(value, { index: place(row, column), lanes: tile.lanes, mask }),
-    }, blocking, rowTask, panelTask);
+      blocking,
+      rowTask,
+      panelTask,
+    );
   };
   if (depth > blocking.kBlock) kernel.output(0, "readwrite");
   const loop = (axis: number, index: readonly KValue[]): void => {
-    if (!sharedB && axis < rank - 2) return builder.parallel(y.type.shape[axis] as Dim, (i) => loop(axis + 1, [...index, i]));
-    builder.parallel(rowTasks, (rowTask) => builder.parallel(panelTasks, (panelTask) => task(index, rowTask, panelTask)));
+    if (!sharedB && axis < rank - 2)
+      return builder.parallel(y.type.shape[axis] as Dim, (i) => loop(axis + 1, [...index, i]));
+    builder.parallel(rowTasks, (rowTask) =>
+      builder.parallel(panelTasks, (panelTask) => task(index, rowTask, panelTask)),
+    );
   };
   loop(0, []);
   launches.push(kernel.launch({ decision: name, flops: dimMul(dimMul(batch, m), dimMul(n, 2 * depth)) }));
@@ -135,7 +181,10 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
 
 function instanceName(site: KernelSite, { tile, kBlock }: GemmBlocking): string {
   const { m, n, k } = matmulProblem(site);
-  return `matmul_f32_m${printDim(m)}n${printDim(n)}k${printDim(k)}_t${tile.rows}x${tile.columns}k${kBlock}`.replace(/[^\w]/g, "_");
+  return `matmul_f32_m${printDim(m)}n${printDim(n)}k${printDim(k)}_t${tile.rows}x${tile.columns}k${kBlock}`.replace(
+    /[^\w]/g,
+    "_",
+  );
 }
 
 function offsetOf(kernel: GroupKernel, index: readonly KValue[], y: Value): KValue {
@@ -185,29 +234,42 @@ function unflattenRows(kernel: GroupKernel, row: KValue, y: Value): KValue[] {
 
 /** One task per panel: [k][columns] of B, zeros beyond n. */
 function packLaunch(
-  site: KernelSite, b: Value, packed: Temporary, batch: Dim, n: Dim, depth: number, transposed: boolean, columns: number, lanes: number,
+  site: KernelSite,
+  b: Value,
+  packed: Temporary,
+  batch: Dim,
+  n: Dim,
+  depth: number,
+  transposed: boolean,
+  columns: number,
+  lanes: number,
 ): Launch {
   const kernel = new GroupKernel(`pack_f32_k${depth}c${columns}`, site);
   const { k } = kernel;
   const from = kernel.input(b);
   const to = kernel.temporary(packed, "write");
   const panelCount = dimCeilDiv(n, columns);
-  k.parallel(batch, (matrix) => k.parallel(panelCount, (panel) => {
-    const first = k.mul(panel, columns);
-    const source = k.mul(matrix, k.index(dimMul(n, depth)));
-    const target = k.mul(k.add(k.mul(matrix, k.index(panelCount)), panel), depth * columns);
-    k.for({ end: depth }, (row) => {
-      for (let v = 0; v < columns / lanes; v++) {
-        const column = k.add(first, v * lanes);
-        const exact = typeof n === "number" && n % columns === 0;
-        const mask = exact ? undefined : k.lt(k.iota(column, lanes), k.broadcast(k.index(n), lanes));
-        const at = k.add(target, k.add(k.mul(row, columns), v * lanes));
-        const index = transposed
-          ? k.add(k.mul(k.iota(column, lanes), k.broadcast(k.index(depth), lanes)), k.broadcast(k.add(source, row), lanes))
-          : k.add(source, k.add(k.mul(row, k.index(n)), column));
-        k.store(to, at, k.load(from, index, { lanes, mask }));
-      }
-    });
-  }));
+  k.parallel(batch, (matrix) =>
+    k.parallel(panelCount, (panel) => {
+      const first = k.mul(panel, columns);
+      const source = k.mul(matrix, k.index(dimMul(n, depth)));
+      const target = k.mul(k.add(k.mul(matrix, k.index(panelCount)), panel), depth * columns);
+      k.for({ end: depth }, (row) => {
+        for (let v = 0; v < columns / lanes; v++) {
+          const column = k.add(first, v * lanes);
+          const exact = typeof n === "number" && n % columns === 0;
+          const mask = exact ? undefined : k.lt(k.iota(column, lanes), k.broadcast(k.index(n), lanes));
+          const at = k.add(target, k.add(k.mul(row, columns), v * lanes));
+          const index = transposed
+            ? k.add(
+                k.mul(k.iota(column, lanes), k.broadcast(k.index(depth), lanes)),
+                k.broadcast(k.add(source, row), lanes),
+              )
+            : k.add(source, k.add(k.mul(row, k.index(n)), column));
+          k.store(to, at, k.load(from, index, { lanes, mask }));
+        }
+      });
+    }),
+  );
   return kernel.launch({ decision: "pack the right-hand matrix" });
 }

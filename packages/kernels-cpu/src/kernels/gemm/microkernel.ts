@@ -7,7 +7,17 @@
  * High-Performance Matrix Multiplication" (2008), with the copy of A playing the part of its packed block.
  */
 
-import { type Buffer, type Dim, type KernelBuilder, type KValue, type Local, type TileShape, addTileProducts, tileColumnMasks, newAccumulators } from "@quern/core";
+import {
+  type Buffer,
+  type Dim,
+  type KernelBuilder,
+  type KValue,
+  type Local,
+  type TileShape,
+  addTileProducts,
+  tileColumnMasks,
+  newAccumulators,
+} from "@quern/core";
 
 /** Elements of A that a task keeps in the second-level cache. */
 const A_BLOCK_ELEMENTS = 64 << 10;
@@ -54,7 +64,13 @@ export interface GemmSource {
 }
 
 /** Emits everything inside the task (`rowTask`, `panelTask`). */
-export function emitGemmTask(k: KernelBuilder, source: GemmSource, blocking: GemmBlocking, rowTask: KValue, panelTask: KValue): void {
+export function emitGemmTask(
+  k: KernelBuilder,
+  source: GemmSource,
+  blocking: GemmBlocking,
+  rowTask: KValue,
+  panelTask: KValue,
+): void {
   const { tile, kBlock, rowTiles, panels } = blocking;
   const blockRows = tile.rows * rowTiles;
   const stride = oddLines(kBlock);
@@ -79,14 +95,31 @@ export function emitGemmTask(k: KernelBuilder, source: GemmSource, blocking: Gem
         const tileRow = k.mul(rowTile, tile.rows);
         const acc = newAccumulators(k, tile);
         addProducts(k, acc, tile, count, scratch, k.mul(tileRow, stride), stride, source.panels, b);
-        finishTile(k, source, tile, acc, k.add(firstRow, tileRow), k.mul(panel, tile.columns), block > 0, block < blocks - 1);
+        finishTile(
+          k,
+          source,
+          tile,
+          acc,
+          k.add(firstRow, tileRow),
+          k.mul(panel, tile.columns),
+          block > 0,
+          block < blocks - 1,
+        );
       });
     });
   }
 }
 
 /** Rows of the last tile that do not exist count as zeros; their results are not stored. */
-function clearRows(k: KernelBuilder, scratch: Buffer, stride: number, start: KValue, end: KValue, count: number, lanes: number): void {
+function clearRows(
+  k: KernelBuilder,
+  scratch: Buffer,
+  stride: number,
+  start: KValue,
+  end: KValue,
+  count: number,
+  lanes: number,
+): void {
   k.for({ start, end }, (row) => {
     k.for({ end: Math.ceil(count / lanes) * lanes, step: lanes }, (at) => {
       k.store(scratch, k.add(k.mul(row, stride), at), k.broadcast(k.const("f32", 0), lanes));
@@ -102,31 +135,47 @@ export function oddLines(count: number): number {
 
 /** Adds `count` steps along k: row r of A is at aAt + r · aStride, step i of B at bAt + i · columns. */
 export function addProducts(
-  k: KernelBuilder, acc: readonly Local[][], tile: TileShape, count: number,
-  a: Buffer, aAt: KValue, aStride: number, b: Buffer, bAt: KValue,
+  k: KernelBuilder,
+  acc: readonly Local[][],
+  tile: TileShape,
+  count: number,
+  a: Buffer,
+  aAt: KValue,
+  aStride: number,
+  b: Buffer,
+  bAt: KValue,
 ): void {
   addTileProducts(k, acc, tile, count, {
-    a, aIndex: (row, at) => k.add(aAt, k.add(at, row * aStride)),
-    b, bIndex: (vector, at) => k.add(bAt, k.add(k.mul(at, tile.columns), vector * tile.lanes)),
+    a,
+    aIndex: (row, at) => k.add(aAt, k.add(at, row * aStride)),
+    b,
+    bIndex: (vector, at) => k.add(bAt, k.add(k.mul(at, tile.columns), vector * tile.lanes)),
   });
 }
 
 function finishTile(
-  k: KernelBuilder, source: GemmSource, tile: TileShape, acc: readonly Local[][], firstRow: KValue, firstColumn: KValue,
-  addPartial: boolean, keepPartial: boolean,
+  k: KernelBuilder,
+  source: GemmSource,
+  tile: TileShape,
+  acc: readonly Local[][],
+  firstRow: KValue,
+  firstColumn: KValue,
+  addPartial: boolean,
+  keepPartial: boolean,
 ): void {
   const masks = tileColumnMasks(k, source.n, tile, firstColumn);
   acc.forEach((row, r) => {
     const at = k.add(firstRow, r);
-    const emit = (): void => row.forEach((sum, v) => {
-      const column = k.add(firstColumn, v * tile.lanes);
-      const mask = masks[v];
-      let value = k.read(sum);
-      const { buffer, index } = source.partial(at, column);
-      if (addPartial) value = k.add(value, k.load(buffer, index, { lanes: tile.lanes, mask }));
-      if (keepPartial) k.store(buffer, index, value, { mask });
-      else source.store(at, column, value, mask);
-    });
+    const emit = (): void =>
+      row.forEach((sum, v) => {
+        const column = k.add(firstColumn, v * tile.lanes);
+        const mask = masks[v];
+        let value = k.read(sum);
+        const { buffer, index } = source.partial(at, column);
+        if (addPartial) value = k.add(value, k.load(buffer, index, { lanes: tile.lanes, mask }));
+        if (keepPartial) k.store(buffer, index, value, { mask });
+        else source.store(at, column, value, mask);
+      });
     const always = typeof source.m === "number" && source.m % tile.rows === 0;
     if (always || r === 0) emit();
     else k.if(k.lt(at, k.index(source.m)), emit);
@@ -134,7 +183,15 @@ function finishTile(
 }
 
 /** Copies `count` consecutive elements: whole vectors, then a masked one. */
-export function copyRun(k: KernelBuilder, from: Buffer, fromAt: KValue, to: Buffer, toAt: KValue, count: number, lanes: number): void {
+export function copyRun(
+  k: KernelBuilder,
+  from: Buffer,
+  fromAt: KValue,
+  to: Buffer,
+  toAt: KValue,
+  count: number,
+  lanes: number,
+): void {
   const whole = Math.floor(count / lanes);
   const copy = (at: KValue, mask?: KValue): void =>
     k.store(to, k.add(toAt, at), k.load(from, k.add(fromAt, at), { lanes, mask }), { mask });

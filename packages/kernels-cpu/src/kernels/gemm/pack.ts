@@ -6,7 +6,14 @@
 import { type ConstantData, type DType, InternalError } from "@quern/core";
 
 /** Packs constant `data`, seen as k × n with the given element strides. */
-export function packPanels(data: ConstantData, k: number, n: number, strideK: number, strideN: number, columns: number): ConstantData {
+export function packPanels(
+  data: ConstantData,
+  k: number,
+  n: number,
+  strideK: number,
+  strideN: number,
+  columns: number,
+): ConstantData {
   if (data.dtype !== "f32") throw new InternalError(`packPanels: ${data.dtype}`);
   const source = floatsOf(data);
   const panels = Math.ceil(n / columns);

@@ -5,7 +5,15 @@
  */
 
 import {
-  type Buffer, type DType, type Dim, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type Value,
+  type Buffer,
+  type DType,
+  type Dim,
+  GroupKernel,
+  type KernelBuilder,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Value,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { sizeOf } from "../movement/runs.ts";
@@ -65,11 +73,26 @@ export const argExtreme: CpuKernel = {
     const keyAt = (at: KValue): KValue => orderKey(k, k.load(from, at));
     k.parallel(outer, (o) => {
       const first = k.mul(o, k.index(inner === 1 ? size : sizeOf([size, inner])));
-      if (inner === 1) k.store(to, o, k.cast(indexInLine(k, (i) => keyAt(k.add(first, i)), size, largest, last), "i64"));
-      else k.each(inner, (c) => {
-        const result = indexByComparison(k, (n) => keyAt(k.add(first, k.add(k.mul(n, k.index(inner)), c))), size, largest, last);
-        k.store(to, k.add(k.mul(o, k.index(inner)), c), k.cast(result, "i64"));
-      });
+      if (inner === 1)
+        k.store(
+          to,
+          o,
+          k.cast(
+            indexInLine(k, (i) => keyAt(k.add(first, i)), size, largest, last),
+            "i64",
+          ),
+        );
+      else
+        k.each(inner, (c) => {
+          const result = indexByComparison(
+            k,
+            (n) => keyAt(k.add(first, k.add(k.mul(n, k.index(inner)), c))),
+            size,
+            largest,
+            last,
+          );
+          k.store(to, k.add(k.mul(o, k.index(inner)), c), k.cast(result, "i64"));
+        });
     });
     return [kernel.launch({ decision: kernel.k.name })];
   },
@@ -84,14 +107,26 @@ function indexInLine(k: KernelBuilder, key: (i: KValue) => KValue, size: Dim, la
   });
 }
 
-function indexByComparison(k: KernelBuilder, key: (n: KValue) => KValue, size: Dim, largest: boolean, last: boolean): KValue {
+function indexByComparison(
+  k: KernelBuilder,
+  key: (n: KValue) => KValue,
+  size: Dim,
+  largest: boolean,
+  last: boolean,
+): KValue {
   const first = key(k.index(0));
   const best = k.local("best", first.type.dtype, first);
   const at = k.local("at", "i32", 0);
   k.for({ start: 1, end: size }, (n) => {
     const next = key(n);
     const leader = k.read(best);
-    const better = largest ? (last ? k.ge(next, leader) : k.gt(next, leader)) : last ? k.le(next, leader) : k.lt(next, leader);
+    const better = largest
+      ? last
+        ? k.ge(next, leader)
+        : k.gt(next, leader)
+      : last
+        ? k.le(next, leader)
+        : k.lt(next, leader);
     k.assign(best, k.select(better, next, leader));
     k.assign(at, k.select(better, k.cast(n, "i32"), k.read(at)));
   });
@@ -117,15 +152,24 @@ export const running: CpuKernel = {
     const kernel = new GroupKernel(`${anchor.op}_${x.type.dtype}`, site);
     const { k } = kernel;
     const [from, to] = [kernel.input(x), kernel.output(0)];
-    k.parallel(outer, (o) => k.each(inner, (c) => {
-      const first = k.add(k.mul(o, k.index(sizeOf([size, inner]))), c);
-      emitLine(k, site, from, to, (n) => k.add(first, k.mul(n, k.index(inner))), size);
-    }));
+    k.parallel(outer, (o) =>
+      k.each(inner, (c) => {
+        const first = k.add(k.mul(o, k.index(sizeOf([size, inner]))), c);
+        emitLine(k, site, from, to, (n) => k.add(first, k.mul(n, k.index(inner))), size);
+      }),
+    );
     return [kernel.launch({ decision: kernel.k.name })];
   },
 };
 
-function emitLine(k: KernelBuilder, { anchor }: KernelSite, from: Buffer, to: Buffer, place: (n: KValue) => KValue, size: Dim): void {
+function emitLine(
+  k: KernelBuilder,
+  { anchor }: KernelSite,
+  from: Buffer,
+  to: Buffer,
+  place: (n: KValue) => KValue,
+  size: Dim,
+): void {
   const sum = anchor.op === "cumSum";
   const exclusive = anchor.attrs["exclusive"] === true;
   const total = k.local("total", from.dtype, sum ? 0 : 1);

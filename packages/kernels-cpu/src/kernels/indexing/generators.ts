@@ -52,10 +52,12 @@ export const oneHotRows: CpuKernel = {
         k.each(depth, (d) => k.store(to, k.add(row, d), k.select(k.eq(d, index), on, off)));
         return;
       }
-      k.for({ end: depth }, (d) => k.each(inner, (i) => {
-        const index = indexAt(k.add(k.mul(outer, k.index(inner)), i));
-        k.store(to, k.add(row, k.add(k.mul(d, k.index(inner)), i)), k.select(k.eq(index, d), on, off));
-      }));
+      k.for({ end: depth }, (d) =>
+        k.each(inner, (i) => {
+          const index = indexAt(k.add(k.mul(outer, k.index(inner)), i));
+          k.store(to, k.add(row, k.add(k.mul(d, k.index(inner)), i)), k.select(k.eq(index, d), on, off));
+        }),
+      );
     });
     return [kernel.launch({ decision: kernel.k.name })];
   },
@@ -67,7 +69,9 @@ export const triangle: CpuKernel = {
   epilogue: false,
   when(site) {
     const diagonal = site.anchor.inputs[1];
-    return diagonal === undefined || diagonal.type.dtype === "i64" || diagonal.type.dtype === "i32" ? true : `a diagonal of ${diagonal.type.dtype}`;
+    return diagonal === undefined || diagonal.type.dtype === "i64" || diagonal.type.dtype === "i32"
+      ? true
+      : `a diagonal of ${diagonal.type.dtype}`;
   },
   cost: (site, { threads }) => elementCost(site.anchor.outputs[0] as Value, threads),
   lower(site): readonly Launch[] {
@@ -81,15 +85,17 @@ export const triangle: CpuKernel = {
     const from = kernel.input(x, moved);
     const offset = diagonal && kernel.input(diagonal);
     const to = kernel.output(0, "write", moved);
-    k.parallel(sizeOf(x.type.shape.slice(0, -2)), (matrix) => k.parallel(rows, (row) => {
-      const first = k.mul(k.add(k.mul(matrix, k.index(rows)), row), k.index(columns));
-      const bound = offset === undefined ? row : k.add(row, k.cast(k.load(offset, 0), "index"));
-      k.each(columns, (column) => {
-        const kept = upper ? k.ge(column, bound) : k.le(column, bound);
-        const at = k.add(first, column);
-        k.store(to, at, k.select(kept, k.load(from, at), k.const(moved, 0)));
-      });
-    }));
+    k.parallel(sizeOf(x.type.shape.slice(0, -2)), (matrix) =>
+      k.parallel(rows, (row) => {
+        const first = k.mul(k.add(k.mul(matrix, k.index(rows)), row), k.index(columns));
+        const bound = offset === undefined ? row : k.add(row, k.cast(k.load(offset, 0), "index"));
+        k.each(columns, (column) => {
+          const kept = upper ? k.ge(column, bound) : k.le(column, bound);
+          const at = k.add(first, column);
+          k.store(to, at, k.select(kept, k.load(from, at), k.const(moved, 0)));
+        });
+      }),
+    );
     return [kernel.launch({ decision: kernel.k.name })];
   },
 };

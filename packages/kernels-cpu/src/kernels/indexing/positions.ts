@@ -26,7 +26,13 @@ export function stridesOf(shape: readonly Dim[]): Dim[] {
 }
 
 /** Offset that the tuple of `depth` indices at `at` names in `shape`, whose first axis has the first index. */
-export function tupleOffset(k: KernelBuilder, indices: Buffer, at: KValue, shape: readonly Dim[], depth: number): KValue {
+export function tupleOffset(
+  k: KernelBuilder,
+  indices: Buffer,
+  at: KValue,
+  shape: readonly Dim[],
+  depth: number,
+): KValue {
   const strides = stridesOf(shape);
   let offset = k.index(0);
   for (let i = 0; i < depth; i++) {
@@ -42,7 +48,12 @@ export function countOf(k: KernelBuilder, size: Dim): number | KValue {
 }
 
 /** Nested tasks (or loops, with `serial`) over `shape`; gives the indices. */
-export function overShape(k: KernelBuilder, shape: readonly Dim[], body: (index: readonly KValue[]) => void, serial = false): void {
+export function overShape(
+  k: KernelBuilder,
+  shape: readonly Dim[],
+  body: (index: readonly KValue[]) => void,
+  serial = false,
+): void {
   const descend = (axis: number, index: readonly KValue[]): void => {
     if (axis === shape.length) return body(index);
     const size = shape[axis] as Dim;

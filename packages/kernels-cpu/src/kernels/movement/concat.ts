@@ -2,7 +2,17 @@
  * concat: rows of every input, one behind the other. Everything before the axis is rows, the rest is one run.
  */
 
-import { type Dim, GroupKernel, type KernelSite, type KValue, type Launch, type Value, DTYPE_INFO, dimAdd, dimCeilDiv } from "@quern/core";
+import {
+  type Dim,
+  GroupKernel,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Value,
+  DTYPE_INFO,
+  dimAdd,
+  dimCeilDiv,
+} from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { copyRun, lanesOf, movedAs, sizeOf } from "./runs.ts";
 
@@ -50,12 +60,20 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   }
   const launches: Launch[] = [];
   for (let first = 0; first < parts.length; first += MAX_INPUTS) {
-    launches.push(launchOf(site, parts.slice(first, first + MAX_INPUTS), sizeOf(y.type.shape.slice(0, axis)), start, environment));
+    launches.push(
+      launchOf(site, parts.slice(first, first + MAX_INPUTS), sizeOf(y.type.shape.slice(0, axis)), start, environment),
+    );
   }
   return launches;
 }
 
-function launchOf(site: KernelSite, parts: readonly Part[], rows: Dim, rowWidth: Dim, { target, threads }: KernelEnvironment): Launch {
+function launchOf(
+  site: KernelSite,
+  parts: readonly Part[],
+  rows: Dim,
+  rowWidth: Dim,
+  { target, threads }: KernelEnvironment,
+): Launch {
   const { dtype } = (site.anchor.outputs[0] as Value).type;
   const moved = movedAs(dtype);
   const lanes = lanesOf(target, dtype);
@@ -71,17 +89,24 @@ function launchOf(site: KernelSite, parts: readonly Part[], rows: Dim, rowWidth:
     parts.forEach(({ width, start }, i) => {
       const [fromRow, toRow] = [k.mul(row, k.index(width)), k.add(k.mul(row, k.index(rowWidth)), k.index(start))];
       const from = sources[i] as (typeof sources)[0];
-      if (pieces === 1) return copyRun(k, { from, fromAt: fromRow, to, toAt: toRow, count: typeof width === "number" ? width : k.index(width) }, lanes);
+      if (pieces === 1)
+        return copyRun(
+          k,
+          { from, fromAt: fromRow, to, toAt: toRow, count: typeof width === "number" ? width : k.index(width) },
+          lanes,
+        );
       const size = k.mul(k.index(dimCeilDiv(dimCeilDiv(width, pieces), lanes)), lanes);
       const at = k.mul(piece, size);
       const count = k.max(k.min(k.sub(k.index(width), at), size), 0);
       copyRun(k, { from, fromAt: k.add(fromRow, at), to, toAt: k.add(toRow, at), count }, lanes);
     });
   };
-  k.parallel(dimCeilDiv(rows, rowsPerTask), (task) => k.parallel(pieces, (piece) => {
-    const first = k.mul(task, rowsPerTask);
-    if (rowsPerTask === 1) return copy(first, piece);
-    k.for({ start: first, end: k.min(k.add(first, rowsPerTask), k.index(rows)) }, (row) => copy(row, piece));
-  }));
+  k.parallel(dimCeilDiv(rows, rowsPerTask), (task) =>
+    k.parallel(pieces, (piece) => {
+      const first = k.mul(task, rowsPerTask);
+      if (rowsPerTask === 1) return copy(first, piece);
+      k.for({ start: first, end: k.min(k.add(first, rowsPerTask), k.index(rows)) }, (row) => copy(row, piece));
+    }),
+  );
   return kernel.launch({ decision: `concat of ${parts.length} inputs` });
 }

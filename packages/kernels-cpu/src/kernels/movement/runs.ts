@@ -5,7 +5,16 @@
  * the one before (or shorter vectors for short runs): no masks, which narrow elements lack on AVX2.
  */
 
-import { type Buffer, type DType, type Dim, type KernelBuilder, type KValue, DTYPE_INFO, dimCeilDiv, dimMul } from "@quern/core";
+import {
+  type Buffer,
+  type DType,
+  type Dim,
+  type KernelBuilder,
+  type KValue,
+  DTYPE_INFO,
+  dimCeilDiv,
+  dimMul,
+} from "@quern/core";
 import type { CpuTarget } from "../../host/cpu-target.ts";
 
 /** The integer type as which elements of `dtype` are moved. */
@@ -67,16 +76,24 @@ function copyShort(k: KernelBuilder, run: Run, count: number, lanes: number): vo
 function copyCounted(k: KernelBuilder, run: Run, count: KValue, lanes: number): void {
   const short = (width: number): void => {
     if (width < 1) return;
-    k.if(k.ge(count, width), () => {
-      move(k, run, 0, width);
-      move(k, run, k.sub(count, width), width);
-    }, () => short(width / 2));
+    k.if(
+      k.ge(count, width),
+      () => {
+        move(k, run, 0, width);
+        move(k, run, k.sub(count, width), width);
+      },
+      () => short(width / 2),
+    );
   };
-  k.if(k.ge(count, lanes), () => {
-    const last = k.sub(count, lanes);
-    k.for({ end: last, step: lanes, unroll: LOOP_UNROLL }, (at) => move(k, run, at, lanes));
-    move(k, run, last, lanes);
-  }, () => short(lanes / 2));
+  k.if(
+    k.ge(count, lanes),
+    () => {
+      const last = k.sub(count, lanes);
+      k.for({ end: last, step: lanes, unroll: LOOP_UNROLL }, (at) => move(k, run, at, lanes));
+      move(k, run, last, lanes);
+    },
+    () => short(lanes / 2),
+  );
 }
 
 /** Elements that one task of a plain copy moves. */
@@ -86,7 +103,8 @@ const COPY_ELEMENTS = 16 << 10;
 export function emitCopy(k: KernelBuilder, from: Buffer, to: Buffer, size: Dim, lanes: number): void {
   k.parallel(dimCeilDiv(size, COPY_ELEMENTS), (task) => {
     const at = k.mul(task, COPY_ELEMENTS);
-    const count = typeof size === "number" && size <= COPY_ELEMENTS ? size : k.min(k.sub(k.index(size), at), COPY_ELEMENTS);
+    const count =
+      typeof size === "number" && size <= COPY_ELEMENTS ? size : k.min(k.sub(k.index(size), at), COPY_ELEMENTS);
     copyRun(k, { from, fromAt: at, to, toAt: at, count }, lanes);
   });
 }

@@ -11,10 +11,16 @@ export function transposeTile(k: KernelBuilder, rows: readonly KValue[], element
   const perBlock = 16 / elementBytes;
   const groups = lanes / perBlock;
   // columns[g][c]: in block j, rows perBlock · g … of column perBlock · j + c.
-  const columns = Array.from({ length: groups }, (_, g) => blockColumns(k, rows.slice(g * perBlock, (g + 1) * perBlock)));
+  const columns = Array.from({ length: groups }, (_, g) =>
+    blockColumns(k, rows.slice(g * perBlock, (g + 1) * perBlock)),
+  );
   const result: KValue[] = [];
   for (let c = 0; c < perBlock; c++) {
-    const blocks = transposeBlocks(k, columns.map((group) => group[c] as KValue), perBlock);
+    const blocks = transposeBlocks(
+      k,
+      columns.map((group) => group[c] as KValue),
+      perBlock,
+    );
     blocks.forEach((block, j) => (result[j * perBlock + c] = block));
   }
   return result;
@@ -30,8 +36,10 @@ function blockColumns(k: KernelBuilder, rows: readonly KValue[]): KValue[] {
   const [abLow, abHigh] = [pickBlocks(k, a, b, 4, [0, 4, 1, 5]), pickBlocks(k, a, b, 4, [2, 6, 3, 7])];
   const [cdLow, cdHigh] = [pickBlocks(k, c, d, 4, [0, 4, 1, 5]), pickBlocks(k, c, d, 4, [2, 6, 3, 7])];
   return [
-    pickBlocks(k, abLow, cdLow, 4, [0, 1, 4, 5]), pickBlocks(k, abLow, cdLow, 4, [2, 3, 6, 7]),
-    pickBlocks(k, abHigh, cdHigh, 4, [0, 1, 4, 5]), pickBlocks(k, abHigh, cdHigh, 4, [2, 3, 6, 7]),
+    pickBlocks(k, abLow, cdLow, 4, [0, 1, 4, 5]),
+    pickBlocks(k, abLow, cdLow, 4, [2, 3, 6, 7]),
+    pickBlocks(k, abHigh, cdHigh, 4, [0, 1, 4, 5]),
+    pickBlocks(k, abHigh, cdHigh, 4, [2, 3, 6, 7]),
   ];
 }
 
@@ -52,7 +60,10 @@ function transposeBlocks(k: KernelBuilder, vectors: readonly KValue[], perBlock:
     const { lanes } = a.type;
     const count = lanes / perBlock;
     const pattern = blocks.flatMap((block) =>
-      Array.from({ length: perBlock }, (_, i) => (block < count ? block * perBlock + i : lanes + (block - count) * perBlock + i)));
+      Array.from({ length: perBlock }, (_, i) =>
+        block < count ? block * perBlock + i : lanes + (block - count) * perBlock + i,
+      ),
+    );
     return k.shuffle(a, b, pattern);
   };
   if (vectors.length === 1) return [...vectors];
@@ -63,5 +74,10 @@ function transposeBlocks(k: KernelBuilder, vectors: readonly KValue[], perBlock:
   const [a, b, c, d] = vectors as [KValue, KValue, KValue, KValue];
   const [ab01, ab23] = [pick(a, b, [0, 1, 4, 5]), pick(a, b, [2, 3, 6, 7])];
   const [cd01, cd23] = [pick(c, d, [0, 1, 4, 5]), pick(c, d, [2, 3, 6, 7])];
-  return [pick(ab01, cd01, [0, 2, 4, 6]), pick(ab01, cd01, [1, 3, 5, 7]), pick(ab23, cd23, [0, 2, 4, 6]), pick(ab23, cd23, [1, 3, 5, 7])];
+  return [
+    pick(ab01, cd01, [0, 2, 4, 6]),
+    pick(ab01, cd01, [1, 3, 5, 7]),
+    pick(ab23, cd23, [0, 2, 4, 6]),
+    pick(ab23, cd23, [1, 3, 5, 7]),
+  ];
 }

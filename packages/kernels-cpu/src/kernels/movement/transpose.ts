@@ -5,8 +5,17 @@
  */
 
 import {
-  type Buffer, type Dim, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type Node, type Value,
-  DTYPE_INFO, dimCeilDiv,
+  type Buffer,
+  type Dim,
+  GroupKernel,
+  type KernelBuilder,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Node,
+  type Value,
+  DTYPE_INFO,
+  dimCeilDiv,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { copyRun, emitCopy, lanesOf, movedAs, sizeOf } from "./runs.ts";
@@ -90,7 +99,10 @@ function stridesOf(shape: readonly Dim[]): Dim[] {
 
 /** Nested tasks over the result's axes `which`; gives the offsets they add up to in source and result. */
 function overAxes(
-  k: KernelBuilder, axes: readonly Dim[], order: readonly number[], which: readonly number[],
+  k: KernelBuilder,
+  axes: readonly Dim[],
+  order: readonly number[],
+  which: readonly number[],
   body: (fromAt: KValue, toAt: KValue) => void,
 ): void {
   const [fromStrides, toStrides] = [stridesOf(axes), stridesOf(order.map((axis) => axes[axis] as Dim))];
@@ -98,25 +110,51 @@ function overAxes(
     if (at === which.length) return body(fromAt, toAt);
     const axis = which[at] as number;
     const source = order[axis] as number;
-    k.parallel(axes[source] as Dim, (i) => descend(
-      at + 1, k.add(fromAt, k.mul(i, k.index(fromStrides[source] as Dim))), k.add(toAt, k.mul(i, k.index(toStrides[axis] as Dim))),
-    ));
+    k.parallel(axes[source] as Dim, (i) =>
+      descend(
+        at + 1,
+        k.add(fromAt, k.mul(i, k.index(fromStrides[source] as Dim))),
+        k.add(toAt, k.mul(i, k.index(toStrides[axis] as Dim))),
+      ),
+    );
   };
   descend(0, k.index(0), k.index(0));
 }
 
 /** The last axis stays: a task copies all runs of the axis before it. */
-function emitRuns(k: KernelBuilder, from: Buffer, to: Buffer, axes: readonly Dim[], order: readonly number[], lanes: number): void {
+function emitRuns(
+  k: KernelBuilder,
+  from: Buffer,
+  to: Buffer,
+  axes: readonly Dim[],
+  order: readonly number[],
+  lanes: number,
+): void {
   const rank = axes.length;
   const run = axes.at(-1) as Dim;
   const rows = order[rank - 2] as number;
   const rowStride = stridesOf(axes)[rows] as Dim;
-  overAxes(k, axes, order, Array.from({ length: rank - 2 }, (_, axis) => axis), (fromAt, toAt) => {
-    k.for({ end: axes[rows] as Dim }, (row) => copyRun(k, {
-      from, fromAt: k.add(fromAt, k.mul(row, k.index(rowStride))), to, toAt: k.add(toAt, k.mul(row, k.index(run))),
-      count: typeof run === "number" ? run : k.index(run),
-    }, lanes));
-  });
+  overAxes(
+    k,
+    axes,
+    order,
+    Array.from({ length: rank - 2 }, (_, axis) => axis),
+    (fromAt, toAt) => {
+      k.for({ end: axes[rows] as Dim }, (row) =>
+        copyRun(
+          k,
+          {
+            from,
+            fromAt: k.add(fromAt, k.mul(row, k.index(rowStride))),
+            to,
+            toAt: k.add(toAt, k.mul(row, k.index(run))),
+            count: typeof run === "number" ? run : k.index(run),
+          },
+          lanes,
+        ),
+      );
+    },
+  );
 }
 
 /** One matrix of the stack: element (m, n) is at from + m · rowStride + n, and goes to to + n · columnStride + m. */
@@ -133,7 +171,15 @@ interface Matrix {
   readonly bytes: 4 | 8;
 }
 
-function emitTiles(k: KernelBuilder, from: Buffer, to: Buffer, axes: readonly Dim[], order: readonly number[], lanes: number, bytes: 4 | 8): void {
+function emitTiles(
+  k: KernelBuilder,
+  from: Buffer,
+  to: Buffer,
+  axes: readonly Dim[],
+  order: readonly number[],
+  lanes: number,
+  bytes: 4 | 8,
+): void {
   const rank = axes.length;
   const sourceLast = rank - 1;
   // Where the source's last axis goes, and which axis becomes the last.
@@ -143,21 +189,30 @@ function emitTiles(k: KernelBuilder, from: Buffer, to: Buffer, axes: readonly Di
   const rowStride = stridesOf(axes)[row] as Dim;
   const columnStride = stridesOf(order.map((axis) => axes[axis] as Dim))[column] as Dim;
   const others = Array.from({ length: rank - 1 }, (_, axis) => axis).filter((axis) => axis !== column);
-  const tilesPerTask = Math.max(1, Math.ceil(TASK_ELEMENTS / ((typeof m === "number" ? Math.max(m, lanes) : TYPICAL) * lanes)));
+  const tilesPerTask = Math.max(
+    1,
+    Math.ceil(TASK_ELEMENTS / ((typeof m === "number" ? Math.max(m, lanes) : TYPICAL) * lanes)),
+  );
   const chunk = tilesPerTask * lanes;
-  overAxes(k, axes, order, others, (fromAt, toAt) => k.parallel(dimCeilDiv(n, chunk), (task) => {
-    const matrix: Matrix = { from, to, fromAt, toAt, m, n, rowStride, columnStride, lanes, bytes };
-    const start = k.mul(task, chunk);
-    const end = typeof n === "number" && n % chunk === 0 ? k.add(start, chunk) : k.min(k.add(start, chunk), k.index(n));
-    const whole = k.sub(end, lanes - 1);
-    k.for({ start, end: whole, step: lanes }, (at) => emitRowsOfTiles(k, matrix, at, lanes));
-    const exact = typeof n === "number" && n % lanes === 0;
-    if (exact) return;
-    // The last columns of the source, fewer than a vector.
-    const rest = typeof n === "number" ? n % lanes : k.rem(k.index(n), lanes);
-    const isLast = k.and(k.eq(end, k.index(n)), typeof rest === "number" ? k.eq(k.index(0), k.index(0)) : k.gt(rest, 0));
-    k.if(isLast, () => emitRowsOfTiles(k, matrix, k.sub(end, rest), rest));
-  }));
+  overAxes(k, axes, order, others, (fromAt, toAt) =>
+    k.parallel(dimCeilDiv(n, chunk), (task) => {
+      const matrix: Matrix = { from, to, fromAt, toAt, m, n, rowStride, columnStride, lanes, bytes };
+      const start = k.mul(task, chunk);
+      const end =
+        typeof n === "number" && n % chunk === 0 ? k.add(start, chunk) : k.min(k.add(start, chunk), k.index(n));
+      const whole = k.sub(end, lanes - 1);
+      k.for({ start, end: whole, step: lanes }, (at) => emitRowsOfTiles(k, matrix, at, lanes));
+      const exact = typeof n === "number" && n % lanes === 0;
+      if (exact) return;
+      // The last columns of the source, fewer than a vector.
+      const rest = typeof n === "number" ? n % lanes : k.rem(k.index(n), lanes);
+      const isLast = k.and(
+        k.eq(end, k.index(n)),
+        typeof rest === "number" ? k.eq(k.index(0), k.index(0)) : k.gt(rest, 0),
+      );
+      k.if(isLast, () => emitRowsOfTiles(k, matrix, k.sub(end, rest), rest));
+    }),
+  );
 }
 
 /** Tiles at source columns at .. at + columns - 1, over all source rows. */
@@ -178,7 +233,14 @@ function emitRowsOfTiles(k: KernelBuilder, matrix: Matrix, at: KValue, columns: 
 }
 
 /** `rows` source rows from `row`, `columns` source columns from `column`; at most a vector of each. */
-function emitTile(k: KernelBuilder, matrix: Matrix, row: KValue, rows: number | KValue, column: KValue, columns: number | KValue): void {
+function emitTile(
+  k: KernelBuilder,
+  matrix: Matrix,
+  row: KValue,
+  rows: number | KValue,
+  column: KValue,
+  columns: number | KValue,
+): void {
   const { from, to, fromAt, toAt, m, rowStride, columnStride, lanes, bytes } = matrix;
   const below = (count: number | KValue): KValue | undefined =>
     count === lanes ? undefined : k.lt(k.iota(k.index(0), lanes), k.broadcast(k.index(count), lanes));

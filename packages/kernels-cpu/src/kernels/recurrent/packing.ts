@@ -7,7 +7,14 @@
  */
 
 import {
-  type Buffer, type ConstantData, GroupKernel, type KernelSite, type Launch, type Temporary, type Value, siteConstant,
+  type Buffer,
+  type ConstantData,
+  GroupKernel,
+  type KernelSite,
+  type Launch,
+  type Temporary,
+  type Value,
+  siteConstant,
 } from "@quern/core";
 import { floatsOf } from "../gemm/pack.ts";
 
@@ -34,15 +41,23 @@ export function packGates(site: KernelSite, name: string, at: number, sizes: Gat
     // Several launches of a site share the packed weights.
     const packed = new WeakMap<KernelSite, ConstantData>();
     const pack = (other: KernelSite): ConstantData => {
-      const known = packed.get(other) ?? packConstant(siteConstant(other, other.anchor.inputs[at]) as ConstantData, sizes);
+      const known =
+        packed.get(other) ?? packConstant(siteConstant(other, other.anchor.inputs[at]) as ConstantData, sizes);
       packed.set(other, known);
       return known;
     };
     return { bind: (kernel) => kernel.constant(name, pack), launches: [] };
   }
   const { directions, gates, hidden, depth, lanes } = sizes;
-  const temporary: Temporary = { name, dtype: "f32", size: directions * Math.ceil(hidden / lanes) * depth * gates * lanes };
-  return { bind: (kernel) => kernel.temporary(temporary, "read"), launches: [packLaunch(site, weights, temporary, sizes)] };
+  const temporary: Temporary = {
+    name,
+    dtype: "f32",
+    size: directions * Math.ceil(hidden / lanes) * depth * gates * lanes,
+  };
+  return {
+    bind: (kernel) => kernel.temporary(temporary, "read"),
+    launches: [packLaunch(site, weights, temporary, sizes)],
+  };
 }
 
 function packConstant(data: ConstantData, { directions, gates, hidden, depth, lanes }: GateSizes): ConstantData {
@@ -53,7 +68,8 @@ function packConstant(data: ConstantData, { directions, gates, hidden, depth, la
     for (let gate = 0; gate < gates; gate++) {
       for (let unit = 0; unit < hidden; unit++) {
         const from = ((direction * gates + gate) * hidden + unit) * depth;
-        const to = (direction * vectors + Math.floor(unit / lanes)) * depth * gates * lanes + gate * lanes + (unit % lanes);
+        const to =
+          (direction * vectors + Math.floor(unit / lanes)) * depth * gates * lanes + gate * lanes + (unit % lanes);
         for (let i = 0; i < depth; i++) packed[to + i * gates * lanes] = source[from + i] as number;
       }
     }
@@ -61,24 +77,31 @@ function packConstant(data: ConstantData, { directions, gates, hidden, depth, la
   return { dtype: "f32", shape: [directions, vectors, depth, gates, lanes], bytes: new Uint8Array(packed.buffer) };
 }
 
-function packLaunch(site: KernelSite, weights: Value, packed: Temporary, { directions, gates, hidden, depth, lanes }: GateSizes): Launch {
+function packLaunch(
+  site: KernelSite,
+  weights: Value,
+  packed: Temporary,
+  { directions, gates, hidden, depth, lanes }: GateSizes,
+): Launch {
   const kernel = new GroupKernel(`pack_gates_g${gates}h${hidden}k${depth}`, site);
   const { k } = kernel;
   const from = kernel.input(weights);
   const to = kernel.temporary(packed, "write");
   const vectors = Math.ceil(hidden / lanes);
-  k.parallel(directions, (direction) => k.parallel(vectors, (vector) => {
-    const unit = k.mul(vector, lanes);
-    const units = k.iota(unit, lanes);
-    const mask = hidden % lanes === 0 ? undefined : k.lt(units, k.broadcast(k.index(hidden), lanes));
-    const panel = k.mul(k.add(k.mul(direction, vectors), vector), depth * gates * lanes);
-    k.for({ end: depth }, (i) => {
-      for (let gate = 0; gate < gates; gate++) {
-        const first = k.add(k.mul(k.add(k.mul(direction, gates), gate), hidden * depth), i);
-        const value = k.load(from, k.add(k.mul(units, depth), k.broadcast(first, lanes)), { lanes, mask });
-        k.store(to, k.add(panel, k.add(k.mul(i, gates * lanes), gate * lanes)), value);
-      }
-    });
-  }));
+  k.parallel(directions, (direction) =>
+    k.parallel(vectors, (vector) => {
+      const unit = k.mul(vector, lanes);
+      const units = k.iota(unit, lanes);
+      const mask = hidden % lanes === 0 ? undefined : k.lt(units, k.broadcast(k.index(hidden), lanes));
+      const panel = k.mul(k.add(k.mul(direction, vectors), vector), depth * gates * lanes);
+      k.for({ end: depth }, (i) => {
+        for (let gate = 0; gate < gates; gate++) {
+          const first = k.add(k.mul(k.add(k.mul(direction, gates), gate), hidden * depth), i);
+          const value = k.load(from, k.add(k.mul(units, depth), k.broadcast(first, lanes)), { lanes, mask });
+          k.store(to, k.add(panel, k.add(k.mul(i, gates * lanes), gate * lanes)), value);
+        }
+      });
+    }),
+  );
   return kernel.launch({ decision: "pack the gate weights" });
 }

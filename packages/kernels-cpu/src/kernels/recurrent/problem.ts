@@ -3,7 +3,15 @@
  * batch first), after the ONNX definitions.
  */
 
-import { type Attrs, type Dim, type KernelBuilder, type KernelSite, type KValue, type Value, dimMul } from "@quern/core";
+import {
+  type Attrs,
+  type Dim,
+  type KernelBuilder,
+  type KernelSite,
+  type KValue,
+  type Value,
+  dimMul,
+} from "@quern/core";
 
 export type Cell = "lstm" | "gru" | "rnn";
 
@@ -33,7 +41,9 @@ export interface RecurrentProblem {
 
 const GATES: Readonly<Record<Cell, number>> = { lstm: 4, gru: 3, rnn: 1 };
 const DEFAULT_ACTIVATIONS: Readonly<Record<Cell, readonly string[]>> = {
-  lstm: ["sigmoid", "tanh", "tanh"], gru: ["sigmoid", "tanh"], rnn: ["tanh"],
+  lstm: ["sigmoid", "tanh", "tanh"],
+  gru: ["sigmoid", "tanh"],
+  rnn: ["tanh"],
 };
 const KNOWN_ACTIVATIONS: ReadonlySet<string> = new Set(["sigmoid", "tanh", "relu"]);
 
@@ -41,12 +51,22 @@ const KNOWN_ACTIVATIONS: ReadonlySet<string> = new Set(["sigmoid", "tanh", "relu
 export function recurrentProblem({ anchor }: KernelSite): RecurrentProblem | string {
   const cell = anchor.op as Cell;
   const { attrs } = anchor;
-  const [x, w, r, bias, sequenceLens, initialH, initialC, peephole] = anchor.inputs as [Value, Value, Value, ...(Value | undefined)[]];
+  const [x, w, r, bias, sequenceLens, initialH, initialC, peephole] = anchor.inputs as [
+    Value,
+    Value,
+    Value,
+    ...(Value | undefined)[],
+  ];
   if (x.type.dtype !== "f32") return x.type.dtype;
   if (sequenceLens !== undefined) return "sequence lengths";
   const [directions, rows, inputSize] = w.type.shape;
   const hidden = r.type.shape[2];
-  if (typeof directions !== "number" || typeof inputSize !== "number" || typeof hidden !== "number" || typeof rows !== "number") {
+  if (
+    typeof directions !== "number" ||
+    typeof inputSize !== "number" ||
+    typeof hidden !== "number" ||
+    typeof rows !== "number"
+  ) {
     return "the weights have a symbolic size";
   }
   if (hidden === 0 || inputSize === 0) return "an axis is empty";
@@ -55,7 +75,20 @@ export function recurrentProblem({ anchor }: KernelSite): RecurrentProblem | str
   if (typeof activations === "string") return activations;
   const [first, second] = x.type.shape as [Dim, Dim];
   return {
-    cell, gates: GATES[cell], x, w, r, bias, initialH, initialC, peephole, directions, inputSize, hidden, activations, batchFirst,
+    cell,
+    gates: GATES[cell],
+    x,
+    w,
+    r,
+    bias,
+    initialH,
+    initialC,
+    peephole,
+    directions,
+    inputSize,
+    hidden,
+    activations,
+    batchFirst,
     reverse: attrs["direction"] === "reverse",
     steps: batchFirst ? second : first,
     batch: batchFirst ? first : second,
@@ -75,7 +108,8 @@ function activationsOf(cell: Cell, attrs: Attrs, directions: number): readonly s
   if (unknown !== undefined) return `activation ${unknown}`;
   const first = all.slice(0, count);
   const second = all.slice(count);
-  if (directions === 2 && second.length > 0 && second.join() !== first.join()) return "the directions differ in activations";
+  if (directions === 2 && second.length > 0 && second.join() !== first.join())
+    return "the directions differ in activations";
   return first;
 }
 
@@ -119,7 +153,9 @@ export class Places {
   state(direction: KValue, batch: KValue): KValue {
     const k = this.#k;
     const p = this.#p;
-    const row = p.batchFirst ? k.add(k.mul(batch, p.directions), direction) : k.add(k.mul(direction, k.index(p.batch)), batch);
+    const row = p.batchFirst
+      ? k.add(k.mul(batch, p.directions), direction)
+      : k.add(k.mul(direction, k.index(p.batch)), batch);
     return k.mul(row, p.hidden);
   }
 

@@ -6,7 +6,17 @@
  */
 
 import type { Buffer, GroupKernel, KernelBuilder, KValue } from "@quern/core";
-import { type Chains, addProducts, chainCount, gruBlend, gruReset, lstmCell, newChains, rnnCell, total } from "./cell.ts";
+import {
+  type Chains,
+  addProducts,
+  chainCount,
+  gruBlend,
+  gruReset,
+  lstmCell,
+  newChains,
+  rnnCell,
+  total,
+} from "./cell.ts";
 import { Places, type RecurrentProblem, unitVectors } from "./problem.ts";
 
 /** Buffers and constants of a recurrent kernel. */
@@ -71,12 +81,20 @@ export function zeros({ k, lanes }: UnitContext): KValue {
 }
 
 /** Gate sums of the input and the biases: one vector per row and gate. Gate `splitAt` gets no recurrent bias. */
-function startOfGates(c: UnitContext, place: UnitPlace, splitAt: number): { starts: (KValue | 0)[][]; split: KValue | 0 } {
+function startOfGates(
+  c: UnitContext,
+  place: UnitPlace,
+  splitAt: number,
+): { starts: (KValue | 0)[][]; split: KValue | 0 } {
   const { k, p, lanes } = c;
   const mask = unitMask(c, place.vector);
   const biasAt = (gate: number, recurrent: boolean): KValue => {
     const gates = k.mul(place.direction, 2 * p.gates * p.hidden);
-    return k.load(c.bias as Buffer, k.add(k.add(gates, ((recurrent ? p.gates : 0) + gate) * p.hidden), k.mul(place.vector, lanes)), { lanes, mask });
+    return k.load(
+      c.bias as Buffer,
+      k.add(k.add(gates, ((recurrent ? p.gates : 0) + gate) * p.hidden), k.mul(place.vector, lanes)),
+      { lanes, mask },
+    );
   };
   const gates = Array.from({ length: p.gates }, (_, gate) => gate);
   const biases = gates.map((gate) => {
@@ -112,7 +130,12 @@ function addInput(c: UnitContext, place: UnitPlace, into: readonly (readonly (Ch
   addProducts(k, { into, depth: p.inputSize, a: input.x, rows, weights: input.weights, panel, lanes });
 }
 
-function addRecurrent(c: UnitContext, place: UnitPlace, h: UnitPlace["h"], into: readonly (readonly (Chains | undefined)[])[]): void {
+function addRecurrent(
+  c: UnitContext,
+  place: UnitPlace,
+  h: UnitPlace["h"],
+  into: readonly (readonly (Chains | undefined)[])[],
+): void {
   if (h === undefined) return;
   const { k, p, lanes } = c;
   const panel = k.mul(k.add(k.mul(place.direction, c.vectors), place.vector), p.hidden * p.gates * lanes);
@@ -120,7 +143,12 @@ function addRecurrent(c: UnitContext, place: UnitPlace, h: UnitPlace["h"], into:
 }
 
 /** One vector of units of lstm, rnn, or gru with the reset behind the product. `take` gets h (and c) of each row. */
-export function emitUnit(c: UnitContext, place: UnitPlace, previous: { readonly h: StateOf; readonly c: StateOf }, take: (row: number, h: KValue, c: KValue | undefined) => void): void {
+export function emitUnit(
+  c: UnitContext,
+  place: UnitPlace,
+  previous: { readonly h: StateOf; readonly c: StateOf },
+  take: (row: number, h: KValue, c: KValue | undefined) => void,
+): void {
   const { k, p } = c;
   const splitAt = p.cell === "gru" ? 2 : -1;
   const { starts, split } = startOfGates(c, place, splitAt);
@@ -155,10 +183,17 @@ function peepholeOf(c: UnitContext, { direction, vector }: UnitPlace): KValue[] 
 }
 
 /** First half of gru with the reset before the product: gates before activation; `take` gets z and the active reset. */
-export function emitGruGates(c: UnitContext, place: UnitPlace, take: (row: number, z: KValue, reset: KValue) => void): void {
+export function emitGruGates(
+  c: UnitContext,
+  place: UnitPlace,
+  take: (row: number, z: KValue, reset: KValue) => void,
+): void {
   const { k, p } = c;
   const { starts } = startOfGates(c, place, -1);
-  const chains = chainsOf(c, starts.map((row) => row.slice(0, 2)));
+  const chains = chainsOf(
+    c,
+    starts.map((row) => row.slice(0, 2)),
+  );
   const into = chains.map((row) => [row[0], row[1], undefined]);
   addInput(c, place, into);
   addRecurrent(c, place, place.h, into);
@@ -166,10 +201,18 @@ export function emitGruGates(c: UnitContext, place: UnitPlace, take: (row: numbe
 }
 
 /** Second half: the candidate from reset · h (at `place.h`), blended with h by z. */
-export function emitGruCandidate(c: UnitContext, place: UnitPlace, previous: { readonly h: StateOf; readonly z: StateOf }, take: (row: number, h: KValue) => void): void {
+export function emitGruCandidate(
+  c: UnitContext,
+  place: UnitPlace,
+  previous: { readonly h: StateOf; readonly z: StateOf },
+  take: (row: number, h: KValue) => void,
+): void {
   const { k, p } = c;
   const { starts } = startOfGates(c, place, -1);
-  const chains = chainsOf(c, starts.map((row) => row.slice(2)));
+  const chains = chainsOf(
+    c,
+    starts.map((row) => row.slice(2)),
+  );
   const into = chains.map((row) => [undefined, undefined, row[0]]);
   addInput(c, place, into);
   addRecurrent(c, place, place.h, into);
@@ -177,9 +220,22 @@ export function emitGruCandidate(c: UnitContext, place: UnitPlace, previous: { r
 }
 
 /** A context with the buffers that every recurrent kernel reads. */
-export function unitContext(kernel: GroupKernel, p: RecurrentProblem, lanes: number, recurrent: Buffer, input: UnitContext["input"]): UnitContext {
+export function unitContext(
+  kernel: GroupKernel,
+  p: RecurrentProblem,
+  lanes: number,
+  recurrent: Buffer,
+  input: UnitContext["input"],
+): UnitContext {
   return {
-    kernel, k: kernel.k, p, lanes, recurrent, input, places: new Places(kernel.k, p), vectors: unitVectors(p, lanes),
+    kernel,
+    k: kernel.k,
+    p,
+    lanes,
+    recurrent,
+    input,
+    places: new Places(kernel.k, p),
+    vectors: unitVectors(p, lanes),
     bias: p.bias && kernel.input(p.bias),
     peephole: p.peephole && kernel.input(p.peephole),
   };

@@ -7,8 +7,17 @@
  */
 
 import {
-  type Buffer, type ConstantData, type Dim, GroupKernel, type KernelBuilder, type KernelSite, type KValue, type Launch, type Value,
-  resizeAxis, resizeTaps,
+  type Buffer,
+  type ConstantData,
+  type Dim,
+  GroupKernel,
+  type KernelBuilder,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Value,
+  resizeAxis,
+  resizeTaps,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { copyRun, lanesOf, movedAs, sizeOf } from "../movement/runs.ts";
@@ -66,9 +75,12 @@ function resizeOf(site: KernelSite): Resize | string {
   if (!nearest && x.dtype !== "f32") return x.dtype;
   const scales = anchor.attrs["scales"] as readonly number[];
   const crops = anchor.attrs["coordinate"] === "tf_crop_and_resize";
-  const axes = x.shape.map((_, axis) => axis).filter((axis) => crops || scales[axis] !== 1 || x.shape[axis] !== y.shape[axis]);
+  const axes = x.shape
+    .map((_, axis) => axis)
+    .filter((axis) => crops || scales[axis] !== 1 || x.shape[axis] !== y.shape[axis]);
   const [first, second] = axes;
-  if (first === undefined || axes.length > 2 || (second !== undefined && second !== first + 1)) return "not along one axis or two neighbouring ones";
+  if (first === undefined || axes.length > 2 || (second !== undefined && second !== first + 1))
+    return "not along one axis or two neighbouring ones";
   const tables = axes.map((axis) => tableOf(site, axis));
   const problem = tables.find((table) => typeof table === "string");
   if (problem !== undefined) return problem;
@@ -112,11 +124,17 @@ export const resizeTables: CpuKernel = {
 };
 
 /** Tasks over outer places and output rows; `body` gets the offsets of the input image and of the output row, in elements. */
-function overRows(k: KernelBuilder, { outer, a, b, inner }: Resize, body: (image: KValue, row: KValue, toAt: KValue) => void): void {
-  k.parallel(outer, (o) => k.parallel(a.to, (row) => {
-    const image = k.mul(o, k.mul(k.index(inner), a.from * b.from));
-    body(image, row, k.mul(k.add(k.mul(o, a.to), row), k.mul(k.index(inner), b.to)));
-  }));
+function overRows(
+  k: KernelBuilder,
+  { outer, a, b, inner }: Resize,
+  body: (image: KValue, row: KValue, toAt: KValue) => void,
+): void {
+  k.parallel(outer, (o) =>
+    k.parallel(a.to, (row) => {
+      const image = k.mul(o, k.mul(k.index(inner), a.from * b.from));
+      body(image, row, k.mul(k.add(k.mul(o, a.to), row), k.mul(k.index(inner), b.to)));
+    }),
+  );
 }
 
 function tabulated(k: KernelBuilder, table: Buffer, at: KValue): KValue {
@@ -132,11 +150,21 @@ function emitNearest(kernel: GroupKernel, resize: Resize, { target }: KernelEnvi
   const [rows, columns] = [kernel.constant("rows", () => intsOf(a.at)), kernel.constant("columns", () => intsOf(b.at))];
   overRows(k, resize, (image, row, toAt) => {
     const source = k.add(image, k.mul(tabulated(k, rows, row), k.mul(k.index(inner), b.from)));
-    if (inner === 1) return k.each(b.to, (i) => k.store(to, k.add(toAt, i), k.load(from, k.add(source, tabulated(k, columns, i)))));
-    k.for({ end: b.to }, (i) => copyRun(k, {
-      from, fromAt: k.add(source, k.mul(tabulated(k, columns, i), k.index(inner))),
-      to, toAt: k.add(toAt, k.mul(i, k.index(inner))), count: countOf(k, inner),
-    }, lanesOf(target, dtype)));
+    if (inner === 1)
+      return k.each(b.to, (i) => k.store(to, k.add(toAt, i), k.load(from, k.add(source, tabulated(k, columns, i)))));
+    k.for({ end: b.to }, (i) =>
+      copyRun(
+        k,
+        {
+          from,
+          fromAt: k.add(source, k.mul(tabulated(k, columns, i), k.index(inner))),
+          to,
+          toAt: k.add(toAt, k.mul(i, k.index(inner))),
+          count: countOf(k, inner),
+        },
+        lanesOf(target, dtype),
+      ),
+    );
   });
 }
 
@@ -149,8 +177,10 @@ interface Tables {
 
 function tablesOf(kernel: GroupKernel, { a, b }: Resize): Tables {
   return {
-    rows: kernel.constant("rows", () => intsOf(a.at)), rowWeights: kernel.constant("rowWeights", () => floatsOf(a.weights)),
-    columns: kernel.constant("columns", () => intsOf(b.at)), columnWeights: kernel.constant("columnWeights", () => floatsOf(b.weights)),
+    rows: kernel.constant("rows", () => intsOf(a.at)),
+    rowWeights: kernel.constant("rowWeights", () => floatsOf(a.weights)),
+    columns: kernel.constant("columns", () => intsOf(b.at)),
+    columnWeights: kernel.constant("columnWeights", () => floatsOf(b.weights)),
   };
 }
 
@@ -165,7 +195,10 @@ function emitDirect(kernel: GroupKernel, resize: Resize): void {
   overRows(k, resize, (image, row, toAt) => {
     const rows = numbers(a.taps).map((tap) => {
       const at = k.add(row, tap * a.to);
-      return { start: k.add(image, k.mul(tabulated(k, tables.rows, at), k.mul(k.index(inner), b.from))), weight: k.load(tables.rowWeights, at) };
+      return {
+        start: k.add(image, k.mul(tabulated(k, tables.rows, at), k.mul(k.index(inner), b.from))),
+        weight: k.load(tables.rowWeights, at),
+      };
     });
     k.for({ end: b.to }, (i) => {
       const taps = numbers(b.taps).flatMap((tap) => {
@@ -197,14 +230,35 @@ function emitSeparable(kernel: GroupKernel, resize: Resize): void {
   overRows(k, resize, (image, row, toAt) => {
     const rows = numbers(a.taps).map((tap) => {
       const at = k.add(row, tap * a.to);
-      return { start: k.add(image, k.mul(tabulated(k, tables.rows, at), b.from * inner)), weight: k.load(tables.rowWeights, at) };
+      return {
+        start: k.add(image, k.mul(tabulated(k, tables.rows, at), b.from * inner)),
+        weight: k.load(tables.rowWeights, at),
+      };
     });
-    k.each(b.from * inner, (i) => k.store(line, i, weighted(k, rows.map(({ start, weight }) => [k.load(from, k.add(start, i)), weight]))));
+    k.each(b.from * inner, (i) =>
+      k.store(
+        line,
+        i,
+        weighted(
+          k,
+          rows.map(({ start, weight }) => [k.load(from, k.add(start, i)), weight]),
+        ),
+      ),
+    );
     if (inner === 1) {
-      k.each(b.to, (i) => k.store(to, k.add(toAt, i), weighted(k, numbers(b.taps).map((tap) => {
-        const at = k.add(i, tap * b.to);
-        return [k.load(line, tabulated(k, tables.columns, at)), k.load(tables.columnWeights, at)];
-      }))));
+      k.each(b.to, (i) =>
+        k.store(
+          to,
+          k.add(toAt, i),
+          weighted(
+            k,
+            numbers(b.taps).map((tap) => {
+              const at = k.add(i, tap * b.to);
+              return [k.load(line, tabulated(k, tables.columns, at)), k.load(tables.columnWeights, at)];
+            }),
+          ),
+        ),
+      );
       return;
     }
     k.for({ end: b.to }, (i) => {
@@ -213,7 +267,16 @@ function emitSeparable(kernel: GroupKernel, resize: Resize): void {
         return { start: k.mul(tabulated(k, tables.columns, at), inner), weight: k.load(tables.columnWeights, at) };
       });
       const pixel = k.add(toAt, k.mul(i, inner));
-      k.each(inner, (c) => k.store(to, k.add(pixel, c), weighted(k, taps.map(({ start, weight }) => [k.load(line, k.add(start, c)), weight]))));
+      k.each(inner, (c) =>
+        k.store(
+          to,
+          k.add(pixel, c),
+          weighted(
+            k,
+            taps.map(({ start, weight }) => [k.load(line, k.add(start, c)), weight]),
+          ),
+        ),
+      );
     });
   });
 }
