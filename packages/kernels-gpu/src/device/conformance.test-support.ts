@@ -29,7 +29,7 @@ export function describeConformance(width: 128 | 256 | 512, required: string | u
     });
 
     for (const op of allOps()) {
-      test(op.name, async (context) => {
+      test(`${op.name}`, async (context) => {
         if ("reason" in opened) return context.skip(opened.reason);
         const { device } = opened;
         const outcomes = await inGroups(op.cases(), (opCase) => runCase(device, op, opCase, SEED));

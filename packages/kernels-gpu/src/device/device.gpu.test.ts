@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { env, execPath } from "node:process";
 import { fileURLToPath } from "node:url";
 import { type Device, type Graph, GraphBuilder, Tensor, UserError, allOps, symbol } from "@quern/core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type TestContext, afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Opened, openForTests, runCase } from "./gpu.test-support.ts";
 
 const REQUIRED = env["QUERN_REQUIRE_GPU"];
@@ -20,12 +20,10 @@ afterAll(() => {
   if ("device" in opened) opened.device.dispose();
 });
 
-/** A test that needs the device; skipped with the reason where there is none. */
-function gpuTest(name: string, run: (device: Device) => Promise<void>): void {
-  test(name, async (context) => {
-    if ("reason" in opened) return context.skip(opened.reason);
-    await run(opened.device);
-  });
+/** The device; ends the test as skipped, with the reason, where there is none. */
+function deviceFor(context: TestContext): Device {
+  if ("reason" in opened) return context.skip(opened.reason);
+  return opened.device;
 }
 
 /** y = relu(x · w + b) over a symbolic number of rows. */
@@ -51,7 +49,8 @@ function expectedDense(rows: number, value: number): number[] {
 }
 
 describe("runs", () => {
-  gpuTest("one kernel for the layer, any number of rows, none included", async (device) => {
+  test("one kernel for the layer, any number of rows, none included", async (context) => {
+    const device = deviceFor(context);
     using executable = device.compile(denseLayer());
     expect(executable.report.launches).toHaveLength(1);
     for (const rows of [4, 1, 0, 33]) {
@@ -62,7 +61,8 @@ describe("runs", () => {
     }
   });
 
-  gpuTest("concurrent runs keep their inputs apart", async (device) => {
+  test("concurrent runs keep their inputs apart", async (context) => {
+    const device = deviceFor(context);
     using executable = device.compile(denseLayer());
     const values = [1, 2, 3, 4, 5, 6];
     const runs = values.map((value) => {
@@ -76,7 +76,8 @@ describe("runs", () => {
     results.forEach(({ y }, i) => expect(y?.toArray()).toEqual(expectedDense(17, values[i] as number)));
   });
 
-  gpuTest("a grid of more than 65,535 workgroups", async (device) => {
+  test("a grid of more than 65,535 workgroups", async (context) => {
+    const device = deviceFor(context);
     const builder = new GraphBuilder();
     const x = builder.input("x", "f32", [70_000, 2]);
     builder.output("y", builder.apply("softmax", [x], { axis: 1 })[0] as NonNullable<typeof x>);
@@ -90,7 +91,8 @@ describe("runs", () => {
     expect(wrong).toEqual([]);
   });
 
-  gpuTest("outputs that are inputs, constants or given twice", async (device) => {
+  test("outputs that are inputs, constants or given twice", async (context) => {
+    const device = deviceFor(context);
     const builder = new GraphBuilder();
     const x = builder.input("x", "f32", [3]);
     const c = builder.constant({ dtype: "u8", shape: [5], bytes: Uint8Array.from([1, 2, 3, 4, 5]) });
@@ -107,18 +109,21 @@ describe("runs", () => {
 });
 
 describe("errors", () => {
-  gpuTest("runSync says what to do", async (device) => {
+  test("runSync says what to do", async (context) => {
+    const device = deviceFor(context);
     using executable = device.compile(denseLayer());
     expect(() => executable.runSync({})).toThrow(UserError);
     expect(() => executable.runSync({})).toThrow("await executable.run(inputs)");
   });
 
-  gpuTest("wrong inputs are told before anything runs", async (device) => {
+  test("wrong inputs are told before anything runs", async (context) => {
+    const device = deviceFor(context);
     using executable = device.compile(denseLayer());
     await expect(executable.run({ x: Tensor.from("i32", [1, 2, 3], [1, 3]) })).rejects.toThrow("has dtype i32");
   });
 
-  gpuTest("everything unsupported is listed at once", async (device) => {
+  test("everything unsupported is listed at once", async (context) => {
+    const device = deviceFor(context);
     const builder = new GraphBuilder();
     const x = builder.input("x", "i64", [3]);
     const z = builder.input("z", "f64", [3]);
@@ -127,7 +132,8 @@ describe("errors", () => {
     expect(() => device.compile(builder.build("wide"))).toThrow(/add \(i64\) is not supported on gpu.*\n.*exp \(f64\) is not supported on gpu/);
   });
 
-  gpuTest("nothing works after dispose", async (device) => {
+  test("nothing works after dispose", async (context) => {
+    const device = deviceFor(context);
     const executable = device.compile(denseLayer());
     executable.dispose();
     await expect(executable.run({ x: Tensor.zeros("f32", [1, 3]) })).rejects.toThrow("used after dispose");
@@ -176,12 +182,14 @@ function runProgram(program: string, ...options: string[]): { status: number | n
 }
 
 describe("processes", () => {
-  gpuTest("survive garbage collection while a device lives", async () => {
+  test("survive garbage collection while a device lives", (context) => {
+    deviceFor(context);
     const { status, signal, stdout, stderr } = runProgram(PROGRAM, "--expose-gc");
     expect({ status, signal, stdout }, stderr).toEqual({ status: 0, signal: null, stdout: "done\n" });
   });
 
-  gpuTest("end by themselves, disposed or not", async () => {
+  test("end by themselves, disposed or not", (context) => {
+    deviceFor(context);
     for (const program of [PROGRAM, `${PROGRAM}executable.dispose(); device.dispose();`]) {
       const { status, signal, stdout, stderr } = runProgram(program);
       expect({ status, signal, stdout }, stderr).toEqual({ status: 0, signal: null, stdout: "done\n" });
