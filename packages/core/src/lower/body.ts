@@ -105,7 +105,9 @@ export class BodyEmitter {
     const index = shape.map((dim, axis) => (dim === 1 && target[axis + skipped] !== 1 ? this.#k.index(0) : (place.index[axis + skipped] as KValue)));
     // An operand without extent along the last axis is one element for all lanes.
     const uniform = shape.length === 0 || (shape.at(-1) === 1 && target.at(-1) !== 1);
-    return uniform ? { index, lanes: 1, mask: undefined } : { ...place, index };
+    // It exists whichever lanes do; a scalar mask says whether the place itself exists.
+    const mask = (place.mask?.type.lanes ?? 1) === 1 ? place.mask : undefined;
+    return uniform ? { index, lanes: 1, mask } : { ...place, index };
   }
 
   #load(buffer: Buffer, type: TensorType, place: Place): KValue {

@@ -8,7 +8,7 @@
 
 import { type Dim, type Shape, dimMul, sameDim } from "../dim.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import type { Attrs, Graph, Value } from "../graph/graph.ts";
+import { type Attrs, type Graph, type Value, isConstantData } from "../graph/graph.ts";
 import { isPointwise, REDUCTIONS } from "../passes/fuse.ts";
 
 export function collapseAxes(body: Graph): Graph {
@@ -18,17 +18,21 @@ export function collapseAxes(body: Graph): Graph {
   const rank = Math.max(0, ...values.map((value) => value.type.shape.length));
   const full = values.map((value) => padShape(value.type.shape, rank));
   const extent = Array.from({ length: rank }, (_, axis) => full.map((shape) => shape[axis] as Dim).find((dim) => dim !== 1) ?? 1);
-  const reduced = new Set(body.nodes.filter((node) => REDUCTIONS.has(node.op)).flatMap((node) => node.attrs["axes"] as number[]));
+  // Reducing an axis of extent 1 does nothing; counted as reduced it would drag its neighbours along.
+  const named = body.nodes.filter((node) => REDUCTIONS.has(node.op)).flatMap((node) => node.attrs["axes"] as number[]);
+  const reduced = new Set(named.filter((axis) => extent[axis] !== 1));
   const groups: number[][] = [];
   for (let axis = 0; axis < rank; axis++) {
     const last = groups.at(-1);
-    const mergeable = last !== undefined && mayMerge(last.at(-1) as number, axis, full, extent, reduced);
-    if (mergeable) last.push(axis);
+    // Axes of extent 1 fit anywhere: what decides is the last axis of the group that is longer.
+    const before = last?.findLast((other) => extent[other] !== 1);
+    const fits = extent[axis] === 1 || before === undefined || mayMerge(before, axis, full, extent, reduced);
+    if (last !== undefined && fits) last.push(axis);
     else groups.push([axis]);
   }
   return groups.length === rank && full.every((shape, i) => shape.length === (values[i] as Value).type.shape.length)
     ? body
-    : rebuild(body, rank, groups);
+    : rebuild(body, rank, groups, reduced);
 }
 
 function padShape(shape: Shape, rank: number): Dim[] {
@@ -36,7 +40,6 @@ function padShape(shape: Shape, rank: number): Dim[] {
 }
 
 function mayMerge(a: number, b: number, shapes: readonly Dim[][], extent: readonly Dim[], reduced: ReadonlySet<number>): boolean {
-  if (extent[a] === 1 || extent[b] === 1) return true;
   if (reduced.has(a) !== reduced.has(b)) return false;
   return shapes.every((shape) => {
     const fullA = sameDim(shape[a] as Dim, extent[a] as Dim);
@@ -45,7 +48,7 @@ function mayMerge(a: number, b: number, shapes: readonly Dim[][], extent: readon
   });
 }
 
-function rebuild(body: Graph, rank: number, groups: readonly (readonly number[])[]): Graph {
+function rebuild(body: Graph, rank: number, groups: readonly (readonly number[])[], reduced: ReadonlySet<number>): Graph {
   const builder = new GraphBuilder();
   const replaced = new Map<Value, Value>();
   const merged = (shape: Shape): Dim[] => {
@@ -57,10 +60,13 @@ function rebuild(body: Graph, rank: number, groups: readonly (readonly number[])
     if (node.op === "input") continue;
     builder.sourceName = node.name;
     let attrs: Attrs = node.attrs;
+    if (isConstantData(attrs["value"])) {
+      // Constants inside a body have one element: without axes they broadcast against any rank.
+      replaced.set(node.outputs[0] as Value, builder.constant({ ...attrs["value"], shape: [] }));
+      continue;
+    }
     if (REDUCTIONS.has(node.op)) {
-      const axes = new Set(node.attrs["axes"] as readonly number[]);
-      const kept = groups.map((group, at) => (group.some((axis) => axes.has(axis)) ? at : -1)).filter((at) => at >= 0);
-      attrs = { ...attrs, axes: kept };
+      attrs = { ...attrs, axes: groups.map((group, at) => (group.some((axis) => reduced.has(axis)) ? at : -1)).filter((at) => at >= 0) };
     }
     const outputs = builder.apply(node.op, node.inputs.map((input) => input && (replaced.get(input) as Value)), attrs);
     node.outputs.forEach((output, i) => replaced.set(output, outputs[i] as Value));
