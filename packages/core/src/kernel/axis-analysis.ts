@@ -17,7 +17,10 @@ import type { Block, KDType, KValue, Local, Prim, Stmt } from "./ir.ts";
  * - `affine`: an index that grows by `step` from lane to lane.
  * - `varying`: a vector.
  */
-export type LaneKind = { readonly kind: "uniform" } | { readonly kind: "affine"; readonly step: number } | { readonly kind: "varying" };
+export type LaneKind =
+  | { readonly kind: "uniform" }
+  | { readonly kind: "affine"; readonly step: number }
+  | { readonly kind: "varying" };
 
 const UNIFORM: LaneKind = { kind: "uniform" };
 const VARYING: LaneKind = { kind: "varying" };
@@ -114,7 +117,8 @@ export class AxisAnalysis {
         this.#access(statement.buffer.dtype, statement.index, masked || statement.mask !== undefined, "store");
         return;
       case "for":
-        if (this.kind(statement.start).kind !== "uniform" || this.kind(statement.end).kind !== "uniform") this.#reject("a loop has bounds that differ between lanes");
+        if (this.kind(statement.start).kind !== "uniform" || this.kind(statement.end).kind !== "uniform")
+          this.#reject("a loop has bounds that differ between lanes");
         return this.#block(statement.body, masked);
       case "if": {
         const varying = this.kind(statement.condition).kind !== "uniform";
@@ -122,7 +126,8 @@ export class AxisAnalysis {
         return this.#block(statement.else, masked || varying);
       }
       case "reduce": {
-        if (this.kind(statement.count).kind !== "uniform") this.#reject("a reduction has a count that differs between lanes");
+        if (this.kind(statement.count).kind !== "uniform")
+          this.#reject("a reduction has a count that differs between lanes");
         this.#block(statement.body, masked);
         const kind = this.kind(statement.yields).kind === "uniform" ? UNIFORM : VARYING;
         if (kind === VARYING) this.#vector(statement.result.type.dtype);
@@ -130,8 +135,10 @@ export class AxisAnalysis {
         this.#kinds.set(statement.result, kind);
         return;
       }
-      case "prefetch": return;
-      default: return this.#reject(`${statement.kind} in the body`);
+      case "prefetch":
+        return;
+      default:
+        return this.#reject(`${statement.kind} in the body`);
     }
   }
 
@@ -151,7 +158,8 @@ export class AxisAnalysis {
   #classify(value: KValue, masked: boolean): LaneKind {
     const { def, type } = value;
     switch (def.kind) {
-      case "read": return this.vectorLocals.has(def.local) ? VARYING : UNIFORM;
+      case "read":
+        return this.vectorLocals.has(def.local) ? VARYING : UNIFORM;
       case "load": {
         const mask = def.mask !== undefined && this.kind(def.mask).kind !== "uniform";
         const other = def.other !== undefined && this.kind(def.other).kind !== "uniform";
@@ -160,12 +168,14 @@ export class AxisAnalysis {
         this.#access(def.buffer.dtype, def.index, masked || def.mask !== undefined, "load");
         return VARYING;
       }
-      case "prim": return this.#prim(def.prim, def.args, type.dtype, masked);
+      case "prim":
+        return this.#prim(def.prim, def.args, type.dtype, masked);
       case "intrinsic":
         if (def.args.every((arg) => this.kind(arg).kind === "uniform")) return UNIFORM;
         if (def.name !== "rcpApprox" && def.name !== "rsqrtApprox") this.#reject(`intrinsic ${def.name}`);
         return VARYING;
-      default: return this.#reject(`${def.kind} in the body`);
+      default:
+        return this.#reject(`${def.kind} in the body`);
     }
   }
 
@@ -179,7 +189,8 @@ export class AxisAnalysis {
     if (uniform) return UNIFORM;
     const exact = operand === "index" ? this.#indexPrim(prim, args) : undefined;
     if (exact !== undefined) return exact;
-    if (divides && (operand !== "index" || this.magicDivision(a, b) === undefined)) this.#reject(`${prim} of ${operand} vectors`);
+    if (divides && (operand !== "index" || this.magicDivision(a, b) === undefined))
+      this.#reject(`${prim} of ${operand} vectors`);
     if (operand === "index" && prim === "cast" && this.kind(a).kind === "affine") {
       this.#vector(wideCast(dtype) ? "i64" : "i32");
       return VARYING;
@@ -193,7 +204,9 @@ export class AxisAnalysis {
     const [a, b] = args as [KValue, KValue];
     if (prim === "select") {
       const [whenTrue, whenFalse] = [this.step(b), this.step(args[2] as KValue)];
-      return this.kind(a).kind === "uniform" && whenTrue !== undefined && whenTrue === whenFalse ? affine(whenTrue) : undefined;
+      return this.kind(a).kind === "uniform" && whenTrue !== undefined && whenTrue === whenFalse
+        ? affine(whenTrue)
+        : undefined;
     }
     const x = this.step(a);
     if (x === undefined) return undefined;
@@ -201,18 +214,30 @@ export class AxisAnalysis {
     const y = b === undefined ? undefined : this.step(b);
     if (y === undefined) return undefined;
     switch (prim) {
-      case "add": return affine(x + y);
-      case "sub": return affine(x - y);
+      case "add":
+        return affine(x + y);
+      case "sub":
+        return affine(x - y);
       case "mul":
         if (b.def.kind === "const") return affine(x * Number(b.def.value));
         return a.def.kind === "const" ? affine(y * Number(a.def.value)) : undefined;
-      case "min": case "max": return x === y ? affine(x) : undefined;
-      case "lt": case "le": case "gt": case "ge": case "eq": case "ne":
+      case "min":
+      case "max":
+        return x === y ? affine(x) : undefined;
+      case "lt":
+      case "le":
+      case "gt":
+      case "ge":
+      case "eq":
+      case "ne":
         if (x === y) return UNIFORM;
         // Steps of one become prefixes of the lanes and need no index vectors.
         return Math.abs(x - y) === 1 ? VARYING : undefined;
-      case "div": case "rem": return this.#division(prim, a, x, b);
-      default: return undefined;
+      case "div":
+      case "rem":
+        return this.#division(prim, a, x, b);
+      default:
+        return undefined;
     }
   }
 
@@ -223,7 +248,8 @@ export class AxisAnalysis {
     if (step > 0 && step % divisor === 0) return prim === "div" ? { kind: "affine", step: step / divisor } : UNIFORM;
     // All lanes lie between two multiples of the divisor.
     const span = step * this.lanes;
-    if (step > 0 && divisor % span === 0 && this.multipleOf(a) % span === 0) return prim === "div" ? UNIFORM : { kind: "affine", step };
+    if (step > 0 && divisor % span === 0 && this.multipleOf(a) % span === 0)
+      return prim === "div" ? UNIFORM : { kind: "affine", step };
     return undefined;
   }
 
@@ -242,14 +268,22 @@ export class AxisAnalysis {
     if (def.kind !== "prim") return Infinity;
     const [a, b] = def.args as [KValue, KValue];
     switch (def.prim) {
-      case "add": return this.#upperBound(a) + this.#upperBound(b);
-      case "mul": return this.#upperBound(a) * this.#upperBound(b) || 0;
-      case "min": return Math.min(this.#upperBound(a), this.#upperBound(b));
-      case "max": return Math.max(this.#upperBound(a), this.#upperBound(b));
-      case "select": return Math.max(this.#upperBound(b), this.#upperBound(def.args[2] as KValue));
-      case "div": return b.def.kind === "const" ? Math.floor(this.#upperBound(a) / Number(b.def.value)) : this.#upperBound(a);
-      case "rem": return Math.min(this.#upperBound(a), b.def.kind === "const" ? Number(b.def.value) - 1 : Infinity);
-      default: return Infinity;
+      case "add":
+        return this.#upperBound(a) + this.#upperBound(b);
+      case "mul":
+        return this.#upperBound(a) * this.#upperBound(b) || 0;
+      case "min":
+        return Math.min(this.#upperBound(a), this.#upperBound(b));
+      case "max":
+        return Math.max(this.#upperBound(a), this.#upperBound(b));
+      case "select":
+        return Math.max(this.#upperBound(b), this.#upperBound(def.args[2] as KValue));
+      case "div":
+        return b.def.kind === "const" ? Math.floor(this.#upperBound(a) / Number(b.def.value)) : this.#upperBound(a);
+      case "rem":
+        return Math.min(this.#upperBound(a), b.def.kind === "const" ? Number(b.def.value) - 1 : Infinity);
+      default:
+        return Infinity;
     }
   }
 
@@ -261,19 +295,27 @@ export class AxisAnalysis {
     if (def.kind !== "prim" || value.type.dtype !== "index") return 1;
     const [a, b] = def.args as [KValue, KValue];
     switch (def.prim) {
-      case "add": case "sub": case "min": case "max": return gcd(this.multipleOf(a), this.multipleOf(b));
+      case "add":
+      case "sub":
+      case "min":
+      case "max":
+        return gcd(this.multipleOf(a), this.multipleOf(b));
       case "mul": {
         const product = this.multipleOf(a) * this.multipleOf(b);
         return Number.isSafeInteger(product) ? product : 1;
       }
-      case "neg": return this.multipleOf(a);
-      case "rem": return gcd(this.multipleOf(a), this.multipleOf(b));
-      case "select": return gcd(this.multipleOf(b), this.multipleOf(def.args[2] as KValue));
+      case "neg":
+        return this.multipleOf(a);
+      case "rem":
+        return gcd(this.multipleOf(a), this.multipleOf(b));
+      case "select":
+        return gcd(this.multipleOf(b), this.multipleOf(def.args[2] as KValue));
       case "div": {
         const [of, by] = [this.multipleOf(a), b.def.kind === "const" ? Number(b.def.value) : 0];
         return by > 0 && of % by === 0 ? of / by : 1;
       }
-      default: return 1;
+      default:
+        return 1;
     }
   }
 }
@@ -292,11 +334,19 @@ export function isNotNegative(value: KValue, signed: ReadonlySet<KValue>): boole
   const [a, b] = def.args as [KValue, KValue];
   const both = (): boolean => isNotNegative(a, signed) && isNotNegative(b, signed);
   switch (def.prim) {
-    case "add": case "mul": case "div": case "min": return both();
-    case "max": return isNotNegative(a, signed) || isNotNegative(b, signed);
-    case "rem": return isNotNegative(a, signed);
-    case "select": return isNotNegative(b, signed) && isNotNegative(def.args[2] as KValue, signed);
-    default: return false;
+    case "add":
+    case "mul":
+    case "div":
+    case "min":
+      return both();
+    case "max":
+      return isNotNegative(a, signed) || isNotNegative(b, signed);
+    case "rem":
+      return isNotNegative(a, signed);
+    case "select":
+      return isNotNegative(b, signed) && isNotNegative(def.args[2] as KValue, signed);
+    default:
+      return false;
   }
 }
 
@@ -314,7 +364,8 @@ export function lastValues(body: Block): Map<KValue, number> {
   const last = new Map<KValue, number>();
   visitStatements(body, (statement) => {
     const end = statement.kind === "for" ? statement.end : "count" in statement ? statement.count : undefined;
-    if (end?.def.kind === "const" && "axis" in statement) last.set(statement.axis, Math.max(0, Number(end.def.value) - 1));
+    if (end?.def.kind === "const" && "axis" in statement)
+      last.set(statement.axis, Math.max(0, Number(end.def.value) - 1));
   });
   return last;
 }

@@ -11,7 +11,16 @@ import { InternalError } from "../errors.ts";
 import { type AxisAnalysis, wideCast } from "./axis-analysis.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { COMBINER_PRIM, combinerIdentity } from "./evaluate.ts";
-import { type Block, type Combiner, type Def, type KValue, type Local, type Prim, type Stmt, vectorType } from "./ir.ts";
+import {
+  type Block,
+  type Combiner,
+  type Def,
+  type KValue,
+  type Local,
+  type Prim,
+  type Stmt,
+  vectorType,
+} from "./ir.ts";
 import { Rebuilder } from "./rebuild.ts";
 
 export class Lift {
@@ -66,19 +75,28 @@ export class Lift {
         else this.#scalars.statement(statement);
         return;
       }
-      case "assign": return this.#assign(statement.local, statement.value);
-      case "store": return this.#store(statement);
+      case "assign":
+        return this.#assign(statement.local, statement.value);
+      case "store":
+        return this.#store(statement);
       case "for": {
         const { step, unroll } = statement;
-        return k.for({ start: this.#scalars.value(statement.start), end: this.#scalars.value(statement.end), step, unroll }, (axis) => {
-          this.#scalars.values.set(statement.axis, axis);
-          this.#conditional(() => this.block(statement.body));
-        });
+        return k.for(
+          { start: this.#scalars.value(statement.start), end: this.#scalars.value(statement.end), step, unroll },
+          (axis) => {
+            this.#scalars.values.set(statement.axis, axis);
+            this.#conditional(() => this.block(statement.body));
+          },
+        );
       }
-      case "if": return this.#if(statement);
-      case "reduce": return this.#reduce(statement);
-      case "prefetch": return k.prefetch(statement.buffer, this.#scalars.value(statement.index), statement.level);
-      default: throw new InternalError(`lift: ${statement.kind} in a body`);
+      case "if":
+        return this.#if(statement);
+      case "reduce":
+        return this.#reduce(statement);
+      case "prefetch":
+        return k.prefetch(statement.buffer, this.#scalars.value(statement.index), statement.level);
+      default:
+        throw new InternalError(`lift: ${statement.kind} in a body`);
     }
   }
 
@@ -155,7 +173,11 @@ export class Lift {
     if (step === 1) return k.load(def.buffer, this.#scalars.value(def.index), { lanes, mask, other });
     if (step === -1 && mask === undefined) {
       const forward = k.load(def.buffer, k.sub(this.#scalars.value(def.index), lanes - 1), { lanes });
-      return k.shuffle(forward, forward, Array.from({ length: lanes }, (_, lane) => lanes - 1 - lane));
+      return k.shuffle(
+        forward,
+        forward,
+        Array.from({ length: lanes }, (_, lane) => lanes - 1 - lane),
+      );
     }
     return k.load(def.buffer, this.vector(def.index), { lanes, mask, other });
   }
@@ -163,12 +185,20 @@ export class Lift {
   #define(value: KValue, def: Def): KValue {
     const k = this.#k;
     switch (def.kind) {
-      case "read": return k.read(this.#local(def.local));
-      case "load": return this.#load(value, def);
-      case "prim": return this.#prim(def.prim, def.args, value);
+      case "read":
+        return k.read(this.#local(def.local));
+      case "load":
+        return this.#load(value, def);
+      case "prim":
+        return this.#prim(def.prim, def.args, value);
       case "intrinsic":
-        return k.intrinsic(def.name, def.args.map((arg) => this.vector(arg)), vectorType(value.type.dtype, this.#facts.lanes));
-      default: throw new InternalError(`lift: ${def.kind} in a body`);
+        return k.intrinsic(
+          def.name,
+          def.args.map((arg) => this.vector(arg)),
+          vectorType(value.type.dtype, this.#facts.lanes),
+        );
+      default:
+        throw new InternalError(`lift: ${def.kind} in a body`);
     }
   }
 
@@ -186,7 +216,11 @@ export class Lift {
       return k.cast(this.#positions(a, wideCast(dtype) ? "i64" : "i32"), dtype);
     }
     if (operand === "index" && (prim === "div" || prim === "rem")) return this.#divide(prim, a, b);
-    return k.prim(prim, args.map((arg) => this.vector(arg)), vectorType(dtype, this.#facts.lanes));
+    return k.prim(
+      prim,
+      args.map((arg) => this.vector(arg)),
+      vectorType(dtype, this.#facts.lanes),
+    );
   }
 
   /** An index as integers per lane. */
@@ -221,14 +255,21 @@ export class Lift {
     // With step 1: x + lane ∘ y is lane ∘ y - x. With step -1: x - lane ∘ y is lane ∘' x - y, ∘' mirrored.
     const bound = step === 1 ? k.sub(y, x) : k.sub(x, y);
     const below = (limit: KValue): KValue => k.lt(lane, k.broadcast(limit, lanes));
-    switch (step === 1 ? prim : MIRRORED[prim] ?? prim) {
-      case "lt": return below(bound);
-      case "le": return below(k.add(bound, 1));
-      case "ge": return k.not(below(bound));
-      case "gt": return k.not(below(k.add(bound, 1)));
-      case "eq": return k.and(below(k.add(bound, 1)), k.not(below(bound)));
-      case "ne": return k.or(below(bound), k.not(below(k.add(bound, 1))));
-      default: throw new InternalError(`lift: ${prim} is not a comparison`);
+    switch (step === 1 ? prim : (MIRRORED[prim] ?? prim)) {
+      case "lt":
+        return below(bound);
+      case "le":
+        return below(k.add(bound, 1));
+      case "ge":
+        return k.not(below(bound));
+      case "gt":
+        return k.not(below(k.add(bound, 1)));
+      case "eq":
+        return k.and(below(k.add(bound, 1)), k.not(below(bound)));
+      case "ne":
+        return k.or(below(bound), k.not(below(k.add(bound, 1))));
+      default:
+        throw new InternalError(`lift: ${prim} is not a comparison`);
     }
   }
 
@@ -255,7 +296,8 @@ const MIRRORED: Readonly<Partial<Record<Prim, Prim>>> = { lt: "gt", gt: "lt", le
 /** One step of a reduction; products are added with one rounding. */
 export function combine(k: KernelBuilder, combiner: Combiner, acc: KValue, next: KValue): KValue {
   const { def } = next;
-  if (combiner === "sum" && def.kind === "prim" && def.prim === "mul") return k.fma(def.args[0] as KValue, def.args[1] as KValue, acc);
+  if (combiner === "sum" && def.kind === "prim" && def.prim === "mul")
+    return k.fma(def.args[0] as KValue, def.args[1] as KValue, acc);
   const type = acc.type;
   return k.prim(COMBINER_PRIM[combiner], [acc, next], type);
 }

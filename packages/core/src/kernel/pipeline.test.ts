@@ -34,20 +34,35 @@ function simplified(build: (k: KernelBuilder, r: KValue, c: KValue, cols: KValue
   const y = k.buffer("y", "f32", dimMul(dimMul(rows, cols), 4096), { access: "write" });
   k.parallel(rows, (r) => k.each(cols, (c) => k.store(y, build(k, r, c, k.index(cols)), 1)));
   const text = printKernel(simplifyIndex(k.finish()));
-  return text.split("\n").filter((line) => / = (div|rem|add|mul|min|lt|select) /.test(line)).map((line) => line.replace(/^ *%\d+: index = /, ""));
+  return text
+    .split("\n")
+    .filter((line) => / = (div|rem|add|mul|min|lt|select) /.test(line))
+    .map((line) => line.replace(/^ *%\d+: index = /, ""));
 }
 
 test("divisions that the extents decide disappear, with symbolic sizes too", () => {
   expect(simplified((k, r, c, cols) => k.div(k.add(k.mul(r, cols), c), cols))).toEqual([]);
   expect(simplified((k, r, c, cols) => k.rem(k.add(k.mul(r, cols), c), cols))).toEqual([]);
   expect(simplified((k, r, c) => k.rem(k.add(k.mul(r, 128), k.mul(c, 64)), 64))).toEqual([]);
-  expect(simplified((k, r, c) => k.div(k.add(k.mul(r, 128), c), 64))).toEqual(["div %1, index(64)", "mul %0, index(2)", "add %3, %2"]);
-  expect(simplified((k, r, c, cols) => {
-    const [width, flat] = [k.add(cols, k.symbol("pad")), k.add(k.mul(k.add(k.mul(r, 12), 5), k.add(cols, k.symbol("pad"))), c)];
-    return k.add(k.rem(k.div(flat, width), 12), k.rem(flat, width));
-  })).toEqual(["add %1, index(5)"]);
+  expect(simplified((k, r, c) => k.div(k.add(k.mul(r, 128), c), 64))).toEqual([
+    "div %1, index(64)",
+    "mul %0, index(2)",
+    "add %3, %2",
+  ]);
+  expect(
+    simplified((k, r, c, cols) => {
+      const [width, flat] = [
+        k.add(cols, k.symbol("pad")),
+        k.add(k.mul(k.add(k.mul(r, 12), 5), k.add(cols, k.symbol("pad"))), c),
+      ];
+      return k.add(k.rem(k.div(flat, width), 12), k.rem(flat, width));
+    }),
+  ).toEqual(["add %1, index(5)"]);
   expect(simplified((k, _, c) => k.add(k.rem(c, 22), k.mul(k.div(c, 22), 22)))).toEqual([]);
-  expect(simplified((k, r, c) => k.add(k.add(k.mul(k.rem(c, 22), 5), r), k.mul(k.div(c, 22), 110)))).toEqual(["mul %1, index(5)", "add %0, %2"]);
+  expect(simplified((k, r, c) => k.add(k.add(k.mul(k.rem(c, 22), 5), r), k.mul(k.div(c, 22), 110)))).toEqual([
+    "mul %1, index(5)",
+    "add %0, %2",
+  ]);
   expect(simplified((k, _, c, cols) => k.min(c, cols))).toEqual([]);
   expect(simplified((k, _, c) => k.div(c, 64))).toEqual(["div %1, index(64)"]);
 });
@@ -55,10 +70,12 @@ test("divisions that the extents decide disappear, with symbolic sizes too", () 
 test("extents of literal loops bound remainders", () => {
   const k = new KernelBuilder("literal");
   const y = k.buffer("y", "f32", 768, { access: "write" });
-  k.each(12, (h) => k.for({ end: 64 }, (d) => {
-    const flat = k.add(k.mul(h, 64), d);
-    k.store(y, k.add(k.mul(k.div(flat, 64), 64), k.rem(flat, 64)), 1);
-  }));
+  k.each(12, (h) =>
+    k.for({ end: 64 }, (d) => {
+      const flat = k.add(k.mul(h, 64), d);
+      k.store(y, k.add(k.mul(k.div(flat, 64), 64), k.rem(flat, 64)), 1);
+    }),
+  );
   const text = printKernel(simplifyIndex(k.finish()));
   expect(text).not.toMatch(/div|rem/);
 });
@@ -94,7 +111,7 @@ test("unrolling copies the body and leaves a loop for the rest", () => {
     }
   }
   expect(printKernel(unrollLoops(build(5, 1)))).not.toContain("for ");
-  expect(printKernel(unrollLoops(build(50, 1))).match(/= load/g)).toHaveLength(4 + 49 % 4);
+  expect(printKernel(unrollLoops(build(50, 1))).match(/= load/g)).toHaveLength(4 + (49 % 4));
 });
 
 test("loop-invariant values move in front of the loop", () => {
@@ -110,10 +127,16 @@ test("loop-invariant values move in front of the loop", () => {
       k.store(y, k.add(k.mul(i, 8), j), k.mul(scale, k.cast(k.add(column, j), "f32")));
     });
   });
-  const lines = printKernel(hoist(k.finish())).split("\n").map((line) => line.trim().replace(/^%\d+: \S+ = /, ""));
+  const lines = printKernel(hoist(k.finish()))
+    .split("\n")
+    .map((line) => line.trim().replace(/^%\d+: \S+ = /, ""));
   const outer = lines.findIndex((line) => line.startsWith("for"));
   const inner = lines.findIndex((line, at) => at > outer && line.startsWith("for"));
-  expect(lines.slice(0, outer).filter((line) => /^(sqrt|load|add)/.test(line))).toEqual(["sqrt $a", "load x[index(3)]", "add %0, %1"]);
+  expect(lines.slice(0, outer).filter((line) => /^(sqrt|load|add)/.test(line))).toEqual([
+    "sqrt $a",
+    "load x[index(3)]",
+    "add %0, %1",
+  ]);
   expect(lines.slice(outer, inner).some((line) => line.startsWith("mul"))).toBe(true);
   // A division by a run-time value might be by zero, which the loop may have avoided.
   expect(lines.slice(inner).some((line) => line.startsWith("div index(8), $n"))).toBe(true);

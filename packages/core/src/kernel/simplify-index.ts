@@ -7,13 +7,19 @@
 
 import { someStatement } from "./finish.ts";
 import {
-  IndexRanges, type Polynomial, addPolynomials, constantPolynomial, divideTerms, multiplyPolynomials,
+  IndexRanges,
+  type Polynomial,
+  addPolynomials,
+  constantPolynomial,
+  divideTerms,
+  multiplyPolynomials,
 } from "./index-ranges.ts";
 import type { KValue, Kernel, Prim, Stmt } from "./ir.ts";
 import { Rebuilder } from "./rebuild.ts";
 
 export function simplifyIndex(kernel: Kernel): Kernel {
-  if (!someStatement(kernel.body, (statement) => statement.kind === "let" && isDecidable(statement.value))) return kernel;
+  if (!someStatement(kernel.body, (statement) => statement.kind === "let" && isDecidable(statement.value)))
+    return kernel;
   return new IndexSimplifier(kernel).run();
 }
 
@@ -32,7 +38,9 @@ class IndexSimplifier extends Rebuilder {
 
   override statement(statement: Stmt): void {
     switch (statement.kind) {
-      case "parallel": case "each": case "reduce": {
+      case "parallel":
+      case "each":
+      case "reduce": {
         const count = this.#ranges.polynomial(this.value(statement.count));
         this.#pending.set(statement.axis, { last: addPolynomials(count, constantPolynomial(-1)), first: [] });
         break;
@@ -79,14 +87,23 @@ class IndexSimplifier extends Rebuilder {
     const { k } = this;
     const bool = { dtype: "bool", lanes: 1, rows: 1 } as const;
     switch (prim) {
-      case "div": case "rem": return this.#division(prim, a, b);
-      case "min": return this.#atMost(a, b) ? a : this.#atMost(b, a) ? b : undefined;
-      case "max": return this.#atMost(a, b) ? b : this.#atMost(b, a) ? a : undefined;
-      case "lt": return this.#less(a, b) ? k.const(bool, true) : this.#atMost(b, a) ? k.const(bool, false) : undefined;
-      case "le": return this.#atMost(a, b) ? k.const(bool, true) : this.#less(b, a) ? k.const(bool, false) : undefined;
-      case "gt": return this.#simplify("lt", b, a);
-      case "ge": return this.#simplify("le", b, a);
-      default: return undefined;
+      case "div":
+      case "rem":
+        return this.#division(prim, a, b);
+      case "min":
+        return this.#atMost(a, b) ? a : this.#atMost(b, a) ? b : undefined;
+      case "max":
+        return this.#atMost(a, b) ? b : this.#atMost(b, a) ? a : undefined;
+      case "lt":
+        return this.#less(a, b) ? k.const(bool, true) : this.#atMost(b, a) ? k.const(bool, false) : undefined;
+      case "le":
+        return this.#atMost(a, b) ? k.const(bool, true) : this.#less(b, a) ? k.const(bool, false) : undefined;
+      case "gt":
+        return this.#simplify("lt", b, a);
+      case "ge":
+        return this.#simplify("le", b, a);
+      default:
+        return undefined;
     }
   }
 
@@ -120,7 +137,13 @@ class IndexSimplifier extends Rebuilder {
     let sum = k.index(0);
     for (const { coefficient, factors } of polynomial) {
       const [first, ...others] = factors;
-      const product = first === undefined ? k.index(coefficient) : k.mul(others.reduce((left, factor) => k.mul(left, factor), first), coefficient);
+      const product =
+        first === undefined
+          ? k.index(coefficient)
+          : k.mul(
+              others.reduce((left, factor) => k.mul(left, factor), first),
+              coefficient,
+            );
       sum = k.add(sum, product);
     }
     return sum;
@@ -134,7 +157,12 @@ function joinDivisions(sum: Polynomial, ranges: IndexRanges): Polynomial | undef
       const { def } = factor;
       if (def.kind !== "prim" || def.prim !== "rem") continue;
       const [x, d] = def.args as [KValue, KValue];
-      const quotient = sum.flatMap(({ factors }) => factors).find((other) => other.def.kind === "prim" && other.def.prim === "div" && other.def.args[0] === x && other.def.args[1] === d);
+      const quotient = sum
+        .flatMap(({ factors }) => factors)
+        .find(
+          (other) =>
+            other.def.kind === "prim" && other.def.prim === "div" && other.def.args[0] === x && other.def.args[1] === d,
+        );
       if (quotient === undefined) continue;
       const others = [{ coefficient: term.coefficient, factors: without(term.factors, factor) }];
       const divisor = multiplyPolynomials(ranges.polynomial(d), [{ coefficient: 1, factors: [quotient] }]);

@@ -27,7 +27,7 @@ export function isConstant(value: KValue, n: number): boolean {
 
 const COMMUTATIVE: ReadonlySet<Prim> = new Set(["add", "mul", "and", "or", "xor", "eq", "ne"]);
 
-function isPrim(value: KValue, prim: Prim): KValue["def"] & { kind: "prim" } | undefined {
+function isPrim(value: KValue, prim: Prim): (KValue["def"] & { kind: "prim" }) | undefined {
   return value.def.kind === "prim" && value.def.prim === prim ? value.def : undefined;
 }
 
@@ -50,20 +50,30 @@ export function simplify(make: Maker, prim: Prim, args: readonly KValue[], type:
       const inner = a.type.dtype === "index" ? isPrim(a, "cast")?.args[0] : undefined;
       return inner !== undefined && inner.type.dtype === "i32" && sameType(inner.type, type) ? inner : undefined;
     }
-    case "bitcast": return sameType(a.type, type) ? a : undefined;
+    case "bitcast":
+      return sameType(a.type, type) ? a : undefined;
     case "select":
       if (b === c) return b;
       return a.def.kind === "const" ? (a.def.value ? b : c) : undefined;
     case "neg":
-    case "not": return isPrim(a, prim)?.args[0];
+    case "not":
+      return isPrim(a, prim)?.args[0];
     case "div":
       if (isConstant(b, 1)) return a;
       return isIntegerType(dtype) && isConstant(a, 0) ? a : undefined;
     case "min":
-    case "max": return a === b ? a : undefined;
-    case "scale2": return isConstant(b, 0) ? a : undefined;
-    case "lt": case "gt": case "ne": return a === b && !isFloatType(dtype) ? make.const(type, false) : undefined;
-    case "le": case "ge": case "eq": return a === b && !isFloatType(dtype) ? make.const(type, true) : undefined;
+    case "max":
+      return a === b ? a : undefined;
+    case "scale2":
+      return isConstant(b, 0) ? a : undefined;
+    case "lt":
+    case "gt":
+    case "ne":
+      return a === b && !isFloatType(dtype) ? make.const(type, false) : undefined;
+    case "le":
+    case "ge":
+    case "eq":
+      return a === b && !isFloatType(dtype) ? make.const(type, true) : undefined;
     default:
   }
   if (isFloatType(dtype)) return simplifyFloat(prim, a, b);
@@ -90,11 +100,13 @@ function simplifyFloat(prim: Prim, a: KValue, b: KValue): KValue | undefined {
     case "add":
       if (isConstant(b, -0)) return a;
       return isConstant(a, -0) ? b : undefined;
-    case "sub": return isConstant(b, 0) ? a : undefined;
+    case "sub":
+      return isConstant(b, 0) ? a : undefined;
     case "mul":
       if (isConstant(b, 1)) return a;
       return isConstant(a, 1) ? b : undefined;
-    default: return undefined;
+    default:
+      return undefined;
   }
 }
 
@@ -110,7 +122,8 @@ function simplifyBool(make: Maker, prim: Prim, a: KValue, b: KValue, type: KType
     case "xor":
       if (right === false) return a;
       return a === b ? make.const(type, false) : undefined;
-    default: return undefined;
+    default:
+      return undefined;
   }
 }
 
@@ -134,7 +147,8 @@ function simplifyInteger(make: Maker, prim: Prim, a: KValue, b: KValue, type: KT
       if (isConstant(b, 0)) return a;
       if (a === b) return make.const(type, 0);
       // x - c => x + (-c), only where nothing wraps
-      if (b.def.kind === "const" && type.dtype === "index") return again("add", a, make.const(type, -Number(b.def.value)));
+      if (b.def.kind === "const" && type.dtype === "index")
+        return again("add", a, make.const(type, -Number(b.def.value)));
       // (x + y) - y => x, (x + y) - x => y
       const sum = isPrim(a, "add");
       if (sum?.args[1] === b) return sum.args[0];
@@ -152,14 +166,17 @@ function simplifyInteger(make: Maker, prim: Prim, a: KValue, b: KValue, type: KT
       if (isConstant(b, 1)) return make.const(type, 0);
       return isConstant(a, 0) ? a : undefined;
     case "shl":
-    case "shr": return isConstant(b, 0) ? a : undefined;
+    case "shr":
+      return isConstant(b, 0) ? a : undefined;
     case "and":
       if (a === b) return a;
       return isConstant(b, 0) ? b : undefined;
     case "or":
       if (a === b) return a;
       return isConstant(b, 0) ? a : undefined;
-    case "xor": return isConstant(b, 0) ? a : undefined;
-    default: return undefined;
+    case "xor":
+      return isConstant(b, 0) ? a : undefined;
+    default:
+      return undefined;
   }
 }

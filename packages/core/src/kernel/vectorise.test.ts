@@ -26,7 +26,9 @@ test("random kernels give the same results as scalars and as vectors", () => {
         expect(actual.buffers["z"]).toEqual(expected.buffers["z"]);
         expect(actual.buffers["q"]).toEqual(expected.buffers["q"]);
       } catch (error) {
-        throw new Error(`seed ${seed}, ${JSON.stringify(options)}\n${printKernel(kernel)}${printKernel(vectors)}`, { cause: error });
+        throw new Error(`seed ${seed}, ${JSON.stringify(options)}\n${printKernel(kernel)}${printKernel(vectors)}`, {
+          cause: error,
+        });
       }
       expect(parseKernel(printKernel(vectors)).body.length).toBe(vectors.body.length);
     }
@@ -68,7 +70,11 @@ test("a reduction keeps several accumulators", () => {
   const x = k.buffer("x", "f32", 256);
   const w = k.buffer("w", "f32", 256);
   const y = k.buffer("y", "f32", 1, { access: "write" });
-  k.store(y, 0, k.reduce("sum", 256, (i) => k.mul(k.load(x, i), k.load(w, i))));
+  k.store(
+    y,
+    0,
+    k.reduce("sum", 256, (i) => k.mul(k.load(x, i), k.load(w, i))),
+  );
   expect(printKernel(vectorise(k.finish(), { vectorBytes: 64, masks: true, accumulators: 2 }))).toBe(`kernel "dot" {
   buffer x: f32[256] read align 4
   buffer w: f32[256] read align 4
@@ -100,7 +106,14 @@ test("a reduction keeps several accumulators", () => {
 });
 
 /** Text of the loads in a vectorised kernel. */
-function loads(body: (k: KernelBuilder, x: ReturnType<KernelBuilder["buffer"]>, i: ReturnType<KernelBuilder["symbol"]>) => ReturnType<KernelBuilder["symbol"]>, count = 4096): string[] {
+function loads(
+  body: (
+    k: KernelBuilder,
+    x: ReturnType<KernelBuilder["buffer"]>,
+    i: ReturnType<KernelBuilder["symbol"]>,
+  ) => ReturnType<KernelBuilder["symbol"]>,
+  count = 4096,
+): string[] {
   const k = new KernelBuilder("views");
   const x = k.buffer("x", "f32", 1 << 20);
   const y = k.buffer("y", "f32", 1 << 20, { access: "write" });
@@ -124,7 +137,11 @@ test("views read vectors where lanes are consecutive, scalars where they are equ
 });
 
 test("divisions by literals are exact up to the bounds of the axes", () => {
-  for (const [count, offset] of [[200, 0], [40, 32_700], [40, 2 ** 31 - 40]] as const) {
+  for (const [count, offset] of [
+    [200, 0],
+    [40, 32_700],
+    [40, 2 ** 31 - 40],
+  ] as const) {
     for (const divisor of [1, 2, 3, 5, 7, 9, 22, 100, 641, 32_767, 65_535, 1_000_003, 2 ** 31 - 1]) {
       const k = new KernelBuilder("divide");
       const y = k.buffer("y", "i64", 2 * count, { access: "write" });
@@ -146,10 +163,12 @@ test("divisions by literals are exact up to the bounds of the axes", () => {
 test("loops that start below zero keep truncating divisions apart", () => {
   const k = new KernelBuilder("below");
   const y = k.buffer("y", "i32", 128, { access: "write" });
-  k.for({ start: -1, end: 1 }, (j) => k.each(64, (i) => {
-    const place = k.add(k.mul(j, 64), i);
-    k.store(y, k.add(place, 64), k.cast(k.div(place, 64), "i32"));
-  }));
+  k.for({ start: -1, end: 1 }, (j) =>
+    k.each(64, (i) => {
+      const place = k.add(k.mul(j, 64), i);
+      k.store(y, k.add(place, 64), k.cast(k.div(place, 64), "i32"));
+    }),
+  );
   const kernel = k.finish();
   const [scalars, vectors] = [new Int32Array(128), new Int32Array(128)];
   interpretKernel(kernel, { buffers: { y: scalars } });
@@ -162,9 +181,21 @@ test("an each with row reductions vectorises along the rows", () => {
   const k = new KernelBuilder("rowSums");
   const x = k.buffer("x", "f32", dimMul(rows, cols));
   const y = k.buffer("y", "f32", rows, { access: "write" });
-  k.each(rows, (r) => k.store(y, r, k.reduce("sum", cols, (c) => k.load(x, k.add(k.mul(r, k.index(cols)), c)))));
+  k.each(rows, (r) =>
+    k.store(
+      y,
+      r,
+      k.reduce("sum", cols, (c) => k.load(x, k.add(k.mul(r, k.index(cols)), c))),
+    ),
+  );
   const decisions: string[] = [];
-  const text = printKernel(vectorise(k.finish(), { vectorBytes: 32, masks: true, decision: (statement, why) => decisions.push(`${statement.kind}: ${why}`) }));
+  const text = printKernel(
+    vectorise(k.finish(), {
+      vectorBytes: 32,
+      masks: true,
+      decision: (statement, why) => decisions.push(`${statement.kind}: ${why}`),
+    }),
+  );
   expect(text).toContain("horizontal sum");
   expect(text).not.toContain("load x[%0] mask");
   expect(decisions).toContain("reduce: 8 lanes");

@@ -25,7 +25,8 @@ export interface VectoriseOptions {
 }
 
 export function vectorise(kernel: Kernel, options: VectoriseOptions): Kernel {
-  if (!someStatement(kernel.body, (statement) => statement.kind === "each" || statement.kind === "reduce")) return kernel;
+  if (!someStatement(kernel.body, (statement) => statement.kind === "each" || statement.kind === "reduce"))
+    return kernel;
   return new Vectoriser(kernel, options).run();
 }
 
@@ -36,7 +37,12 @@ class Vectoriser extends Rebuilder {
   constructor(kernel: Kernel, options: VectoriseOptions) {
     super(kernel);
     this.#options = options;
-    this.#target = { vectorBytes: options.vectorBytes, masks: options.masks, signedAxes: signedAxes(kernel.body), lastValues: lastValues(kernel.body) };
+    this.#target = {
+      vectorBytes: options.vectorBytes,
+      masks: options.masks,
+      signedAxes: signedAxes(kernel.body),
+      lastValues: lastValues(kernel.body),
+    };
   }
 
   override statement(statement: Stmt): void {
@@ -55,16 +61,24 @@ class Vectoriser extends Rebuilder {
     const { k } = this;
     const count = this.value(statement.count);
     const facts = count.def.kind === "const" && count.def.value === 1 ? undefined : this.#analyse(statement);
-    if (facts === undefined || prefersInnerAxis(statement.body, facts, this.#target)) return this.#scalarLoop(statement.axis, k.index(0), count, statement.body);
+    if (facts === undefined || prefersInnerAxis(statement.body, facts, this.#target))
+      return this.#scalarLoop(statement.axis, k.index(0), count, statement.body);
     this.#split(count, facts.lanes, {
-      vectors: (end) => k.for({ end, step: facts.lanes, unroll: unrollFor(statement.body) }, (i) => new Lift(this, facts, i).block(statement.body)),
+      vectors: (end) =>
+        k.for({ end, step: facts.lanes, unroll: unrollFor(statement.body) }, (i) =>
+          new Lift(this, facts, i).block(statement.body),
+        ),
       masked: (start, mask) => new Lift(this, facts, start, mask).block(statement.body),
       scalar: (start) => this.#scalarLoop(statement.axis, start, count, statement.body),
     });
   }
 
   /** Runs full vectors up to the last multiple of `lanes`, then what is left. */
-  #split(count: KValue, lanes: number, parts: { vectors(end: KValue): void; masked(start: KValue, mask: KValue): void; scalar(start: KValue): void }): void {
+  #split(
+    count: KValue,
+    lanes: number,
+    parts: { vectors(end: KValue): void; masked(start: KValue, mask: KValue): void; scalar(start: KValue): void },
+  ): void {
     const { k } = this;
     const full = k.mul(k.div(count, lanes), lanes);
     const known = count.def.kind === "const" ? Number(count.def.value) : undefined;
@@ -90,7 +104,8 @@ class Vectoriser extends Rebuilder {
     const { k } = this;
     const count = this.value(statement.count);
     const { dtype } = statement.result.type;
-    const facts = dtype === "bool" || (count.def.kind === "const" && count.def.value === 1) ? undefined : this.#analyse(statement);
+    const facts =
+      dtype === "bool" || (count.def.kind === "const" && count.def.value === 1) ? undefined : this.#analyse(statement);
     if (facts === undefined) return this.#scalarReduce(statement, count);
     const { lanes } = facts;
     const { combiner, body, yields, result } = statement;
@@ -107,7 +122,8 @@ class Vectoriser extends Rebuilder {
       k.assign(acc, combine(k, combiner, k.read(acc), next));
     };
     const known = count.def.kind === "const" ? Number(count.def.value) : undefined;
-    const several = known === undefined ? this.#accumulators(dtype) : Math.min(this.#accumulators(dtype), Math.floor(known / lanes));
+    const several =
+      known === undefined ? this.#accumulators(dtype) : Math.min(this.#accumulators(dtype), Math.floor(known / lanes));
     let scalarTail: KValue | undefined;
     this.#split(count, lanes, {
       vectors: (end) => {
@@ -133,7 +149,10 @@ class Vectoriser extends Rebuilder {
       },
     });
     let total = k.read(accumulators[0] as Local);
-    for (const partial of pairwise(accumulators.slice(1).map((acc) => k.read(acc)), (a, b) => combine(k, combiner, a, b))) {
+    for (const partial of pairwise(
+      accumulators.slice(1).map((acc) => k.read(acc)),
+      (a, b) => combine(k, combiner, a, b),
+    )) {
       total = combine(k, combiner, total, partial);
     }
     let sum = k.horizontal(combiner, total);
