@@ -30,8 +30,16 @@ function deviceFor(context: TestContext): Device {
 function denseLayer(): Graph {
   const builder = new GraphBuilder();
   const x = builder.input("x", "f32", [symbol("rows"), 3]);
-  const w = builder.constant({ dtype: "f32", shape: [3, 5], bytes: new Uint8Array(Float32Array.from({ length: 15 }, (_, i) => i - 7).buffer) });
-  const b = builder.constant({ dtype: "f32", shape: [5], bytes: new Uint8Array(Float32Array.from([1, -1, 0.5, 2, 0]).buffer) });
+  const w = builder.constant({
+    dtype: "f32",
+    shape: [3, 5],
+    bytes: new Uint8Array(Float32Array.from({ length: 15 }, (_, i) => i - 7).buffer),
+  });
+  const b = builder.constant({
+    dtype: "f32",
+    shape: [5],
+    bytes: new Uint8Array(Float32Array.from([1, -1, 0.5, 2, 0]).buffer),
+  });
   const [product] = builder.apply("matmul", [x, w]);
   const [sum] = builder.apply("add", [product, b]);
   const [y] = builder.apply("relu", [sum]);
@@ -103,7 +111,10 @@ describe("runs", () => {
     using executable = device.compile(builder.build("aliases"));
     const results = await executable.run({ x: Tensor.from("f32", [1, 2, 3]) });
     expect(Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.toArray()]))).toEqual({
-      same: [1, 2, 3], constant: [1, 2, 3, 4, 5], a: [2, 4, 6], b: [2, 4, 6],
+      same: [1, 2, 3],
+      constant: [1, 2, 3, 4, 5],
+      a: [2, 4, 6],
+      b: [2, 4, 6],
     });
   });
 });
@@ -129,7 +140,9 @@ describe("errors", () => {
     const z = builder.input("z", "f64", [3]);
     builder.output("y", builder.apply("add", [x, x])[0] as typeof x);
     builder.output("w", builder.apply("exp", [z])[0] as typeof x);
-    expect(() => device.compile(builder.build("wide"))).toThrow(/add \(i64\) is not supported on gpu.*\n.*exp \(f64\) is not supported on gpu/);
+    expect(() => device.compile(builder.build("wide"))).toThrow(
+      /add \(i64\) is not supported on gpu.*\n.*exp \(f64\) is not supported on gpu/,
+    );
   });
 
   test("nothing works after dispose", async (context) => {
@@ -145,7 +158,12 @@ test("without optional features: no subgroups, no f16", async (context) => {
   if ("reason" in baseline) return context.skip(baseline.reason);
   using device = baseline.device;
   const wanted: Readonly<Record<string, readonly string[]>> = {
-    softmax: ["last", "long row"], reduceMax: ["special"], reduceSum: ["last", "all"], layerNorm: ["rows"], add: ["f16 tail"], exp: ["f16 tail"],
+    softmax: ["last", "long row"],
+    reduceMax: ["special"],
+    reduceSum: ["last", "all"],
+    layerNorm: ["rows"],
+    add: ["f16 tail"],
+    exp: ["f16 tail"],
   };
   let ran = 0;
   for (const op of allOps()) {
@@ -176,8 +194,18 @@ for (let i = 0; i < 20; i++) {
 console.log("done");
 `;
 
-function runProgram(program: string, ...options: string[]): { status: number | null; signal: string | null; stdout: string; stderr: string } {
-  const args = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", ...options, "--input-type=module", "-e", program];
+function runProgram(
+  program: string,
+  ...options: string[]
+): { status: number | null; signal: string | null; stdout: string; stderr: string } {
+  const args = [
+    "--conditions=quern-src",
+    "--disable-warning=ExperimentalWarning",
+    ...options,
+    "--input-type=module",
+    "-e",
+    program,
+  ];
   return spawnSync(execPath, args, { cwd: PACKAGE, encoding: "utf8", timeout: 50_000 });
 }
 

@@ -50,7 +50,11 @@ class RandomGroup {
   #input(shape: readonly number[]): Value {
     const name = `x${Object.keys(this.inputs).length}`;
     const size = shape.reduce((n, dim) => n * dim, 1);
-    this.inputs[name] = Tensor.from("f32", Float32Array.from({ length: size }, () => 2 * this.#random() - 1), shape);
+    this.inputs[name] = Tensor.from(
+      "f32",
+      Float32Array.from({ length: size }, () => 2 * this.#random() - 1),
+      shape,
+    );
     return this.builder.input(name, "f32", shape);
   }
 
@@ -65,9 +69,17 @@ class RandomGroup {
       () => this.#one(this.#pick(["tanh", "sigmoid", "abs", "erf", "sin"]), [value]),
       () => this.#one(this.#pick(["add", "mul", "sub", "maximum", "minimum"]), [this.#one("tanh", [value]), other()]),
       () => this.#one("where", [this.#one(this.#pick(["less", "greaterEqual"]), [other(), other()]), value, other()]),
-      () => this.#one("div", [value, this.#one("add", [this.#one("exp", [this.#one("tanh", [value])]), this.#one("abs", [other()])])]),
+      () =>
+        this.#one("div", [
+          value,
+          this.#one("add", [this.#one("exp", [this.#one("tanh", [value])]), this.#one("abs", [other()])]),
+        ]),
       () => this.#one("transpose", [value], { perm: [1, 0] }),
-      () => this.#one("sub", [value, this.#one(this.#pick(["reduceMax", "reduceMean"]), [value], { axes: [this.#pick([0, 1])], keepDims: true })]),
+      () =>
+        this.#one("sub", [
+          value,
+          this.#one(this.#pick(["reduceMax", "reduceMean"]), [value], { axes: [this.#pick([0, 1])], keepDims: true }),
+        ]),
       () => this.#one("softmax", [value], { axis: this.#pick([0, 1]) }),
     ];
     // A maximum or mean of nothing is no number to compare.

@@ -43,7 +43,10 @@ async function loadDawn(): Promise<{ create(options: string[]): GPU }> {
   try {
     return await import("webgpu");
   } catch (cause) {
-    throw new UnsupportedError({ op: "WebGPU", reason: `the package "webgpu" does not load here: ${(cause as Error).message}` });
+    throw new UnsupportedError({
+      op: "WebGPU",
+      reason: `the package "webgpu" does not load here: ${(cause as Error).message}`,
+    });
   }
 }
 
@@ -54,7 +57,9 @@ export async function openDevice(options: GpuOptions): Promise<OpenDevice> {
   const { powerPreference } = options;
   const adapter = await requestAdapter(gpu, powerPreference === undefined ? {} : { powerPreference });
   const { info } = adapter;
-  const wanted = (["shader-f16", "subgroups"] as const).filter((feature) => adapter.features.has(feature) && options.without?.includes(feature) !== true);
+  const wanted = (["shader-f16", "subgroups"] as const).filter(
+    (feature) => adapter.features.has(feature) && options.without?.includes(feature) !== true,
+  );
   const device = await adapter.requestDevice({ requiredFeatures: wanted, requiredLimits: wantedLimits(adapter) });
   const subgroups = device.features.has("subgroups") && gpu.wgslLanguageFeatures.has("subgroup_id");
   const name = `gpu:${info.device || info.description || info.vendor || "unknown"}`;
@@ -76,8 +81,13 @@ async function requestAdapter(gpu: GPU, options: GPURequestAdapterOptions): Prom
 /** The defaults are small (128 MiB bindings, 8 buffers per kernel); what kernels and tensors need is asked for. */
 function wantedLimits({ limits }: GPUAdapter): Record<string, number> {
   const names = [
-    "maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage", "maxComputeWorkgroupStorageSize",
-    "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX", "maxComputeWorkgroupsPerDimension",
+    "maxBufferSize",
+    "maxStorageBufferBindingSize",
+    "maxStorageBuffersPerShaderStage",
+    "maxComputeWorkgroupStorageSize",
+    "maxComputeInvocationsPerWorkgroup",
+    "maxComputeWorkgroupSizeX",
+    "maxComputeWorkgroupsPerDimension",
   ] as const;
   return Object.fromEntries(names.map((name) => [name, limits[name]]));
 }

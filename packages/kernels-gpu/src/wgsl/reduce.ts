@@ -18,30 +18,55 @@ export interface ReductionTarget {
 /** `a` combined with `b`; floats follow the IR: the second operand when either is NaN. */
 export function combineText(helpers: Helpers, combiner: Combiner, register: Register, a: string, b: string): string {
   switch (combiner) {
-    case "sum": return `${a} + ${b}`;
-    case "prod": return `${a} * ${b}`;
-    case "and": return `${a} & ${b}`;
-    case "or": return `${a} | ${b}`;
-    case "max": case "min":
+    case "sum":
+      return `${a} + ${b}`;
+    case "prod":
+      return `${a} * ${b}`;
+    case "and":
+      return `${a} & ${b}`;
+    case "or":
+      return `${a} | ${b}`;
+    case "max":
+    case "min":
       if (register !== "f32") return `${combiner}(${a}, ${b})`;
       return `${helpers.use(combiner === "max" ? "maxFloat" : "minFloat")}(${a}, ${b})`;
   }
 }
 
 const SUBGROUP: Readonly<Record<Combiner, string>> = {
-  sum: "subgroupAdd", prod: "subgroupMul", max: "subgroupMax", min: "subgroupMin", and: "subgroupAnd", or: "subgroupOr",
+  sum: "subgroupAdd",
+  prod: "subgroupMul",
+  max: "subgroupMax",
+  min: "subgroupMin",
+  and: "subgroupAnd",
+  or: "subgroupOr",
 };
 
 /** The name of a function `(value, invocation) -> combined value`; its workgroup memory is declared with it. */
-export function workgroupReduction(helpers: Helpers, combiner: Combiner, register: Register, target: ReductionTarget): string {
+export function workgroupReduction(
+  helpers: Helpers,
+  combiner: Combiner,
+  register: Register,
+  target: ReductionTarget,
+): string {
   const name = `workgroup_${combiner}_${register}`;
   const memory = `partial_${register}`;
   helpers.add(memory, () => `var<workgroup> ${memory}: array<${register}, ${target.workgroupSize}>;`);
   const combine = (a: string, b: string): string => combineText(helpers, combiner, register, a, b);
-  return helpers.add(name, () => (target.subgroups && register !== "bool" ? withSubgroups(name, memory, combiner, register, combine) : twoSteps(name, memory, register, target, combine)));
+  return helpers.add(name, () =>
+    target.subgroups && register !== "bool"
+      ? withSubgroups(name, memory, combiner, register, combine)
+      : twoSteps(name, memory, register, target, combine),
+  );
 }
 
-function withSubgroups(name: string, memory: string, combiner: Combiner, register: Register, combine: (a: string, b: string) => string): string {
+function withSubgroups(
+  name: string,
+  memory: string,
+  combiner: Combiner,
+  register: Register,
+  combine: (a: string, b: string) => string,
+): string {
   return `fn ${name}(value: ${register}, at: Invocation) -> ${register} {
   let part = ${SUBGROUP[combiner]}(value);
   if (at.lane == 0u) {
@@ -59,7 +84,13 @@ function withSubgroups(name: string, memory: string, combiner: Combiner, registe
 }`;
 }
 
-function twoSteps(name: string, memory: string, register: Register, { workgroupSize }: ReductionTarget, combine: (a: string, b: string) => string): string {
+function twoSteps(
+  name: string,
+  memory: string,
+  register: Register,
+  { workgroupSize }: ReductionTarget,
+  combine: (a: string, b: string) => string,
+): string {
   const columns = 2 ** Math.floor(Math.log2(workgroupSize) / 2);
   return `fn ${name}(value: ${register}, at: Invocation) -> ${register} {
   ${memory}[at.local] = value;
