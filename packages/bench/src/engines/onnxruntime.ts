@@ -2,9 +2,9 @@
  * onnxruntime-node on the CPU: the baseline.
  *
  * Best documented settings: all graph optimisations, sequential execution, exactly `threads` intra-op threads. Its pool
- * spins between calls when the harness stops idle engines, and not otherwise, so that it never takes the
- * cores of the engine being timed. `session.run` is its public call; it blocks the thread from a `setImmediate`. Preallocated outputs
- * (`fetches`) were tried and are no faster.
+ * spins between calls when the harness stops idle engines, and not otherwise, so that it never takes the cores of the
+ * engine being timed. `session.run` is its public call; it blocks the thread from a `setImmediate`. Preallocated
+ * outputs (`fetches`) were tried and are no faster.
  */
 
 import { createHash } from "node:crypto";
