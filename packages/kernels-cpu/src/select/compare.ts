@@ -7,16 +7,14 @@ import type { Instr, Label, Mem, Reg } from "../asm/index.ts";
 import type { Affine } from "./affine.ts";
 import { addAffine, constantAffine, termsKey } from "./affine.ts";
 import { makeInstr } from "./code.ts";
-import { literalBytes, splat } from "./constants.ts";
+import { FLOAT_PREDICATES, compareLanes } from "./compare-lanes.ts";
+import { narrowQuad } from "./regroup.ts";
 import { prefixConstant, prefixMask } from "./masks.ts";
 import { immediateOr, sized } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
-import { greaterQuad } from "./vector.ts";
-import { widenParts } from "./convert.ts";
+import { isFloating, isSigned, laneBytesOf } from "./element.ts";
+import { widenParts } from "./widen-lanes.ts";
 
-/** Predicates of vcmpps (ordered and quiet, but "ne" unordered). */
-const floatPredicates: Record<string, number> = { lt: 0x11, le: 0x12, gt: 0x1e, ge: 0x1d, eq: 0x00, ne: 0x04 };
 /** Predicates of vpcmpd. */
 const integerPredicates: Record<string, number> = { eq: 0, lt: 1, le: 2, ne: 4, ge: 5, gt: 6 };
 
@@ -58,12 +56,12 @@ function floatRegsToBool(s: Selector, prim: string, dtype: KDType, x: Reg, y: Re
   const op = dtype === "f32" ? "vcmpss" : "vcmpsd";
   if (s.wide) {
     const mask = code.mask();
-    code.emit(op, mask, x, y, floatPredicates[prim] as number);
+    code.emit(op, mask, x, y, FLOAT_PREDICATES[prim] as number);
     code.emit("kmovd", r32(out.id), mask);
     return out;
   }
   const mask = s.vector(16);
-  code.emit(op, mask, x, y, floatPredicates[prim] as number);
+  code.emit(op, mask, x, y, FLOAT_PREDICATES[prim] as number);
   const bits = code.general();
   code.emit("vmovd", r32(bits.id), mask);
   code.emit("and", r32(bits.id), 1);
@@ -131,7 +129,7 @@ function opmaskCompare(s: Selector, prim: string, type: KType, a: readonly Reg[]
   const shape = s.shape(type);
   const parts = a.map((x, i) => {
     const out = a.length === 1 && into !== undefined ? into : code.mask();
-    if (isFloating(dtype)) code.emit(dtype === "f32" ? "vcmpps" : "vcmppd", out, x, b[i]!, floatPredicates[prim] as number);
+    if (isFloating(dtype)) code.emit(dtype === "f32" ? "vcmpps" : "vcmppd", out, x, b[i]!, FLOAT_PREDICATES[prim] as number);
     else code.emit(`vpcmp${isSigned(dtype) ? "" : "u"}${{ 1: "b", 2: "w", 4: "d", 8: "q" }[laneBytesOf(dtype)]}`, out, x, b[i]!, integerPredicates[prim] as number);
     return out;
   });
@@ -169,51 +167,6 @@ function vectorCompare(s: Selector, prim: string, type: KType, a: readonly Reg[]
     return to;
   });
   if (bytes === 4) return out;
-  out.forEach((to, i) => narrowMask(s, to, compared[2 * i]!, compared[2 * i + 1]));
+  out.forEach((to, i) => narrowQuad(s, to, compared[2 * i]!, compared[2 * i + 1]));
   return out;
-}
-
-function compareLanes(s: Selector, prim: string, dtype: KDType, to: Reg, a: Reg, b: Reg, bytes: number): void {
-  const { code } = s;
-  if (isFloating(dtype)) {
-    code.emit(dtype === "f32" ? "vcmpps" : "vcmppd", to, a, b, floatPredicates[prim] as number);
-    return;
-  }
-  const wide = laneBytesOf(dtype) === 8;
-  const invert = prim === "ne" || prim === "le" || prim === "ge";
-  const raw = invert ? s.vector(bytes) : to;
-  if (prim === "eq" || prim === "ne") code.emit(wide ? "vpcmpeqq" : "vpcmpeqd", raw, a, b);
-  else {
-    // a < b is b > a; a <= b is not a > b.
-    const [x, y] = prim === "gt" || prim === "le" ? [a, b] : [b, a];
-    if (wide) code.emit("vmovaps", raw, greaterQuad(s, dtype, x, y, bytes));
-    else if (isSigned(dtype)) code.emit("vpcmpgtd", raw, x, y);
-    else {
-      const sign = splat(s, literalBytes("u32", 0x80000000), bytes);
-      const [p, q] = [s.vector(bytes), s.vector(bytes)];
-      code.emit("vxorps", p, x, sign);
-      code.emit("vxorps", q, y, sign);
-      code.emit("vpcmpgtd", raw, p, q);
-    }
-  }
-  if (invert) code.emit("vxorps", to, raw, splat(s, new Uint8Array(4).fill(255), bytes));
-}
-
-/** 64-bit mask lanes of one or two registers to 32-bit lanes of one. */
-function narrowMask(s: Selector, to: Reg, low: Reg, high: Reg | undefined): void {
-  const { code } = s;
-  if (low.cls === "xmm") {
-    // Two lanes: keep the even 32-bit halves.
-    code.emit("vpshufd", s.resize(to, 16), low, 0x08);
-    return;
-  }
-  if (high === undefined) {
-    const upper = s.vector(16);
-    code.emit("vextractf128", upper, low, 1);
-    code.emit("vshufps", s.resize(to, 16), s.resize(low, 16), upper, 0x88);
-    return;
-  }
-  const mixed = s.vector(32);
-  code.emit("vshufps", mixed, low, high, 0x88);
-  code.emit("vpermq", to, mixed, 0xd8);
 }

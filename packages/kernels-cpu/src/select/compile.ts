@@ -20,7 +20,9 @@ import { Selector } from "./selector.ts";
 import { hasOpmasks } from "./target.ts";
 import type { CpuTarget } from "./target.ts";
 import { tileConfiguration } from "./tiles.ts";
+import { selectBlock } from "./statements.ts";
 import { materialise } from "./values.ts";
+import { vectorPrim } from "./vector.ts";
 
 export interface CompiledKernel {
   readonly name: string;
@@ -43,7 +45,7 @@ export interface CompiledKernel {
 
 /** Compiles one kernel. Throws an `UnsupportedError` for what the target cannot do. */
 export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV): CompiledKernel {
-  const s = new Selector(kernel, target, abi, materialise);
+  const s = new Selector(kernel, target, abi, { materialise, vectorPrim, selectBlock });
   selectTasks(s);
   const exit = label("return");
   const allocation = allocate(

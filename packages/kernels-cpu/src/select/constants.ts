@@ -10,7 +10,7 @@ import { imm, mem, r32 } from "../asm/index.ts";
 import type { Label, Reg } from "../asm/index.ts";
 import { GENERAL, MASK, makeInstr } from "./code.ts";
 import type { Selector } from "./selector.ts";
-import { laneBytesOf } from "./selector.ts";
+import { laneBytesOf } from "./element.ts";
 
 export type Literal = number | bigint | boolean;
 

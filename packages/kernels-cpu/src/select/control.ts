@@ -18,7 +18,6 @@ import { integerInstr } from "./constants.ts";
 import { fits32 } from "./index-math.ts";
 import type { LoopAxis } from "./index-math.ts";
 import type { Selector } from "./selector.ts";
-import { selectBlock } from "./statements.ts";
 
 type For = Extract<Stmt, { kind: "for" }>;
 type If = Extract<Stmt, { kind: "if" }>;
@@ -57,7 +56,7 @@ function copies(s: Selector, stmt: For, count: number, axis: (copy: number) => A
   for (let i = 0; i < count; i++) {
     forgetBody(s, stmt.axis, stmt.body);
     s.index.define(stmt.axis, axis(i));
-    selectBlock(s, stmt.body);
+    s.operations.selectBlock(s, stmt.body);
   }
 }
 
@@ -174,7 +173,7 @@ export function selectIf(s: Selector, stmt: If): void {
   const { code } = s;
   const { condition } = stmt;
   if (condition.def.kind === "const") {
-    selectBlock(s, condition.def.value === true || condition.def.value === 1 ? stmt.then : stmt.else);
+    s.operations.selectBlock(s, condition.def.value === true || condition.def.value === 1 ? stmt.then : stmt.else);
     return;
   }
   const otherwise = code.label("else");
@@ -182,7 +181,7 @@ export function selectIf(s: Selector, stmt: If): void {
   const branch = branchUnless(s, condition, stmt.else.length > 0 ? otherwise : end);
   const side = (block: Block): Item[] => {
     code.open("branch");
-    selectBlock(s, block);
+    s.operations.selectBlock(s, block);
     return code.close().items;
   };
   const then = side(stmt.then);
@@ -235,10 +234,10 @@ export function selectTasks(s: Selector): void {
     return isUniform;
   });
   const inner = before.filter((stmt) => !uniform.includes(stmt));
-  selectBlock(s, uniform);
+  s.operations.selectBlock(s, uniform);
   const select = (): void => {
-    selectBlock(s, inner);
-    selectBlock(s, body);
+    s.operations.selectBlock(s, inner);
+    s.operations.selectBlock(s, body);
   };
   const innermost = !hasLoop(body);
   const last = axes.at(-1);

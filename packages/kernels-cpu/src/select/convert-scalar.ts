@@ -6,10 +6,11 @@ import type { KDType, KType } from "@quern/core/kernel";
 import { r32 } from "../asm/index.ts";
 import type { Reg } from "../asm/index.ts";
 import { integerConstant, literalBytes, splat } from "./constants.ts";
-import { roundToBf16, widenParts } from "./convert.ts";
+import { roundToBf16 } from "./float-bits.ts";
+import { widenParts } from "./widen-lanes.ts";
 import { extend } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
+import { isFloating, isSigned, laneBytesOf } from "./element.ts";
 
 function isSmallFloat(dtype: KDType): boolean {
   return dtype === "f16" || dtype === "bf16";

@@ -9,12 +9,12 @@ import type { KDType, KType } from "@quern/core/kernel";
 import { mem, r32, rsp } from "../asm/index.ts";
 import type { Reg } from "../asm/index.ts";
 import { literalBytes, splat } from "./constants.ts";
-import { zeroNaN } from "./convert.ts";
+import { zeroNaN } from "./float-bits.ts";
 import { convertScalar } from "./convert-scalar.ts";
 import type { Range } from "./range.ts";
 import { narrowWith, truncateLanes, widenWith } from "./regroup.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
+import { isFloating, isSigned, laneBytesOf } from "./element.ts";
 
 export function convertVector(
   s: Selector,

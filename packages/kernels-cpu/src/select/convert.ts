@@ -12,19 +12,20 @@ import { literalBytes, splat } from "./constants.ts";
 import { compareParts } from "./compare.ts";
 import { convertScalar } from "./convert-scalar.ts";
 import { convertVector } from "./convert-vector.ts";
-import { lowLane } from "./lanes.ts";
 import { maskLanes, maskPart, maskToBytes, packMask } from "./masks.ts";
-import { loadFolded, moveOp } from "./memory.ts";
+import { zeroNaN, roundToBf16 } from "./float-bits.ts";
+import { loadFolded } from "./load-convert.ts";
+import { isNarrow, widened, widenParts } from "./widen-lanes.ts";
 import { rangeOf } from "./range.ts";
 import type { Range } from "./range.ts";
-import { narrowWith, truncateLanes, widenWith } from "./regroup.ts";
+import { narrowWith, truncateLanes } from "./regroup.ts";
 import { extend } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
+import { isFloating, isSigned, laneBytesOf, moveOp } from "./element.ts";
 
 export function emitCast(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
   const from = arg.type;
-  if (from.dtype === to.dtype || sameBits(from.dtype, to.dtype)) return copyTo(s, s.regs(arg), into);
+  if (from.dtype === to.dtype || sameBits(from.dtype, to.dtype)) return s.copy(s.regs(arg), into);
   if (to.dtype === "bool") return toBool(s, arg, to, into);
   const folded = from.lanes > 1 ? loadFolded(s, arg, to, into) : undefined;
   if (folded !== undefined) return folded;
@@ -37,12 +38,6 @@ function sameBits(a: KDType, b: KDType): boolean {
   return (wide(a) && wide(b)) || ((a === "i32" || a === "u32") && (b === "i32" || b === "u32"));
 }
 
-function copyTo(s: Selector, regs: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
-  if (into === undefined) return regs;
-  s.moveAll(into, regs);
-  return into;
-}
-
 /** The registers of `regs: from` as `to`. */
 export function convert(
   s: Selector,
@@ -52,7 +47,7 @@ export function convert(
   into: readonly Reg[] | undefined,
   range: Range | undefined,
 ): readonly Reg[] {
-  if (from.dtype === to.dtype) return copyTo(s, regs, into);
+  if (from.dtype === to.dtype) return s.copy(regs, into);
   if (from.dtype === "bool") return fromBool(s, regs, from, to, into);
   if (to.lanes === 1) return convertScalar(s, regs, from, to, into);
   if (isNarrow(from.dtype)) {
@@ -60,57 +55,12 @@ export function convert(
     if (middle.dtype === to.dtype || (middle.dtype === "i32" && to.dtype === "u32"))
       return widenParts(s, regs, from, into);
     const betweenIntegers = middle.dtype === "i32" && isNarrow(to.dtype) && to.dtype !== "f16" && to.dtype !== "bf16";
-    if (betweenIntegers && laneBytesOf(to.dtype) === laneBytesOf(from.dtype)) return copyTo(s, regs, into);
+    if (betweenIntegers && laneBytesOf(to.dtype) === laneBytesOf(from.dtype)) return s.copy(regs, into);
     if (betweenIntegers && laneBytesOf(to.dtype) === 1) return truncateLanes(s, regs, from, to, into);
     return convert(s, widenParts(s, regs, from), middle, to, into, range);
   }
   if (isNarrow(to.dtype)) return narrow(s, regs, from, to, into, range);
   return convertVector(s, regs, from, to, into, range);
-}
-
-function isNarrow(dtype: KDType): boolean {
-  return laneBytesOf(dtype) < 4;
-}
-
-function widened(dtype: KDType): "f32" | "i32" {
-  return dtype === "f16" || dtype === "bf16" ? "f32" : "i32";
-}
-
-/** 8- and 16-bit types as i32 or f32; the rest as it is. */
-export function widenParts(s: Selector, regs: readonly Reg[], type: KType, into?: readonly Reg[]): readonly Reg[] {
-  const { code } = s;
-  const { dtype } = type;
-  const to: KType = { ...type, dtype: widened(dtype) };
-  if (!isNarrow(dtype)) return copyTo(s, regs, into);
-  if (dtype === "f16") {
-    if (type.lanes > 1) return widenWith(s, "vcvtph2ps", regs, type, to, into);
-    const out = into ?? s.fresh(to);
-    code.emit("vcvtph2ps", s.resize(out[0] as Reg, 16), lowLane(s, { ...type, dtype: "u16" }, regs[0] as Reg));
-    return out;
-  }
-  if (dtype === "bf16") {
-    if (type.lanes === 1) {
-      const bits = code.general();
-      const out = into ?? s.fresh(to);
-      code.emit("mov", r32(bits.id), r32((regs[0] as Reg).id));
-      code.emit("shl", r32(bits.id), 16);
-      code.emit("vmovd", out[0] as Reg, r32(bits.id));
-      return out;
-    }
-    const lanes = widenWith(s, "vpmovzxwd", regs, type, to);
-    const out = into ?? s.fresh(to);
-    out.forEach((reg, i) => code.emit("vpslld", reg, lanes[i] as Reg, 16));
-    return out;
-  }
-  if (type.lanes === 1) return copyTo(s, regs, into);
-  return widenWith(
-    s,
-    `vpmov${isSigned(dtype) ? "s" : "z"}x${laneBytesOf(dtype) === 1 ? "b" : "w"}d`,
-    regs,
-    type,
-    to,
-    into,
-  );
 }
 
 /** A 32- or 64-bit type to 8 or 16 bits. */
@@ -163,83 +113,6 @@ function clampTo(s: Selector, regs: readonly Reg[], from: KType, to: KDType, ran
     code.emit(`vmin${suffix}`, inside, above, most);
     return inside;
   });
-}
-
-export function zeroNaN(s: Selector, regs: readonly Reg[], type: KType): readonly Reg[] {
-  const { code } = s;
-  const { bytes } = s.shape(type);
-  const suffix = type.dtype === "f32" ? "ps" : "pd";
-  return regs.map((reg) => {
-    const out = s.vector(bytes);
-    if (s.wide) {
-      const ordered = code.mask();
-      code.emit(`vcmp${suffix}`, ordered, reg, reg, 7);
-      code.emitMasked(ordered, true, `vmova${suffix}`, out, reg);
-    } else {
-      const ordered = s.vector(bytes);
-      code.emit(`vcmp${suffix}`, ordered, reg, reg, 7);
-      code.emit("vandps", out, reg, ordered);
-    }
-    return out;
-  });
-}
-
-/**
- * f32 to bf16, ties to even, by integer arithmetic: adding 0x7fff and the lowest kept bit carries into it exactly when
- * the value is to be rounded up. NaN would carry into the exponent and is replaced. (vcvtneps2bf16 flushes denormals.)
- */
-export function roundToBf16(
-  s: Selector,
-  regs: readonly Reg[],
-  from: KType,
-  to: KType,
-  into: readonly Reg[] | undefined,
-): readonly Reg[] {
-  const { code } = s;
-  const bytes = Math.max(16, s.shape(from).bytes);
-  const half = splat(s, literalBytes("i32", 0x7fff), bytes);
-  const one = splat(s, literalBytes("i32", 1), bytes);
-  const quiet = splat(s, literalBytes("i32", 0x7fc0), bytes);
-  const bits = regs.map((original) => {
-    const reg = s.resize(original, bytes);
-    const [shifted, odd, bias, sum, rounded, out] = Array.from({ length: 6 }, () => s.vector(bytes)) as [
-      Reg,
-      Reg,
-      Reg,
-      Reg,
-      Reg,
-      Reg,
-    ];
-    code.emit("vpsrld", shifted, reg, 16);
-    code.emit("vandps", odd, shifted, one);
-    code.emit("vpaddd", bias, odd, half);
-    code.emit("vpaddd", sum, reg, bias);
-    code.emit("vpsrld", rounded, sum, 16);
-    if (s.wide) {
-      const isNaN = code.mask();
-      code.emit("vcmpps", isNaN, reg, reg, 3);
-      code.emitMasked(isNaN, false, "vpblendmd", out, rounded, quiet);
-    } else {
-      const isNaN = s.vector(bytes);
-      code.emit("vcmpps", isNaN, reg, reg, 3);
-      code.emit("vblendvps", out, rounded, quiet, isNaN);
-    }
-    return out;
-  });
-  if (to.lanes === 1) {
-    const out = into?.[0] ?? code.general();
-    const low = code.general();
-    code.emit("vmovd", r32(low.id), bits[0] as Reg);
-    s.move(out, low);
-    return [out];
-  }
-  return truncateLanes(
-    s,
-    bits.map((reg) => s.resize(reg, s.shape(from).bytes)),
-    { ...from, dtype: "i32" },
-    to,
-    into,
-  );
 }
 
 function toBool(s: Selector, arg: KValue, to: KType, into: readonly Reg[] | undefined): readonly Reg[] {
@@ -303,10 +176,10 @@ function fromBool(
 ): readonly Reg[] {
   const { code } = s;
   if (to.lanes === 1) {
-    if (s.shape(to).file === GENERAL && to.dtype !== "f16" && to.dtype !== "bf16") return copyTo(s, regs, into);
+    if (s.shape(to).file === GENERAL && to.dtype !== "f16" && to.dtype !== "bf16") return s.copy(regs, into);
     return convertScalar(s, regs, { ...from, dtype: "i32" }, to, into);
   }
-  if (laneBytesOf(to.dtype) === 1) return copyTo(s, maskToBytes(s, from, regs), into);
+  if (laneBytesOf(to.dtype) === 1) return s.copy(maskToBytes(s, from, regs), into);
   const shape = s.shape(to);
   const width = Math.max(16, shape.bytes);
   const one = splat(s, literalBytes(to.dtype, 1), width);
@@ -336,7 +209,7 @@ export function emitBitcast(s: Selector, arg: KValue, to: KType, into: readonly 
       extend(s, out, regs[0] as Reg, to.dtype === "f16" || to.dtype === "bf16" ? { ...to, dtype: "u16" } : to);
       return [out];
     }
-    return copyTo(s, regs, into);
+    return s.copy(regs, into);
   }
   const out = into?.[0] ?? (s.fresh(to)[0] as Reg);
   const wide = laneBytesOf(to.dtype) === 8;

@@ -7,8 +7,7 @@ import { mem, r32, rax, rdx, rsp } from "../asm/index.ts";
 import type { Reg } from "../asm/index.ts";
 import { convertVector } from "./convert-vector.ts";
 import type { Selector } from "./selector.ts";
-import { isSigned, laneBytesOf } from "./selector.ts";
-import { results } from "./vector.ts";
+import { isSigned, laneBytesOf } from "./element.ts";
 import { widenOperation } from "./widen.ts";
 
 export function divideVectors(
@@ -38,7 +37,7 @@ export function divideVectors(
   const range = signed ? { low: -(2 ** 31), high: 2 ** 31 - 1, mayBeNaN: false } : undefined;
   const integers = convertVector(s, quotients, wide, type, prim === "div" ? into : undefined, range);
   if (prim === "div") return integers;
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   out.forEach((to, i) => {
     const product = s.vector(s.shape(type).bytes);
     code.emit("vpmulld", product, integers[i] as Reg, b[i] as Reg);
@@ -91,7 +90,7 @@ function divideByLane(
     if (signed) code.bind(done);
     code.emit("mov", mem({ base: rsp, disp: base + lane * 8 }), result);
   }
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   out.forEach((to, i) => code.emit("vmovups", s.resize(to, width), mem({ base: rsp, disp: base + i * width })));
   return out;
 }

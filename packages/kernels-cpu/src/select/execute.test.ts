@@ -187,6 +187,19 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
     expect(failures.join("\n")).toBe("");
   });
 
+  test("a masked scalar load out of bounds is not folded into its use", () => {
+    const lanes = 8;
+    const k = new KernelBuilder("guarded");
+    const x = k.buffer("x", "f32", 6);
+    const out = k.buffer("out", "f32", 8 * lanes, { access: "readwrite" });
+    k.parallel(8, (i) => {
+      const at = k.sub(k.mul(i, 1000), 1000);
+      const inside = k.and(k.ge(at, 0), k.lt(at, 6));
+      k.store(out, k.mul(i, lanes), k.add(k.load(out, k.mul(i, lanes), { lanes }), k.broadcast(k.load(x, at, { mask: inside }), lanes)));
+    });
+    expect(trials.compare(k.finish(), target, { buffers: { x: randomElements("f32", 6, seed), out: randomElements("f32", 8 * lanes, seed) } })).toBeUndefined();
+  });
+
   test("prefix masks at every length", () => {
     for (const dtype of ["f32", "f64", "u8", "f16"] as const) {
       for (const lanes of [2, 8, 16]) {

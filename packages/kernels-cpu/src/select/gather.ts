@@ -10,7 +10,7 @@ import { convert } from "./convert.ts";
 import { maskFromBytes, maskToBytes } from "./masks.ts";
 import { group, joinGroups } from "./regroup.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
+import { isFloating, isSigned, laneBytesOf } from "./element.ts";
 
 type Load = Extract<KValue["def"], { kind: "load" }>;
 type Store = Extract<Stmt, { kind: "store" }>;

@@ -6,11 +6,11 @@ import { COMBINER_PRIM } from "@quern/core/kernel";
 import { r32 } from "../asm/index.ts";
 import type { Reg } from "../asm/index.ts";
 import { maskConstant } from "./constants.ts";
-import { convert, widenParts } from "./convert.ts";
+import { convert } from "./convert.ts";
 import { extractLane } from "./lanes.ts";
 import { group } from "./regroup.ts";
 import type { Selector } from "./selector.ts";
-import { vectorPrim } from "./vector.ts";
+import { widenParts } from "./widen-lanes.ts";
 
 export function emitHorizontal(
   s: Selector,
@@ -38,7 +38,7 @@ function reduce(s: Selector, prim: Prim, type: KType, regs: readonly Reg[], into
   while (parts.length > 1) {
     const half = parts.length / 2;
     const lanes = (type.lanes * half) / regs.length;
-    parts = vectorPrim(s, prim, { ...type, lanes }, [parts.slice(0, half), parts.slice(half)], undefined);
+    parts = s.operations.vectorPrim(s, prim, { ...type, lanes }, [parts.slice(0, half), parts.slice(half)], undefined);
   }
   let lanes = type.lanes / regs.length;
   const { laneBytes } = s.shape(type);
@@ -48,7 +48,7 @@ function reduce(s: Selector, prim: Prim, type: KType, regs: readonly Reg[], into
     const shape: KType = { ...type, lanes: Math.max(lanes, 16 / laneBytes) };
     const bytes = Math.max(16, lanes * laneBytes);
     const upper = group(s, [current], lanes * laneBytes, lanes * laneBytes);
-    const [combined] = vectorPrim(
+    const [combined] = s.operations.vectorPrim(
       s,
       prim,
       shape,

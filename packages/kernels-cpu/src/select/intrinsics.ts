@@ -4,10 +4,9 @@
 import type { KType, KValue } from "@quern/core/kernel";
 import type { Mem, Reg } from "../asm/index.ts";
 import { literalBytes, splat } from "./constants.ts";
-import { roundToBf16 } from "./convert.ts";
+import { roundToBf16 } from "./float-bits.ts";
 import { joinGroups, narrowWith } from "./regroup.ts";
 import type { Selector } from "./selector.ts";
-import { results } from "./vector.ts";
 
 type Intrinsic = Extract<KValue["def"], { kind: "intrinsic" }>;
 
@@ -39,7 +38,7 @@ function approximate(
   x: readonly Reg[],
   into: readonly Reg[] | undefined,
 ): readonly Reg[] {
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   const op = `${stem}${s.wide ? "14" : ""}${type.lanes === 1 ? "ss" : "ps"}`;
   out.forEach((to, i) => (type.lanes === 1 ? s.code.emit(op, to, x[i]!, x[i]!) : s.code.emit(op, to, x[i]!)));
   return out;
@@ -62,7 +61,7 @@ function pairBf16(
   const [h, l] = [s.regs(high), s.regs(low)];
   const shape = s.shape(type);
   if (s.target.features.has("avx512bf16") && h.length === 1 && s.shape(high.type).bytes >= 16 && shape.parts === 1) {
-    const out = results(s, type, into);
+    const out = s.results(type, into);
     code.emit("vcvtne2ps2bf16", out[0] as Reg, h[0] as Reg, l[0] as Reg);
     return out;
   }
@@ -92,7 +91,7 @@ function dotBytes(
   const [sum, x] = [s.regs(acc), s.regs(a)];
   const y: readonly (Reg | Mem)[] = s.operands(b, false);
   const { features } = s.target;
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   const native = features.has("avx512vnni")
     ? "vpdpbusd"
     : features.has("avx-vnni") && !s.wide

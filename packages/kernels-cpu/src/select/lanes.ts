@@ -8,7 +8,7 @@ import { GENERAL } from "./code.ts";
 import { byteGroup, maskFromScalar } from "./masks.ts";
 import { extend } from "./scalar.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, laneBytesOf } from "./selector.ts";
+import { isFloating, laneBytesOf } from "./element.ts";
 
 const letters: Record<number, string> = { 1: "b", 2: "w", 4: "d", 8: "q" };
 

@@ -8,7 +8,7 @@ import { GENERAL } from "./code.ts";
 import { gather, scatter } from "./gather.ts";
 import { maskFromBytes, maskToBytes, maskPart, maskVectorPart, usableMask } from "./masks.ts";
 import type { Selector, Shape } from "./selector.ts";
-import { isSigned, laneBytesOf } from "./selector.ts";
+import { isSigned, laneBytesOf, moveOp } from "./element.ts";
 
 type Load = Extract<KValue["def"], { kind: "load" }>;
 type Store = Extract<Stmt, { kind: "store" }>;
@@ -65,11 +65,6 @@ export function loadPart(
     code.emit(op, loaded, lane, place);
     code.emit("vblendvps", to, other, loaded, lane);
   }
-}
-
-/** Unaligned moves with a write mask, by element size. */
-export function moveOp(laneBytes: number): string {
-  return laneBytes === 8 ? "vmovupd" : laneBytes === 4 ? "vmovups" : laneBytes === 2 ? "vmovdqu16" : "vmovdqu8";
 }
 
 function plainLoad(s: Selector, to: Reg, place: Mem, bytes: number): void {
@@ -271,40 +266,3 @@ function storeByLane(s: Selector, place: Mem, from: Reg, shape: Shape, mask: KVa
 export function selectPrefetch(s: Selector, stmt: Extract<Stmt, { kind: "prefetch" }>): void {
   s.code.emit(`prefetcht${stmt.level}`, s.index.address(stmt.buffer, stmt.index, 0, 0));
 }
-
-/** A cast of a waiting load, where one instruction does both: `vpmovzxbd zmm, [m128]`, `vcvtph2ps zmm, [m256]`. */
-export function loadFolded(
-  s: Selector,
-  value: KValue,
-  to: KType,
-  into: readonly Reg[] | undefined,
-): readonly Reg[] | undefined {
-  const { code } = s;
-  const { def, type } = value;
-  if (s.pending[value.id] !== 1 || def.kind !== "load" || def.mask !== undefined || def.index.type.lanes > 1)
-    return undefined;
-  const op = wideningOps[`${type.dtype} ${to.dtype}`];
-  if (op === undefined) return undefined;
-  const target = s.shape(to);
-  if (target.bytes < 16 || target.lanes * laneBytesOf(type.dtype) < 4) return undefined;
-  s.pending[value.id] = 0;
-  const out = into ?? s.fresh(to);
-  const bytes = target.lanes * laneBytesOf(type.dtype);
-  out.forEach((reg, i) => code.emit(op, reg, s.index.address(def.buffer, def.index, i * bytes, 0)));
-  return out;
-}
-
-const wideningOps: Record<string, string> = {
-  "u8 i32": "vpmovzxbd",
-  "u8 u32": "vpmovzxbd",
-  "i8 i32": "vpmovsxbd",
-  "u16 i32": "vpmovzxwd",
-  "u16 u32": "vpmovzxwd",
-  "i16 i32": "vpmovsxwd",
-  "i32 i64": "vpmovsxdq",
-  "u32 i64": "vpmovzxdq",
-  "i32 index": "vpmovsxdq",
-  "f16 f32": "vcvtph2ps",
-  "f32 f64": "vcvtps2pd",
-  "i32 f64": "vcvtdq2pd",
-};

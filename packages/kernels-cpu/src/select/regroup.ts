@@ -164,21 +164,25 @@ export function truncateLanes(
 
 /** AVX2: the low halves of 64-bit lanes. */
 function narrowQuads(s: Selector, regs: readonly Reg[], from: KType, into: readonly Reg[] | undefined): readonly Reg[] {
-  const { code } = s;
-  const type: KType = { ...from, dtype: "i32" };
-  const out = into ?? s.fresh(type);
-  out.forEach((to, i) => {
-    const [low, high] = [regs[2 * i] as Reg, regs[2 * i + 1]];
-    if (low.cls === "xmm") code.emit("vpshufd", s.resize(to, 16), low, 0x08);
-    else if (high === undefined) {
-      const upper = s.vector(16);
-      code.emit("vextractf128", upper, low, 1);
-      code.emit("vshufps", s.resize(to, 16), s.resize(low, 16), upper, 0x88);
-    } else {
-      const mixed = s.vector(32);
-      code.emit("vshufps", mixed, low, high, 0x88);
-      code.emit("vpermq", to, mixed, 0xd8);
-    }
-  });
+  const out = into ?? s.fresh({ ...from, dtype: "i32" });
+  out.forEach((to, i) => narrowQuad(s, to, regs[2 * i] as Reg, regs[2 * i + 1]));
   return out;
+}
+
+/** AVX2: the low halves of the 64-bit lanes of one or two registers, in one. */
+export function narrowQuad(s: Selector, to: Reg, low: Reg, high: Reg | undefined): void {
+  const { code } = s;
+  if (low.cls === "xmm") {
+    code.emit("vpshufd", s.resize(to, 16), low, 0x08);
+    return;
+  }
+  if (high === undefined) {
+    const upper = s.vector(16);
+    code.emit("vextractf128", upper, low, 1);
+    code.emit("vshufps", s.resize(to, 16), s.resize(low, 16), upper, 0x88);
+    return;
+  }
+  const mixed = s.vector(32);
+  code.emit("vshufps", mixed, low, high, 0x88);
+  code.emit("vpermq", to, mixed, 0xd8);
 }

@@ -10,7 +10,7 @@ import type { Imm, Reg } from "../asm/index.ts";
 import { literalInteger } from "./constants.ts";
 import { fits32 } from "./index-math.ts";
 import type { Selector } from "./selector.ts";
-import { isSigned, laneBytesOf } from "./selector.ts";
+import { isSigned, laneBytesOf } from "./element.ts";
 
 /** The register at the width its type computes in. */
 export function sized(reg: Reg, type: KType): Reg {

@@ -4,10 +4,10 @@
 import type { KType, KValue } from "@quern/core/kernel";
 import { r32 } from "../asm/index.ts";
 import type { Mem, Reg } from "../asm/index.ts";
-import { moveOp } from "./memory.ts";
+import { moveOp } from "./element.ts";
 import { maskLanes, maskPart, packMask } from "./masks.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating } from "./selector.ts";
+import { isFloating } from "./element.ts";
 
 export function emitSelect(s: Selector, value: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
   const { def, type } = value;

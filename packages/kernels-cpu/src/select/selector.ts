@@ -6,13 +6,14 @@
  * sign- or zero-extended to 32 bits; `index` and 64-bit integers fill them; f32 and f64 are in xmm registers; vectors
  * are packed in their own element size. Masks are opmasks with AVX-512, else vectors of 32-bit lanes.
  */
-import { DTYPE_INFO, InternalError, UnsupportedError } from "@quern/core";
-import type { Buffer, KDType, Kernel, KType, KValue, Local } from "@quern/core/kernel";
+import { InternalError, UnsupportedError } from "@quern/core";
+import type { Block, Buffer, KDType, Kernel, KType, KValue, Local, Prim } from "@quern/core/kernel";
 import { mem, r32, r64, rdi } from "../asm/index.ts";
 import type { Mem, Reg } from "../asm/index.ts";
 import type { Abi } from "./abi.ts";
 import { analyse, valueCount } from "./analysis.ts";
 import type { Facts } from "./analysis.ts";
+import { isFloating, laneBytesOf } from "./element.ts";
 import { Code, GENERAL, MASK, TILE, VECTOR, vectorReg } from "./code.ts";
 import { constantRegs, vectorConstant } from "./constants.ts";
 import { IndexMath } from "./index-math.ts";
@@ -30,25 +31,19 @@ export interface Shape {
   readonly laneBytes: number;
 }
 
-export function laneBytesOf(dtype: KDType): number {
-  return dtype === "index" ? 8 : DTYPE_INFO[dtype].bytes;
-}
-
-export function isFloating(dtype: KDType): dtype is "f32" | "f64" {
-  return dtype === "f32" || dtype === "f64";
-}
-
-export function isSigned(dtype: KDType): boolean {
-  return dtype === "index" || DTYPE_INFO[dtype].kind === "int";
-}
-
 export interface SlotUse {
   readonly name: string;
   readonly kind: "buffer" | "scalar" | "symbol" | "scratch";
 }
 
-/** How a value is selected: emits code and gives the parts, in `into` when that is given. */
-export type Materialise = (s: Selector, value: KValue, into: readonly Reg[] | undefined) => readonly Reg[];
+/** The parts of selection that call each other in circles: given once, so that files import one way. */
+export interface Operations {
+  /** Emits what defines a value and gives its parts, in `into` when that is given. */
+  materialise(s: Selector, value: KValue, into: readonly Reg[] | undefined): readonly Reg[];
+  /** A primitive on vectors or scalar floats, on parts in registers. */
+  vectorPrim(s: Selector, prim: Prim, type: KType, operands: readonly (readonly Reg[])[], into: readonly Reg[] | undefined): readonly Reg[];
+  selectBlock(s: Selector, block: Block): void;
+}
 
 export class Selector {
   readonly kernel: Kernel;
@@ -72,15 +67,15 @@ export class Selector {
   readonly threadIndex: Reg;
   readonly taskBegin: Reg;
   readonly taskEnd: Reg;
-  readonly materialise: Materialise;
+  readonly operations: Operations;
   private readonly localRegs: (readonly Reg[] | undefined)[] = [];
   private readonly shapes = new Map<string, Shape>();
 
-  constructor(kernel: Kernel, target: CpuTarget, abi: Abi, materialise: Materialise) {
+  constructor(kernel: Kernel, target: CpuTarget, abi: Abi, operations: Operations) {
     this.kernel = kernel;
     this.target = target;
     this.wide = hasOpmasks(target);
-    this.materialise = materialise;
+    this.operations = operations;
     const ids = valueCount(kernel);
     this.facts = analyse(kernel, ids);
     this.values = new Array<readonly Reg[] | undefined>(ids).fill(undefined);
@@ -178,7 +173,7 @@ export class Selector {
     const { def } = value;
     if (this.pending[value.id] === 1) {
       this.pending[value.id] = 0;
-      const regs = this.materialise(this, value, undefined);
+      const regs = this.operations.materialise(this, value, undefined);
       this.bind(value, regs);
       return regs;
     }
@@ -234,7 +229,7 @@ export class Selector {
     }
     if (def.kind !== "broadcast" || !allowBroadcast || !this.wide || shape.file !== VECTOR || shape.bytes < 16) return undefined;
     const { value: scalar } = def;
-    if (this.pending[scalar.id] !== 1 || scalar.def.kind !== "load" || shape.laneBytes < 4) return undefined;
+    if (this.pending[scalar.id] !== 1 || scalar.def.kind !== "load" || scalar.def.mask !== undefined || shape.laneBytes < 4) return undefined;
     this.pending[value.id] = 0;
     this.pending[scalar.id] = 0;
     const place = this.index.address(scalar.def.buffer, scalar.def.index, 0, 0);
@@ -265,9 +260,21 @@ export class Selector {
     to.forEach((reg, i) => this.move(reg, from[i] as Reg));
   }
 
+  /** The registers themselves, or copied to where they are wanted. */
+  copy(regs: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+    if (into === undefined) return regs;
+    this.moveAll(into, regs);
+    return into;
+  }
+
   /** The register as an xmm, ymm or zmm of this many bytes. */
   resize(reg: Reg, bytes: number): Reg {
     return vectorReg(reg.id, bytes);
+  }
+
+  /** The registers to compute a value in. */
+  results(type: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+    return into ?? this.fresh(type);
   }
 
   /** Offset from rsp of `bytes` bytes of the stack frame, shared by all that use them briefly. */

@@ -6,8 +6,7 @@ import type { KType, Prim } from "@quern/core/kernel";
 import type { Reg } from "../asm/index.ts";
 import { literalBytes, splat } from "./constants.ts";
 import type { Selector } from "./selector.ts";
-import { isSigned, laneBytesOf } from "./selector.ts";
-import { results } from "./vector.ts";
+import { isSigned, laneBytesOf } from "./element.ts";
 import { widenOperation } from "./widen.ts";
 
 export function shiftVectors(
@@ -23,7 +22,7 @@ export function shiftVectors(
   const arithmetic = prim === "shr" && isSigned(type.dtype);
   const stem = prim === "shl" ? "vpsllv" : arithmetic ? "vpsrav" : "vpsrlv";
   if (bytes === 1 || (bytes === 2 && !s.wide)) return widenOperation(s, prim, type, [a, counts], into);
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   if (bytes === 8 && arithmetic && !s.wide) {
     // (x >>> n ^ m) - m with m = 2^63 >>> n; counts above 63 act like 63.
     const width = s.shape(type).bytes;
@@ -67,7 +66,7 @@ export function shiftByLiteral(
   const arithmetic = prim === "shr" && isSigned(type.dtype);
   if (bytes === 1 || count < 0 || count >= bytes * 8 || (bytes === 8 && arithmetic && !s.wide)) return undefined;
   const stem = prim === "shl" ? "vpsll" : arithmetic ? "vpsra" : "vpsrl";
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   out.forEach((to, i) => s.code.emit(`${stem}${{ 2: "w", 4: "d", 8: "q" }[bytes]}`, to, a[i]!, count));
   return out;
 }

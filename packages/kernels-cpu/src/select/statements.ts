@@ -45,7 +45,7 @@ function selectLet(s: Selector, value: KValue): void {
       s.pending[id] = 1;
       return;
     }
-    s.bind(value, s.materialise(s, value, destination(s, value)));
+    s.bind(value, s.operations.materialise(s, value, destination(s, value)));
     return;
   }
   // Already computed in an outer region by an earlier copy of this body.
@@ -64,10 +64,10 @@ function selectLet(s: Selector, value: KValue): void {
   for (const arg of argsOf(def)) depth = Math.max(depth, s.depthOf(arg));
   const place = code.placeFor(Math.min(depth, code.depth));
   if (place === code.depth) {
-    s.bind(value, s.materialise(s, value, into));
+    s.bind(value, s.operations.materialise(s, value, into));
     return;
   }
-  code.at(place, () => s.bind(value, s.materialise(s, value, undefined)));
+  code.at(place, () => s.bind(value, s.operations.materialise(s, value, undefined)));
 }
 
 /** The registers of the local that the value goes to, when it may be computed right there. */
@@ -101,7 +101,7 @@ function selectAssign(s: Selector, stmt: Extract<Stmt, { kind: "assign" }>): voi
   if (value.def.kind === "const") return assignConstant(s, regs, value.type, value.def.value);
   if (s.pending[value.id] === 1) {
     s.pending[value.id] = 0;
-    s.bind(value, s.materialise(s, value, regs));
+    s.bind(value, s.operations.materialise(s, value, regs));
     return;
   }
   s.moveAll(regs, s.regs(value));

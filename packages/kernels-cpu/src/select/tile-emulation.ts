@@ -25,7 +25,7 @@ export function emulateTiles(items: readonly Item[], memory: bigint): Item[] {
   if (config === undefined) throw new InternalError("the program has no tile configuration");
   const view = new DataView(config.data.buffer, config.data.byteOffset);
   const shape = (tile: number): TileShape => ({ rows: view.getUint8(48 + tile), bytes: view.getUint16(16 + 2 * tile, true) });
-  return items.flatMap((item) => {
+  return items.flatMap((item): Item[] => {
     if (!isInstr(item)) return [item];
     switch (item.op) {
       case "ldtilecfg":

@@ -10,7 +10,7 @@ import type { Item, Mem, Reg } from "../asm/index.ts";
 import { makeInstr } from "./code.ts";
 import { scaleAffine } from "./affine.ts";
 import type { Selector } from "./selector.ts";
-import { laneBytesOf } from "./selector.ts";
+import { laneBytesOf } from "./element.ts";
 
 /** Rows and bytes per row in one number, as the allocator keeps it. */
 export function tileShape(type: KType): number {

@@ -17,7 +17,7 @@ import { rangeOf } from "./range.ts";
 import { scalarPrim } from "./scalar.ts";
 import { emitSelect } from "./select.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating } from "./selector.ts";
+import { isFloating } from "./element.ts";
 import { emitShuffle } from "./shuffle.ts";
 import { emitTileLoad } from "./tiles.ts";
 import { emitFma, isDirect, scaleByPower, vectorPrim } from "./vector.ts";

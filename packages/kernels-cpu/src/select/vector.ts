@@ -7,21 +7,16 @@
 import type { KDType, KType, KValue, Prim } from "@quern/core/kernel";
 import type { Mem, Reg } from "../asm/index.ts";
 import { literalBytes, splat } from "./constants.ts";
+import { greaterQuad } from "./compare-lanes.ts";
 import { divideVectors } from "./divide.ts";
 import type { Range } from "./range.ts";
 import type { Selector } from "./selector.ts";
-import { isFloating, isSigned, laneBytesOf } from "./selector.ts";
+import { LANE_LETTERS, floatSuffix, isFloating, isSigned, laneBytesOf } from "./element.ts";
 import { shiftVectors } from "./shift.ts";
 
 export type Operand = Reg | Mem;
 
 const floatStems: Partial<Record<Prim, string>> = { add: "vadd", sub: "vsub", mul: "vmul", div: "vdiv", min: "vmin", max: "vmax" };
-const lanesLetter: Record<number, string> = { 1: "b", 2: "w", 4: "d", 8: "q" };
-
-/** Packed or scalar suffix of floating-point instructions. */
-export function floatSuffix(type: KType): string {
-  return (type.lanes === 1 ? "s" : "p") + (type.dtype === "f32" ? "s" : "d");
-}
 
 /** The instruction that does the whole work for one part, when there is one. */
 function directOp(s: Selector | undefined, prim: Prim, type: KType): string | undefined {
@@ -33,7 +28,7 @@ function directOp(s: Selector | undefined, prim: Prim, type: KType): string | un
     return undefined;
   }
   const bytes = laneBytesOf(dtype);
-  const letter = lanesLetter[bytes] as string;
+  const letter = LANE_LETTERS[bytes] as string;
   switch (prim) {
     case "add": return `vpadd${letter}`;
     case "sub": return `vpsub${letter}`;
@@ -53,17 +48,12 @@ export function isDirect(prim: Prim, dtype: KDType): boolean {
   return directOp(undefined, prim, { dtype, lanes: 4, rows: 1 }) !== undefined || (prim === "sqrt" && isFloating(dtype));
 }
 
-/** One result register per part. */
-export function results(s: Selector, type: KType, into: readonly Reg[] | undefined): readonly Reg[] {
-  return into ?? s.fresh(type);
-}
-
 export function vectorPrim(s: Selector, prim: Prim, type: KType, operands: readonly (readonly Operand[])[], into: readonly Reg[] | undefined): readonly Reg[] {
   const { code } = s;
   const [a, b] = operands as [readonly Operand[], readonly Operand[]];
   const op = operands.length === 2 ? directOp(s, prim, type) : undefined;
   if (op !== undefined) {
-    const out = results(s, type, into);
+    const out = s.results(type, into);
     out.forEach((to, i) => code.emit(op, to, a[i]!, b[i]!));
     return out;
   }
@@ -71,7 +61,7 @@ export function vectorPrim(s: Selector, prim: Prim, type: KType, operands: reado
   const registers = operands as readonly (readonly Reg[])[];
   switch (prim) {
     case "sqrt": {
-      const out = results(s, type, into);
+      const out = s.results(type, into);
       const name = `vsqrt${floatSuffix(type)}`;
       out.forEach((to, i) => (type.lanes === 1 ? code.emit(name, to, a[i]!.kind === "reg" ? (a[i] as Reg) : to, a[i]!) : code.emit(name, to, a[i]!)));
       return out;
@@ -107,7 +97,7 @@ function packedView(s: Selector, reg: Reg, bytes: number): Reg {
 
 function negate(s: Selector, type: KType, a: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
   const { code } = s;
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   if (isFloating(type.dtype)) {
     const sign = signMask(s, type, false);
     out.forEach((to, i) => code.emit("vxorps", to, a[i]!, sign));
@@ -115,7 +105,7 @@ function negate(s: Selector, type: KType, a: readonly Reg[], into: readonly Reg[
   }
   const { bytes } = s.shape(type);
   const zero = splat(s, new Uint8Array(4), bytes);
-  out.forEach((to, i) => code.emit(`vpsub${lanesLetter[laneBytesOf(type.dtype)]}`, to, zero, a[i]!));
+  out.forEach((to, i) => code.emit(`vpsub${LANE_LETTERS[laneBytesOf(type.dtype)]}`, to, zero, a[i]!));
   return out;
 }
 
@@ -123,7 +113,7 @@ function absolute(s: Selector, type: KType, a: readonly Reg[], into: readonly Re
   const { code } = s;
   const { dtype } = type;
   const bytes = laneBytesOf(dtype);
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   if (isFloating(dtype)) {
     const mask = signMask(s, type, true);
     out.forEach((to, i) => code.emit("vandps", to, a[i]!, mask));
@@ -134,7 +124,7 @@ function absolute(s: Selector, type: KType, a: readonly Reg[], into: readonly Re
     return out;
   }
   if (bytes < 8 || s.wide) {
-    out.forEach((to, i) => code.emit(`vpabs${lanesLetter[bytes]}`, to, a[i]!));
+    out.forEach((to, i) => code.emit(`vpabs${LANE_LETTERS[bytes]}`, to, a[i]!));
     return out;
   }
   const zero = splat(s, new Uint8Array(4), s.shape(type).bytes);
@@ -149,7 +139,7 @@ function absolute(s: Selector, type: KType, a: readonly Reg[], into: readonly Re
 }
 
 function invert(s: Selector, type: KType, a: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   const ones = splat(s, new Uint8Array(4).fill(255), s.shape(type).bytes);
   out.forEach((to, i) => s.code.emit("vxorps", to, a[i]!, ones));
   return out;
@@ -159,7 +149,7 @@ const roundImmediates: Partial<Record<Prim, number>> = { round: 8, floor: 9, cei
 
 function roundTo(s: Selector, prim: Prim, type: KType, a: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
   const { code } = s;
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   const name = `${s.wide ? "vrndscale" : "vround"}${floatSuffix(type)}`;
   const mode = roundImmediates[prim] as number;
   out.forEach((to, i) => (type.lanes === 1 ? code.emit(name, to, a[i]!, a[i]!, mode) : code.emit(name, to, a[i]!, mode)));
@@ -170,7 +160,7 @@ function roundTo(s: Selector, prim: Prim, type: KType, a: readonly Reg[], into: 
 function multiply(s: Selector, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
   const { code } = s;
   const { bytes } = s.shape(type);
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   if (laneBytesOf(type.dtype) === 1) {
     const low = splat(s, Uint8Array.of(255, 0, 255, 0), bytes);
     out.forEach((to, i) => {
@@ -203,28 +193,12 @@ function multiply(s: Selector, type: KType, a: readonly Reg[], b: readonly Reg[]
 function pickWide(s: Selector, prim: Prim, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
   const { code } = s;
   const { bytes } = s.shape(type);
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   out.forEach((to, i) => {
     const greater = greaterQuad(s, type.dtype, a[i]!, b[i]!, bytes);
     if (prim === "max") code.emit("vblendvpd", to, b[i]!, a[i]!, greater);
     else code.emit("vblendvpd", to, a[i]!, b[i]!, greater);
   });
-  return out;
-}
-
-/** a > b on 64-bit lanes as a vector mask (AVX2); unsigned by flipping the sign bits. */
-export function greaterQuad(s: Selector, dtype: KDType, a: Reg, b: Reg, bytes: number): Reg {
-  const { code } = s;
-  const out = s.vector(bytes);
-  if (isSigned(dtype)) {
-    code.emit("vpcmpgtq", out, a, b);
-    return out;
-  }
-  const sign = splat(s, literalBytes("u64", 1n << 63n), bytes);
-  const [x, y] = [s.vector(bytes), s.vector(bytes)];
-  code.emit("vxorps", x, a, sign);
-  code.emit("vxorps", y, b, sign);
-  code.emit("vpcmpgtq", out, x, y);
   return out;
 }
 
@@ -237,7 +211,7 @@ export function scaleByPower(s: Selector, type: KType, x: readonly Reg[], n: rea
   const { code } = s;
   const { dtype } = type;
   const { bytes } = s.shape(type);
-  const out = results(s, type, into);
+  const out = s.results(type, into);
   const suffix = floatSuffix(type);
   const single = dtype === "f32";
   const packed = Math.max(16, bytes);
@@ -286,15 +260,15 @@ export function emitFma(s: Selector, value: KValue, into: readonly Reg[] | undef
   const { code } = s;
   const { def, type } = value;
   if (def.kind !== "prim") return s.unsupported("fma", type.dtype, "not a primitive");
-  let [a, b, c] = def.args as [KValue, KValue, KValue];
+  const [first, second, c] = def.args as [KValue, KValue, KValue];
   const suffix = floatSuffix(type);
   // At most one operand stays in memory: the addend if it is a load, else a factor.
   const waits = (v: KValue): boolean => s.pending[v.id] === 1;
   let memory: readonly Operand[] | undefined;
   const addendRegs = (): readonly Reg[] => s.regs(c);
-  if (waits(a) && !waits(b)) [a, b] = [b, a];
+  const [a, b] = waits(first) && !waits(second) ? [second, first] : [first, second];
   if (waits(b)) memory = s.foldable(b, true);
-  const out = (): readonly Reg[] => results(s, type, into);
+  const out = (): readonly Reg[] => s.results(type, into);
   const same = (x: readonly Reg[] | undefined): boolean => into !== undefined && x !== undefined && x[0]?.id === into[0]?.id;
   if (memory !== undefined) {
     const [aRegs, cRegs] = [s.regs(a), addendRegs()];

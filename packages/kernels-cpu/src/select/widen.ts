@@ -3,10 +3,11 @@
  */
 import type { KType, KValue, Prim } from "@quern/core/kernel";
 import type { Reg } from "../asm/index.ts";
-import { convert, widenParts } from "./convert.ts";
+import { convert } from "./convert.ts";
+import { floatSuffix } from "./element.ts";
 import { floatRemainderRegs } from "./remainder.ts";
 import type { Selector } from "./selector.ts";
-import { floatSuffix, vectorPrim } from "./vector.ts";
+import { widenParts } from "./widen-lanes.ts";
 
 /** f16 and bf16: widened to f32, computed there, rounded back. */
 export function viaWider(
@@ -28,7 +29,7 @@ export function viaWider(
     });
   } else if (prim === "rem")
     result = floatRemainderRegs(s, single, parts[0] as readonly Reg[], parts[1] as readonly Reg[], undefined);
-  else result = vectorPrim(s, prim, single, parts, undefined);
+  else result = s.operations.vectorPrim(s, prim, single, parts, undefined);
   return convert(s, result, single, type, into, undefined);
 }
 
@@ -42,5 +43,5 @@ export function widenOperation(
 ): readonly Reg[] {
   const wide: KType = { ...type, dtype: type.dtype === "u8" || type.dtype === "u16" ? "u32" : "i32" };
   const parts = operands.map((regs) => widenParts(s, regs, type));
-  return convert(s, vectorPrim(s, prim, wide, parts, undefined), wide, type, into, undefined);
+  return convert(s, s.operations.vectorPrim(s, prim, wide, parts, undefined), wide, type, into, undefined);
 }
