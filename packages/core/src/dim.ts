@@ -25,6 +25,15 @@ interface DimTerm {
 /** Values of symbols by name, as known at run time. */
 export type DimBindings = Readonly<Record<string, number>>;
 
+// Expressions of real models have a few terms. Products and nested quotients in a hostile file would double with every
+// node, so they end here.
+const MAX_TERMS = 256;
+const MAX_KEY = 8192;
+
+function tooLarge(): UserError {
+  return new UserError(`a dimension expression has more than ${MAX_TERMS} terms or ${MAX_KEY} characters`);
+}
+
 export class SymbolicDim {
   readonly terms: readonly DimTerm[];
   /** Canonical text; equal dimensions have equal keys. */
@@ -32,7 +41,9 @@ export class SymbolicDim {
 
   constructor(terms: readonly DimTerm[]) {
     this.terms = terms;
+    if (terms.length > MAX_TERMS) throw tooLarge();
     this.key = terms.map(printTerm).join(" + ").replaceAll("+ -", "- ");
+    if (this.key.length > MAX_KEY) throw tooLarge();
   }
 
   toString(): string {
@@ -101,6 +112,7 @@ export function dimSub(a: Dim, b: Dim): Dim {
 export function dimMul(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b;
   const terms: DimTerm[] = [];
+  if (termsOf(a).length * termsOf(b).length > MAX_TERMS * 16) throw tooLarge();
   for (const x of termsOf(a)) {
     for (const y of termsOf(b)) {
       const atoms = [...x.atoms, ...y.atoms].sort((p, q) => (atomKey(p) < atomKey(q) ? -1 : 1));

@@ -110,11 +110,16 @@ export class GraphBuilder {
       type.dtype === "f64";
     if (tracked && size <= MAX_TRACKED_DIMS && node.outputs.length === 1 && op.dims !== undefined) {
       const inputs = node.inputs.map((input) => (input === undefined ? undefined : this.dims(input)));
-      dims = op.dims(
-        inputs,
-        node.attrs,
-        node.inputs.map((input) => input?.type),
-      );
+      try {
+        dims = op.dims(
+          inputs,
+          node.attrs,
+          node.inputs.map((input) => input?.type),
+        );
+      } catch (error) {
+        // Too large to be the size of anything: just a number that is computed when the graph runs.
+        if (!(error instanceof UserError)) throw error;
+      }
     }
     this.#dims.set(value, dims);
     return dims;

@@ -124,6 +124,40 @@ describe("damaged files", () => {
     expect(refusal(long)).toBe("imported");
   });
 
+  it("with dimension expressions that double in every node", () => {
+    const dims = (...names: string[]): Partially<GraphProto>["input"] =>
+      names.map((name) => ({ name, type: { tensorType: { elemType: 1, shape: { dim: [{ dimParam: name }] } } } }));
+    const node = (opType: string, input: string[], output: string, attribute: object[] = []): Partially<NodeProto> => ({
+      opType,
+      name: output,
+      input,
+      output: [output],
+      attribute,
+    });
+    const end = [node("Unsqueeze", ["last", "axis"], "shape"), node("ConstantOfShape", ["shape"], "y")];
+    const initializer = [{ name: "axis", dims: [1], dataType: 7, int64Data: BigInt64Array.of(0n) }];
+    const names = ["a", "b", "c", "d", "e"];
+    const squares = Array.from({ length: 40 }, (_, i) =>
+      node("Mul", [`s${i}`, `s${i}`], i === 39 ? "last" : `s${i + 1}`),
+    );
+    const powers = [
+      node("Concat", names, "x", [{ name: "axis", type: 2, i: 0 }]),
+      node("Size", ["x"], "s0"),
+      ...squares,
+      ...end,
+    ];
+    const nested = Array.from({ length: 60 }, (_, i) => [
+      node("Max", [`t${i}`, "k"], `m${i}`),
+      node("Div", [`m${i}`, "k"], `q${i}`),
+      node("Add", [`m${i}`, `q${i}`], i === 59 ? "last" : `t${i + 1}`),
+    ]);
+    const nest = [node("Size", ["a"], "t0"), node("Size", ["b"], "k"), ...nested.flat(), ...end];
+    const start = performance.now();
+    expect(refusal(encode({ node: powers, input: dims(...names), initializer }))).toBe("imported");
+    expect(refusal(encode({ node: nest, input: dims("a", "b"), initializer }))).toBe("imported");
+    expect(performance.now() - start).toBeLessThan(5000);
+  });
+
   it("with operator sets that do not exist", () => {
     const versions = (...opsetImport: object[]): Uint8Array =>
       encodeMessage(modelSpec, {
