@@ -9,6 +9,7 @@ import type { Dim } from "../dim.ts";
 import type { DType } from "../dtype.ts";
 import type { ConstantData, Node, Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
+import type { MatmulPrecision } from "../runtime/device.ts";
 import type { KernelSite } from "./site.ts";
 
 /** Memory that lives from the first to the last launch of one node, or weights in a kernel's own layout. */
@@ -35,6 +36,8 @@ export interface Launch {
   /** Multiplications and additions, and bytes read and written at least, where known. */
   readonly flops?: Dim;
   readonly bytes?: Dim;
+  /** Precision of the matrix products inside where it is below "highest". */
+  readonly precision?: MatmulPrecision;
   /**
    * The same kernel for another site of the same signature (`siteSignature`): only operands and nodes differ. Absent
    * where the kernel's code depends on more. `temporaries` pairs those of the first site with those of the other.

@@ -17,6 +17,7 @@ import { printGraph } from "../graph/print.ts";
 import { constantOf } from "../passes/fold-constants.ts";
 import { isPointwise, isView } from "../passes/fuse.ts";
 import { BodyEmitter, type Place, flatten, storeAs } from "./body.ts";
+import type { MatmulPrecision } from "../runtime/device.ts";
 import { type Launch, type Operand, type Temporary, valueOperand } from "./launch.ts";
 
 export interface KernelSite {
@@ -89,6 +90,7 @@ export interface LaunchFacts {
   readonly decision: string;
   readonly flops?: Dim;
   readonly bytes?: Dim;
+  readonly precision?: MatmulPrecision;
   readonly scalars?: Readonly<Record<string, number>>;
 }
 

@@ -47,6 +47,8 @@ export interface LaunchReport {
   readonly decision: string;
   readonly flops?: number;
   readonly bytes?: number;
+  /** Precision of the matrix products inside, where it is below "highest". */
+  readonly precision?: MatmulPrecision;
 }
 
 export type Tensors = Readonly<Record<string, Tensor>>;

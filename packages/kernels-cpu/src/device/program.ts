@@ -226,5 +226,6 @@ function reportOf(launch: Launch, rivals: string): LaunchReport {
     decision: rivals === "" ? launch.decision : `${launch.decision} [${rivals}]`,
     ...(typeof launch.flops === "number" ? { flops: launch.flops } : {}),
     ...(typeof launch.bytes === "number" ? { bytes: launch.bytes } : {}),
+    ...(launch.precision === undefined ? {} : { precision: launch.precision }),
   };
 }

@@ -1,5 +1,6 @@
 /** The CPU kernel set: every kernel record, in no particular order (cost decides). */
 
+import { matmulAmx } from "./amx/matmul.ts";
 import { convDepthwise } from "./conv/depthwise.ts";
 import { convTiles } from "./conv/conv-tiles.ts";
 import { averagePoolF32, maxPoolF32 } from "./conv/pooling.ts";
@@ -11,12 +12,12 @@ import { oneHotRows, rangeSteps, triangle } from "./indexing/generators.ts";
 import { scatterElements, scatterTuples } from "./indexing/scatter.ts";
 import type { CpuKernel } from "./kernel.ts";
 import { concatRuns } from "./movement/concat.ts";
-import { transposeTiles } from "./movement/transpose.ts";
+import { viewCopy } from "./movement/view-copy.ts";
 import { recurrentF32 } from "./recurrent/recurrent.ts";
 import { resizeTables } from "./resize/resize.ts";
 
 export const CPU_KERNELS: readonly CpuKernel[] = [
-  matmulF32,
+  matmulAmx, matmulF32,
   matmulDynamicF32,
   convTiles,
   convDepthwise,
@@ -24,7 +25,7 @@ export const CPU_KERNELS: readonly CpuKernel[] = [
   averagePoolF32,
   recurrentF32,
   concatRuns,
-  transposeTiles,
+  viewCopy,
   gatherRuns,
   gatherTuples,
   gatherElements,

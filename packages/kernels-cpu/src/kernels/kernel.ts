@@ -22,6 +22,8 @@ export interface CpuKernel {
   readonly ops: readonly string[];
   /** False for kernels that compute nothing behind their anchor. */
   readonly epilogue?: false;
+  /** Computes on the matrix unit, for precisions below "highest" only. */
+  readonly unit?: "matrix";
   /** `true`, or the reason why it does not apply. */
   when(site: KernelSite, environment: KernelEnvironment): true | string;
   /** Estimated nanoseconds on all threads; symbolic dimensions count as 64. */

@@ -187,7 +187,7 @@ function instanceName(site: KernelSite, { tile, kBlock }: GemmBlocking): string 
   );
 }
 
-function offsetOf(kernel: GroupKernel, index: readonly KValue[], y: Value): KValue {
+export function offsetOf(kernel: GroupKernel, index: readonly KValue[], y: Value): KValue {
   let offset = kernel.k.index(0);
   y.type.shape.forEach((dim, axis) => {
     offset = kernel.k.add(kernel.k.mul(offset, kernel.k.index(dim)), index[axis] as KValue);
@@ -208,14 +208,14 @@ export function batchIndex(kernel: GroupKernel, value: Value, batchAt: readonly 
   return index;
 }
 
-function batchOffset(kernel: GroupKernel, value: Value, batchAt: readonly KValue[], y: Value): KValue {
+export function batchOffset(kernel: GroupKernel, value: Value, batchAt: readonly KValue[], y: Value): KValue {
   if (batchAt.length === 0) return kernel.k.index(0);
   const matrix = shapeSize(value.type.shape.slice(-2));
   return kernel.k.mul(batchIndex(kernel, value, batchAt, y), kernel.k.index(matrix));
 }
 
 /** Row of all batches' rows in one -> leading coordinates and row. */
-function unflattenRows(kernel: GroupKernel, row: KValue, y: Value): KValue[] {
+export function unflattenRows(kernel: GroupKernel, row: KValue, y: Value): KValue[] {
   const { k } = kernel;
   const leading = y.type.shape.slice(0, -1);
   const index: KValue[] = [];
