@@ -21,6 +21,26 @@ export interface Binding {
   readonly offsetOf: ReadonlyMap<Storage, number>;
   readonly elementsOf: ReadonlyMap<Storage, number>;
   readonly taskCounts: readonly number[];
+  /** False for programs that are over before a second thread has woken up. */
+  readonly worthSharing: boolean;
+}
+
+/** Rough speeds of one thread, for estimates: multiply-adds and additions per nanosecond, and bytes per nanosecond. */
+const FLOPS_PER_NS = 60;
+const BYTES_PER_NS = 12;
+/** Waking a sleeping worker takes tens of microseconds; shorter programs run on the calling thread alone. */
+const SHARING_NS = 100_000;
+
+function estimateNs(program: Program, symbols: DimBindings, elementsOf: ReadonlyMap<Storage, number>): number {
+  let ns = 0;
+  for (const step of program.steps) {
+    if (step.kind === "host") continue;
+    const { flops } = step.launch;
+    let bytes = 0;
+    for (const storage of step.storages) bytes += storageBytes(storage, elementsOf.get(storage) ?? 0);
+    ns += Math.max(flops === undefined ? 0 : evaluateDim(flops, symbols) / FLOPS_PER_NS, bytes / BYTES_PER_NS);
+  }
+  return ns;
 }
 
 export function bindProgram(program: Program, symbols: DimBindings): Binding {
@@ -39,7 +59,8 @@ export function bindProgram(program: Program, symbols: DimBindings): Binding {
     step.kind === "host" ? 0 : step.counts.reduce((n, count) => n * evaluateIndex(count, symbols), 1),
   );
   debug(3, () => `memory plan: ${planned.length} buffers in ${plan.peakBytes} bytes`);
-  return { symbols, plan, offsetOf, elementsOf, taskCounts };
+  const worthSharing = estimateNs(program, symbols, elementsOf) > SHARING_NS;
+  return { symbols, plan, offsetOf, elementsOf, taskCounts, worthSharing };
 }
 
 /** Evaluates an index expression over dimension symbols, as the machine code does. */

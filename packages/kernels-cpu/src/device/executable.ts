@@ -26,7 +26,7 @@ import {
   shapeChecks,
   Tensor,
 } from "@quern/core";
-import { type NativeHost, type ProgramTable, type Runner, ticksPerNs } from "../host/index.ts";
+import { type NativeHost, type ProgramTable, type RunOptions, type Runner, ticksPerNs } from "../host/index.ts";
 import { type Binding, Instance, bindProgram } from "./binding.ts";
 import { checkResults } from "./check.ts";
 import { runControl } from "./control.ts";
@@ -36,6 +36,8 @@ import { type Storage, aliasSource } from "./storage.ts";
 
 /** Bindings of past runs that are kept with their instances. */
 const MAX_BINDINGS = 8;
+
+const ALONE: RunOptions = { threads: 1 };
 
 export interface ExecutableParts {
   readonly host: NativeHost;
@@ -104,7 +106,7 @@ export class CpuExecutable implements Executable {
       for (const { first, table } of run.instance.segments) {
         if (table === undefined) this.#host(first, run);
         else if (this.#parts.check) this.#checked(first, table, run);
-        else this.#parts.runner.runSync(table);
+        else this.#parts.runner.runSync(table, this.#runOptions(run));
       }
       return this.#finish(run);
     } finally {
@@ -118,7 +120,7 @@ export class CpuExecutable implements Executable {
       for (const { first, table } of run.instance.segments) {
         if (table === undefined) this.#host(first, run);
         else if (this.#parts.check) this.#checked(first, table, run);
-        else await this.#parts.runner.run(table);
+        else await this.#parts.runner.run(table, this.#runOptions(run));
       }
       return this.#finish(run);
     } finally {
@@ -162,7 +164,7 @@ export class CpuExecutable implements Executable {
           continue;
         }
         table.setTimed(true);
-        this.#parts.runner.runSync(table);
+        this.#parts.runner.runSync(table, this.#runOptions(run));
         table.timings().forEach(({ started, ended }, i) => {
           const step = this.#parts.program.steps[first + i];
           rows.push({ kernel: step?.kind === "native" ? step.kernel.name : "", ns: Number(ended - started) / perNs });
@@ -220,6 +222,10 @@ export class CpuExecutable implements Executable {
     const run: Prepared = { bound, instance, inputs: tensors, outputs };
     this.#running.add(run);
     return run;
+  }
+
+  #runOptions(run: Prepared): RunOptions {
+    return run.bound.binding.worthSharing ? {} : ALONE;
   }
 
   #release(run: Prepared): void {
