@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ENV_VARIABLES, allOps, type Op } from "../packages/core/src/index.ts";
-import { LATEST_OPSET } from "../packages/importers/src/onnx/importer.ts";
+import { LATEST_OPSET } from "../packages/importers/src/onnx/session.ts";
 import { importableOps } from "../packages/importers/src/onnx/ops/registry.ts";
 import { renderCoverage } from "../packages/kernels-cpu/src/asm/index.ts";
 import { root } from "./workspace.ts";

@@ -6,9 +6,10 @@
  */
 
 import { type ConstantData, type Graph, type Shape, UnsupportedError, UserError } from "@quern/core";
-import { ImportSession, Scope, opsetsOf } from "./importer.ts";
+import { Scope } from "./importer.ts";
 import { decodeMessage } from "./proto/decode.ts";
 import { modelSpec } from "./proto/schema.ts";
+import { ImportSession, opsetsOf } from "./session.ts";
 import type { ResolveExternal } from "./tensor.ts";
 
 export interface ImportOptions {

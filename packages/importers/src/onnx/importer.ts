@@ -8,9 +8,7 @@
 import {
   type ConstantData,
   type Graph,
-  type Shape,
   type TensorType,
-  type Unsupported,
   type Value,
   GraphBuilder,
   InternalError,
@@ -21,87 +19,14 @@ import { capture } from "./capture.ts";
 import { type Item, type OpResult, OnnxNode, isValue } from "./node.ts";
 import { findOpFunction } from "./ops/registry.ts";
 import { describeNode, freeNames, orderNodes, subgraphsOf } from "./order.ts";
-import type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from "./proto/schema.ts";
-import { type ResolveExternal, constantOf } from "./tensor.ts";
+import type { AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto } from "./proto/schema.ts";
+import { type ImportSession, type Opsets, functionKey, normalDomain, opsetsOf } from "./session.ts";
+import { constantOf } from "./tensor.ts";
 import { DimNames, inputType } from "./types.ts";
 
 /** A value that a node would have made, had its op been supported. */
 const UNKNOWN = Symbol("unknown");
 type Entry = Item | typeof UNKNOWN;
-
-/** Latest released version of the default domain. */
-export const LATEST_OPSET = 28;
-
-/** Nodes that functions and unrolled loops may add: functions that call functions cannot grow without bound. */
-const MAX_ADDED_NODES = 100_000;
-
-type Opsets = ReadonlyMap<string, number>;
-
-function normalDomain(domain: string): string {
-  return domain === "ai.onnx" ? "" : domain;
-}
-
-/** What all scopes of one import share. */
-export class ImportSession {
-  readonly file: string;
-  readonly external: ResolveExternal | undefined;
-  readonly shapes: Readonly<Record<string, Shape>>;
-  readonly constants: Readonly<Record<string, ConstantData>>;
-  readonly functions: Map<string, FunctionProto> = new Map();
-  readonly #unsupported = new Map<string, Unsupported>();
-  readonly #limit: number;
-  #nodes = 0;
-
-  constructor(file: string, model: ModelProto, given: Pick<ImportSession, "external" | "shapes" | "constants">) {
-    this.file = file;
-    this.external = given.external;
-    this.shapes = given.shapes;
-    this.constants = given.constants;
-    this.#limit = MAX_ADDED_NODES + (model.graph?.node.length ?? 0);
-    for (const body of model.functions) {
-      const key = functionKey(body.domain, body.name, body.overload);
-      if (this.functions.has(key)) throw new UserError(`function ${key} is defined twice`, { where: file });
-      this.functions.set(key, body);
-    }
-  }
-
-  report(items: readonly Unsupported[]): void {
-    for (const item of items) this.#unsupported.set(`${item.op}\n${item.where}\n${item.reason}`, item);
-  }
-
-  get unsupported(): readonly Unsupported[] {
-    return [...this.#unsupported.values()];
-  }
-
-  countNode(where: string): void {
-    if (++this.#nodes > this.#limit)
-      throw new UserError(`more than ${this.#limit} nodes after inlining functions`, { where });
-  }
-}
-
-function functionKey(domain: string, name: string, overload: string): string {
-  return `${normalDomain(domain)}::${name}${overload === "" ? "" : `::${overload}`}`;
-}
-
-export function opsetsOf(
-  imports: readonly { readonly domain: string; readonly version: number }[],
-  where: string,
-): Map<string, number> {
-  const opsets = new Map<string, number>();
-  for (const { domain, version } of imports) {
-    const name = normalDomain(domain);
-    if (version < 1) throw new UserError(`opset version ${version} of domain "${name}" does not exist`, { where });
-    if (name === "" && version > LATEST_OPSET) {
-      throw new UnsupportedError({
-        op: `opset ${version}`,
-        where,
-        reason: `the latest known version of the default domain is ${LATEST_OPSET}`,
-      });
-    }
-    opsets.set(name, version);
-  }
-  return opsets;
-}
 
 interface ScopeParts {
   readonly session: ImportSession;

@@ -21,6 +21,7 @@ import * as reduce from "./reduce.ts";
 import * as scan from "./scan.ts";
 import * as sequence from "./sequence.ts";
 import * as signal from "./signal.ts";
+import * as slicing from "./slicing.ts";
 import * as sources from "./sources.ts";
 import * as vision from "./vision.ts";
 
@@ -30,6 +31,7 @@ function domains(): Readonly<Record<string, readonly OpFamily[]>> {
     "": [
       math,
       movement,
+      slicing,
       indexing,
       reduce,
       linear,

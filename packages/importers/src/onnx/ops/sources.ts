@@ -1,8 +1,9 @@
-/** Ops without tensor inputs: constants, windows of signal processing, and random numbers. */
+/** Ops that make tensors from arguments and shapes alone: constants, ranges, windows, random numbers. */
 
-import { isFloat } from "@quern/core";
-import { add, apply, cast, constant, full, reshape, scalar, scaled, sub } from "../build.ts";
+import { isFloat, shapeSize } from "@quern/core";
+import { add, apply, cast, constant, dimTensor, expand, full, reshape, scalar, scaled, sub } from "../build.ts";
 import type { OpFunction } from "../node.ts";
+import { shapeArgument } from "./shape-argument.ts";
 
 export const Constant: OpFunction = (n) => {
   const { b } = n;
@@ -16,6 +17,29 @@ export const Constant: OpFunction = (n) => {
   if (n.has("sparse_value")) return n.unsupported("sparse tensors");
   return n.fail("no value is given");
 };
+
+export const Shape: OpFunction = (n) => {
+  const { shape } = n.input(0).type;
+  const rank = shape.length;
+  const bound = (index: number): number => Math.max(0, Math.min(rank, index < 0 ? index + rank : index));
+  const start = bound(n.int("start", 0));
+  const end = n.has("end") ? bound(n.int("end")) : rank;
+  return dimTensor(n.b, shape.slice(start, Math.max(start, end)));
+};
+
+export const Size: OpFunction = (n) => dimTensor(n.b, [shapeSize(n.input(0).type.shape)], []);
+
+export const ConstantOfShape: OpFunction = (n) => {
+  const value = n.tensor("value") ?? { dtype: "f32" as const, shape: [1], bytes: new Uint8Array(4) };
+  const element = n.b.constant({ ...value, shape: [] });
+  const shape = n.dims(0);
+  if (shape === undefined) return apply(n.b, "expandDynamic", [element, shapeArgument(n, 0)]);
+  if (shape.some((dim) => typeof dim === "number" && dim < 0))
+    return n.fail(`shape [${shape.join(", ")}] has a negative size`);
+  return expand(n.b, element, shape);
+};
+
+export const Range: OpFunction = (n) => apply(n.b, "range", [n.input(0), n.input(1), n.input(2)]);
 
 /** a0 - a1 cos(2πk/N) + a2 cos(4πk/N), N one less for symmetric windows. */
 function cosineWindow(terms: readonly number[]): OpFunction {
