@@ -58,7 +58,7 @@ export function allocate(code: Code, items: Item[], vectorRegisters: number, abi
       known = alive.map((i) => before[i]);
     }
     const { places, spilled, tileShapes } = scan(code, current, known, liveness, candidates);
-    if (spilled.size === 0) return finish(current, known, liveness, places, tileShapes, spiller);
+    if (spilled.size === 0) return finish(code, current, known, liveness, places, tileShapes, spiller);
     ({ items: current, effects: known } = spiller.rewrite(current, known, liveness.dead, spilled));
   }
   throw new InternalError("register allocation does not end");
@@ -239,6 +239,7 @@ function overlaps(a: readonly number[], b: readonly number[]): boolean {
 }
 
 function finish(
+  code: Code,
   items: readonly Item[],
   known: ItemEffects,
   liveness: Liveness,
@@ -251,7 +252,10 @@ function finish(
   const usedVector = new Set<number>();
   const physical = (reg: Reg): Reg => {
     if (reg.id < 1000) return reg;
-    const place = places[nodeOf(reg)] as number;
+    const node = nodeOf(reg);
+    const assigned = places[node] as number;
+    // A register that is only combined with itself to zero (xor) is never live: any one will do.
+    const place = assigned >= 0 ? assigned : (fileStart[(code.virtuals[node - PHYSICAL] as Virtual).file] as number);
     switch (reg.cls) {
       case "r64":
         return r64(place);
