@@ -77,7 +77,9 @@ export class BodyEmitter {
     if (literal !== undefined) return k.const(compute, type.dtype === "bool" ? literal !== 0 : literal);
     const op = findOp(node.op);
     if (op.pointwise !== undefined) {
-      const args = node.inputs.map((input) => this.at(input as Value, this.#broadcastPlace(place, (input as Value).type.shape, type.shape)));
+      const args = node.inputs.map((input) =>
+        this.at(input as Value, this.#broadcastPlace(place, (input as Value).type.shape, type.shape)),
+      );
       const result = op.pointwise.emit(k, args, node.attrs, compute);
       // A cast to a narrow float keeps its rounding although the arithmetic goes on in f32.
       return node.op === "cast" && compute !== type.dtype ? k.cast(k.cast(result, type.dtype), compute) : result;
@@ -102,7 +104,9 @@ export class BodyEmitter {
 
   #broadcastPlace(place: Place, shape: Shape, target: Shape): Place {
     const skipped = target.length - shape.length;
-    const index = shape.map((dim, axis) => (dim === 1 && target[axis + skipped] !== 1 ? this.#k.index(0) : (place.index[axis + skipped] as KValue)));
+    const index = shape.map((dim, axis) =>
+      dim === 1 && target[axis + skipped] !== 1 ? this.#k.index(0) : (place.index[axis + skipped] as KValue),
+    );
     // An operand without extent along the last axis is one element for all lanes.
     const uniform = shape.length === 0 || (shape.at(-1) === 1 && target.at(-1) !== 1);
     // It exists whichever lanes do; a scalar mask says whether the place itself exists.

@@ -12,12 +12,17 @@ import { type Attrs, type Graph, type Value, isConstantData } from "../graph/gra
 import { isPointwise, REDUCTIONS } from "../passes/fuse.ts";
 
 export function collapseAxes(body: Graph): Graph {
-  const regular = body.nodes.every((node) => node.op === "input" || node.op === "constant" || isPointwise(node) || REDUCTIONS.has(node.op));
+  const regular = body.nodes.every(
+    (node) => node.op === "input" || node.op === "constant" || isPointwise(node) || REDUCTIONS.has(node.op),
+  );
   if (!regular) return body;
   const values = body.nodes.flatMap((node) => node.outputs);
   const rank = Math.max(0, ...values.map((value) => value.type.shape.length));
   const full = values.map((value) => padShape(value.type.shape, rank));
-  const extent = Array.from({ length: rank }, (_, axis) => full.map((shape) => shape[axis] as Dim).find((dim) => dim !== 1) ?? 1);
+  const extent = Array.from(
+    { length: rank },
+    (_, axis) => full.map((shape) => shape[axis] as Dim).find((dim) => dim !== 1) ?? 1,
+  );
   // Reducing an axis of extent 1 does nothing; counted as reduced it would drag its neighbours along.
   const named = body.nodes.filter((node) => REDUCTIONS.has(node.op)).flatMap((node) => node.attrs["axes"] as number[]);
   const reduced = new Set(named.filter((axis) => extent[axis] !== 1));
@@ -39,7 +44,13 @@ function padShape(shape: Shape, rank: number): Dim[] {
   return [...Array.from({ length: rank - shape.length }, () => 1 as Dim), ...shape];
 }
 
-function mayMerge(a: number, b: number, shapes: readonly Dim[][], extent: readonly Dim[], reduced: ReadonlySet<number>): boolean {
+function mayMerge(
+  a: number,
+  b: number,
+  shapes: readonly Dim[][],
+  extent: readonly Dim[],
+  reduced: ReadonlySet<number>,
+): boolean {
   if (reduced.has(a) !== reduced.has(b)) return false;
   return shapes.every((shape) => {
     const fullA = sameDim(shape[a] as Dim, extent[a] as Dim);
@@ -48,14 +59,20 @@ function mayMerge(a: number, b: number, shapes: readonly Dim[][], extent: readon
   });
 }
 
-function rebuild(body: Graph, rank: number, groups: readonly (readonly number[])[], reduced: ReadonlySet<number>): Graph {
+function rebuild(
+  body: Graph,
+  rank: number,
+  groups: readonly (readonly number[])[],
+  reduced: ReadonlySet<number>,
+): Graph {
   const builder = new GraphBuilder();
   const replaced = new Map<Value, Value>();
   const merged = (shape: Shape): Dim[] => {
     const padded = padShape(shape, rank);
     return groups.map((axes) => axes.reduce<Dim>((size, axis) => dimMul(size, padded[axis] as Dim), 1));
   };
-  for (const { name, value } of body.inputs) replaced.set(value, builder.input(name, value.type.dtype, merged(value.type.shape)));
+  for (const { name, value } of body.inputs)
+    replaced.set(value, builder.input(name, value.type.dtype, merged(value.type.shape)));
   for (const node of body.nodes) {
     if (node.op === "input") continue;
     builder.sourceName = node.name;
@@ -66,9 +83,16 @@ function rebuild(body: Graph, rank: number, groups: readonly (readonly number[])
       continue;
     }
     if (REDUCTIONS.has(node.op)) {
-      attrs = { ...attrs, axes: groups.map((group, at) => (group.some((axis) => reduced.has(axis)) ? at : -1)).filter((at) => at >= 0) };
+      attrs = {
+        ...attrs,
+        axes: groups.map((group, at) => (group.some((axis) => reduced.has(axis)) ? at : -1)).filter((at) => at >= 0),
+      };
     }
-    const outputs = builder.apply(node.op, node.inputs.map((input) => input && (replaced.get(input) as Value)), attrs);
+    const outputs = builder.apply(
+      node.op,
+      node.inputs.map((input) => input && (replaced.get(input) as Value)),
+      attrs,
+    );
     node.outputs.forEach((output, i) => replaced.set(output, outputs[i] as Value));
   }
   for (const { name, value } of body.outputs) builder.output(name, replaced.get(value) as Value);

@@ -31,6 +31,7 @@ import {
 } from "../host/index.ts";
 import { CPU_KERNELS } from "../kernels/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
+import { dumpProgram, traceCompilation } from "./dump.ts";
 import { CpuExecutable } from "./executable.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
@@ -116,6 +117,8 @@ export class CpuDevice implements Device {
     const program = compileProgram(optimised.graph, environment, code);
     const constants = placeConstants(program.storages.constants, weights);
     const compileMs = performance.now() - start;
+    dumpProgram(graph, optimised.unfused, program);
+    traceCompilation(start, optimised.passes, compileMs);
     debug(
       1,
       () =>

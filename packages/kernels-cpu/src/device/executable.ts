@@ -29,6 +29,7 @@ import {
 import { type NativeHost, type ProgramTable, type RunOptions, type Runner, ticksPerNs } from "../host/index.ts";
 import { type Binding, Instance, bindProgram } from "./binding.ts";
 import { checkResults } from "./check.ts";
+import { trace, tracing } from "./dump.ts";
 import { runControl } from "./control.ts";
 import type { TensorMemory } from "./outputs.ts";
 import type { HostStep, Program } from "./program.ts";
@@ -106,6 +107,7 @@ export class CpuExecutable implements Executable {
       for (const { first, table } of run.instance.segments) {
         if (table === undefined) this.#host(first, run);
         else if (this.#parts.check) this.#checked(first, table, run);
+        else if (tracing()) this.#timed(first, table, run, (step, startMs, ms) => trace("launch", step, startMs, ms));
         else this.#parts.runner.runSync(table, this.#runOptions(run));
       }
       return this.#finish(run);
@@ -152,10 +154,33 @@ export class CpuExecutable implements Executable {
     table.setRange(0, table.length);
   }
 
+  /** Runs a segment with a time stamp per launch; start and duration in milliseconds. */
+  #timed(
+    first: number,
+    table: ProgramTable,
+    run: Prepared,
+    note: (kernel: string, startMs: number, ms: number) => void,
+  ): void {
+    const ticksPerMs = ticksPerNs(this.#parts.host) * 1e6;
+    table.setTimed(true);
+    const start = performance.now();
+    this.#parts.runner.runSync(table, this.#runOptions(run));
+    const timings = table.timings();
+    table.setTimed(false);
+    const origin = timings[0]?.started ?? 0n;
+    timings.forEach(({ started, ended }, i) => {
+      const step = this.#parts.program.steps[first + i];
+      note(
+        step?.kind === "native" ? step.kernel.name : "",
+        start + Number(started - origin) / ticksPerMs,
+        Number(ended - started) / ticksPerMs,
+      );
+    });
+  }
+
   /** Nanoseconds of each launch in one run, waiting at its barrier included; host steps are not timed. */
   profile(inputs: Tensors): { readonly kernel: string; readonly ns: number }[] {
     const run = this.#prepare(inputs);
-    const perNs = ticksPerNs(this.#parts.host);
     const rows: { kernel: string; ns: number }[] = [];
     try {
       for (const { first, table } of run.instance.segments) {
@@ -163,13 +188,7 @@ export class CpuExecutable implements Executable {
           this.#host(first, run);
           continue;
         }
-        table.setTimed(true);
-        this.#parts.runner.runSync(table, this.#runOptions(run));
-        table.timings().forEach(({ started, ended }, i) => {
-          const step = this.#parts.program.steps[first + i];
-          rows.push({ kernel: step?.kind === "native" ? step.kernel.name : "", ns: Number(ended - started) / perNs });
-        });
-        table.setTimed(false);
+        this.#timed(first, table, run, (kernel, _start, ms) => rows.push({ kernel, ns: ms * 1e6 }));
       }
       return rows;
     } finally {

@@ -7,7 +7,9 @@ import { randomGraph } from "./random-graph.ts";
 const count = Number(process.env["QUERN_FUZZ_GRAPHS"] ?? 150);
 const seed = Number(process.env["QUERN_SEED"] ?? Date.now() % 1_000_000_000);
 const targets = cpuInfo(nativeHost()).features.has("avx512f") ? ["avx2", "avx512"] : ["avx2"];
-const devices = targets.flatMap((features) => [1, 2].map((threads) => ({ features, threads, device: cpu({ features, threads }) })));
+const devices = targets.flatMap((features) =>
+  [1, 2].map((threads) => ({ features, threads, device: cpu({ features, threads }) })),
+);
 afterAll(() => devices.forEach(({ device }) => device.dispose()));
 
 /** Differences beyond this share of the largest value are wrong kernels, not rounding. */
@@ -18,11 +20,20 @@ describe(`random graphs, seed ${seed}`, () => {
     for (let i = 0; i < count; i++) {
       const random = randomNumbers(seed + i);
       const graph = randomGraph(seed + i, random, 2 + Math.floor(random() * 9));
-      const inputs = Object.fromEntries(graph.inputs.map(({ name, value }) => {
-        const shape = evaluateShape(value.type.shape, {});
-        const size = shape.reduce((n, dim) => n * dim, 1);
-        return [name, Tensor.from("f32", Array.from({ length: size }, () => random() * 4 - 2), shape)];
-      }));
+      const inputs = Object.fromEntries(
+        graph.inputs.map(({ name, value }) => {
+          const shape = evaluateShape(value.type.shape, {});
+          const size = shape.reduce((n, dim) => n * dim, 1);
+          return [
+            name,
+            Tensor.from(
+              "f32",
+              Array.from({ length: size }, () => random() * 4 - 2),
+              shape,
+            ),
+          ];
+        }),
+      );
       const expected = referenceDevice().compile(graph).runSync(inputs);
       // One device per graph, in turn: every target and thread count sees its share.
       const { device, features, threads } = devices[i % devices.length] as (typeof devices)[number];
@@ -38,7 +49,9 @@ describe(`random graphs, seed ${seed}`, () => {
           if (Object.is(value, other) || value === other) return false;
           return !(Math.abs(value - other) <= TOLERANCE * scale);
         });
-        expect(wrong < 0 ? "" : `element ${wrong} of ${name}: ${found[wrong]}, expected ${wanted[wrong]}\n${label()}`).toBe("");
+        expect(
+          wrong < 0 ? "" : `element ${wrong} of ${name}: ${found[wrong]}, expected ${wanted[wrong]}\n${label()}`,
+        ).toBe("");
       }
     }
   });

@@ -43,28 +43,65 @@ function randomShape(random: Random): number[] {
 function randomOp(b: GraphBuilder, x: Value, values: readonly Value[], random: Random): Value | undefined {
   const shape = x.type.shape as readonly number[];
   const rank = shape.length;
-  const one = (op: string, inputs: readonly (Value | undefined)[], attrs: Attrs = {}): Value => b.apply(op, inputs, attrs)[0] as Value;
+  const one = (op: string, inputs: readonly (Value | undefined)[], attrs: Attrs = {}): Value =>
+    b.apply(op, inputs, attrs)[0] as Value;
   const below = (n: number): number => Math.floor(random() * n);
   const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T;
   const weights = (dims: readonly number[]): Value => {
     const size = dims.reduce((n, dim) => n * dim, 1);
-    const fan = Math.max(1, dims.slice(1).reduce((n, dim) => n * dim, 1));
-    return constant(b, "f32", Array.from({ length: size }, () => (random() * 2 - 1) / Math.sqrt(fan)), dims);
+    const fan = Math.max(
+      1,
+      dims.slice(1).reduce((n, dim) => n * dim, 1),
+    );
+    return constant(
+      b,
+      "f32",
+      Array.from({ length: size }, () => (random() * 2 - 1) / Math.sqrt(fan)),
+      dims,
+    );
   };
   switch (below(14)) {
-    case 0: case 1: return one(pick(UNARY), [x], {});
-    case 2: case 3: return one(pick(BINARY), [x, broadcastable(b, x, values, random)]);
-    case 4: return one("tanh", [one(pick(REDUCE), [x], { axes: shape.map((_, axis) => axis).filter(() => random() < 0.5), keepDims: random() < 0.5 })]);
-    case 5: return one("transpose", [x], { perm: shuffled(shape.map((_, axis) => axis), random) });
-    case 6: return one("reshape", [x], { shape: random() < 0.5 ? [shape.reduce((n, dim) => n * dim, 1)] : [...shape, 1] });
+    case 0:
+    case 1:
+      return one(pick(UNARY), [x], {});
+    case 2:
+    case 3:
+      return one(pick(BINARY), [x, broadcastable(b, x, values, random)]);
+    case 4:
+      return one("tanh", [
+        one(pick(REDUCE), [x], {
+          axes: shape.map((_, axis) => axis).filter(() => random() < 0.5),
+          keepDims: random() < 0.5,
+        }),
+      ]);
+    case 5:
+      return one("transpose", [x], {
+        perm: shuffled(
+          shape.map((_, axis) => axis),
+          random,
+        ),
+      });
+    case 6:
+      return one("reshape", [x], { shape: random() < 0.5 ? [shape.reduce((n, dim) => n * dim, 1)] : [...shape, 1] });
     case 7: {
       const starts = shape.map((dim) => below(Math.max(1, dim)));
       const sizes = shape.map((dim, axis) => below(dim - (starts[axis] as number) + 1));
-      return sizes.includes(0) && random() < 0.9 ? undefined : one("slice", [x], { starts: starts.map((start, axis) => (shape[axis] === 0 ? 0 : start)), sizes, steps: shape.map(() => 1) });
+      return sizes.includes(0) && random() < 0.9
+        ? undefined
+        : one("slice", [x], {
+            starts: starts.map((start, axis) => (shape[axis] === 0 ? 0 : start)),
+            sizes,
+            steps: shape.map(() => 1),
+          });
     }
-    case 8: return rank === 0 ? undefined : one("concat", [x, one("neg", [x])], { axis: below(rank) });
-    case 9: return rank === 0 ? undefined : one(random() < 0.5 ? "softmax" : "logSoftmax", [x], { axis: below(rank) });
-    case 10: return rank === 0 || shape.includes(0) ? undefined : one("layerNorm", [x, undefined, undefined], { axis: below(rank), epsilon: 1e-3 });
+    case 8:
+      return rank === 0 ? undefined : one("concat", [x, one("neg", [x])], { axis: below(rank) });
+    case 9:
+      return rank === 0 ? undefined : one(random() < 0.5 ? "softmax" : "logSoftmax", [x], { axis: below(rank) });
+    case 10:
+      return rank === 0 || shape.includes(0)
+        ? undefined
+        : one("layerNorm", [x, undefined, undefined], { axis: below(rank), epsilon: 1e-3 });
     case 11: {
       if (rank < 2 || shape.at(-1) === 0) return undefined;
       return one("tanh", [one("matmul", [x, weights([shape.at(-1) as number, 1 + below(40)])])]);
@@ -73,10 +110,25 @@ function randomOp(b: GraphBuilder, x: Value, values: readonly Value[], random: R
       if (rank !== 4 || shape.includes(0)) return undefined;
       const [, channels, height, width] = shape as [number, number, number, number];
       const kernel = [1 + below(Math.min(3, height)), 1 + below(Math.min(3, width))];
-      const attrs = { strides: [1 + below(2), 1 + below(2)], dilations: [1, 1], padsBefore: [below(2), below(2)], padsAfter: [below(2), below(2)], groups: 1, layout: "nchw" };
+      const attrs = {
+        strides: [1 + below(2), 1 + below(2)],
+        dilations: [1, 1],
+        padsBefore: [below(2), below(2)],
+        padsAfter: [below(2), below(2)],
+        groups: 1,
+        layout: "nchw",
+      };
       return one("tanh", [one("conv", [x, weights([1 + below(20), channels, ...kernel]), undefined], attrs)]);
     }
-    default: return shape.includes(0) ? undefined : one("pad", [x], { before: shape.map(() => below(3)), after: shape.map(() => below(3)), mode: "constant", value: 0.5 });
+    default:
+      return shape.includes(0)
+        ? undefined
+        : one("pad", [x], {
+            before: shape.map(() => below(3)),
+            after: shape.map(() => below(3)),
+            mode: "constant",
+            value: 0.5,
+          });
   }
 }
 
@@ -86,7 +138,12 @@ function broadcastable(b: GraphBuilder, x: Value, values: readonly Value[], rand
   const equal = values.filter((value) => value.type.shape.join() === shape.join());
   if (random() < 0.4) return equal[Math.floor(random() * equal.length)] ?? x;
   const dims = shape.slice(Math.floor(random() * (shape.length + 1))).map((dim) => (random() < 0.5 ? 1 : dim));
-  return constant(b, "f32", Array.from({ length: dims.reduce((n, dim) => n * dim, 1) }, () => random() * 2 - 1), dims);
+  return constant(
+    b,
+    "f32",
+    Array.from({ length: dims.reduce((n, dim) => n * dim, 1) }, () => random() * 2 - 1),
+    dims,
+  );
 }
 
 function constant(b: GraphBuilder, dtype: DType, values: readonly number[], shape: readonly number[]): Value {
@@ -94,5 +151,8 @@ function constant(b: GraphBuilder, dtype: DType, values: readonly number[], shap
 }
 
 function shuffled<T>(items: readonly T[], random: Random): T[] {
-  return items.map((item) => ({ item, key: random() })).sort((a, b) => a.key - b.key).map(({ item }) => item);
+  return items
+    .map((item) => ({ item, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
 }

@@ -11,6 +11,7 @@ import {
   type DumpStage,
   type Executable,
   type Graph,
+  type ShapeCheck,
   type Tensor,
   type TensorSpec,
   type Tensors,
@@ -18,6 +19,7 @@ import {
   UserError,
   bindInputs,
   collectSymbols,
+  shapeChecks,
 } from "@quern/core";
 
 const MAX_PROGRAMS = 8;
@@ -43,6 +45,7 @@ export class SpecialisingExecutable implements Executable {
   readonly outputs: readonly TensorSpec[];
   readonly #symbols: ReadonlySet<string>;
   readonly #fixed: DimBindings;
+  readonly #checkShapes: ShapeCheck;
   readonly #compile: (bindings: DimBindings) => Executable;
   readonly #programs = new Map<string, Executable>();
   #latest: Executable | undefined;
@@ -63,6 +66,7 @@ export class SpecialisingExecutable implements Executable {
     this.outputs = graph.outputs.map(spec);
     this.#symbols = symbols;
     this.#fixed = fixed;
+    this.#checkShapes = shapeChecks(graph);
     this.#compile = compile;
   }
 
@@ -113,6 +117,8 @@ export class SpecialisingExecutable implements Executable {
     const key = JSON.stringify(chosen);
     let program = this.#programs.get(key);
     if (program === undefined) {
+      // Sizes that do not fit are the user's error; the compiler takes them for granted.
+      this.#checkShapes(bindings);
       if (this.#programs.size >= MAX_PROGRAMS) {
         const [oldest, unused] = this.#programs.entries().next().value as [string, Executable];
         this.#programs.delete(oldest);
