@@ -25,7 +25,7 @@ export function chooseTile(target: CpuTarget, m: number, n: number): TileShape {
   let lowest = Infinity;
   for (let vectors = 1; vectors <= MAX_VECTORS; vectors++) {
     // Accumulators, a vector of B per column of vectors, one broadcast.
-    const mostRows = Math.min(MAX_ROWS, m, Math.floor((target.vectorRegisters - 1 - vectors) / vectors));
+    const mostRows = Math.min(MAX_ROWS, Math.max(m, 1), Math.floor((target.vectorRegisters - 1 - vectors) / vectors));
     for (let rows = 1; rows <= mostRows; rows++) {
       const columns = vectors * lanes;
       const cost = Math.ceil(m / rows) * Math.ceil(n / columns) * cyclesPerStep(rows, vectors);

@@ -81,3 +81,20 @@ function transposeBlocks(k: KernelBuilder, vectors: readonly KValue[], perBlock:
     pick(ab23, cd23, [1, 3, 5, 7]),
   ];
 }
+
+/** Elements of the rows in turn: lane i of the vectors together is element ⌊i / rows⌋ of row i mod rows. */
+export function interleave(k: KernelBuilder, rows: readonly KValue[]): KValue[] {
+  const count = rows.length;
+  const lanes = (rows[0] as KValue).type.lanes;
+  return rows.map((_, vector) => {
+    const places = Array.from({ length: lanes }, (_lane, lane) => {
+      const at = vector * lanes + lane;
+      return { row: at % count, element: Math.floor(at / count) };
+    });
+    // Lanes of rows that have not been merged yet hold anything.
+    return rows.slice(1).reduce((merged, row, i) => k.shuffle(merged, row, places.map((place, lane) => {
+      if (place.row === i + 1) return lanes + place.element;
+      return i === 0 && place.row === 0 ? place.element : lane;
+    })), rows[0] as KValue);
+  });
+}
