@@ -19,12 +19,12 @@ export interface BodyBuffers {
   readonly output: Buffer;
 }
 
-export function declareBuffers(k: KernelBuilder, body: Graph): BodyBuffers {
+export function declareBuffers(k: KernelBuilder, body: Graph, access: "write" | "readwrite" = "write"): BodyBuffers {
   const inputs = new Map<Value, Buffer>();
   for (const { name, value } of body.inputs)
     inputs.set(value, k.buffer(name, value.type.dtype, shapeSize(value.type.shape)));
   const { type } = (body.outputs[0] as { value: Value }).value;
-  return { inputs, output: k.buffer("y", type.dtype, shapeSize(type.shape), { access: "write" }) };
+  return { inputs, output: k.buffer("y", type.dtype, shapeSize(type.shape), { access }) };
 }
 
 /** One kernel for `body` (inputs in order, then the output). Errors of op records pass through. */

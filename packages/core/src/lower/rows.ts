@@ -10,7 +10,7 @@ import { type Dim, shapeSize } from "../dim.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { KernelBuilder } from "../kernel/builder.ts";
 import type { KValue, Kernel } from "../kernel/ir.ts";
-import { exp, log } from "../kernel/math.ts";
+import { exp, expNonPositive, log } from "../kernel/math.ts";
 import { ROW_OPS } from "../passes/fuse.ts";
 import { BodyEmitter, computeType, flatten, storeAs } from "./body.ts";
 import { declareBuffers } from "./pointwise.ts";
@@ -22,10 +22,12 @@ export function findRowOp(body: Graph): Node | undefined {
 /** One kernel for `body` (inputs in order, then the output). */
 export function lowerRows(name: string, body: Graph): Kernel {
   const k = new KernelBuilder(name);
-  const buffers = declareBuffers(k, body);
   const anchor = findRowOp(body) as Node;
   const source = anchor.inputs[0] as Value;
   const result = (body.outputs[0] as { value: Value }).value;
+  // Exponentials wait in the result, where nothing follows and nothing is lost by rounding.
+  const stages = anchor.op === "softmax" && result === anchor.outputs[0] && result.type.dtype === "f32";
+  const buffers = declareBuffers(k, body, stages ? "readwrite" : "write");
   const { shape } = source.type;
   const axis = anchor.attrs["axis"] as number;
   const softmax = anchor.op === "softmax" || anchor.op === "logSoftmax";
@@ -49,6 +51,13 @@ export function lowerRows(name: string, body: Graph): Kernel {
       row.emitter.leaveBlock();
     },
   };
+  if (stages) {
+    const offset = (place: readonly KValue[]): KValue => flatten(k, place, result.type.shape);
+    row.staging = {
+      put: (place, value) => k.store(buffers.output, offset(place), value),
+      get: (place) => k.load(buffers.output, offset(place)),
+    };
+  }
   const tasks = shape.slice(0, axis);
   const descend = (outer: readonly KValue[]): void => {
     const next = tasks[outer.length];
@@ -71,6 +80,8 @@ interface Row {
   element(place: readonly KValue[]): KValue;
   /** Stores the result of the group for this result of the anchor. */
   store(place: readonly KValue[], value: KValue): void;
+  /** Memory for an intermediate of every result of the anchor. */
+  staging?: { put(place: readonly KValue[], value: KValue): void; get(place: readonly KValue[]): KValue };
 }
 
 type Places = (i: KValue) => KValue[];
@@ -90,10 +101,15 @@ function wholeRow(row: Row, places: Places): void {
   const { k, anchor, length } = row;
   if (anchor.op === "softmax" || anchor.op === "logSoftmax") {
     const top = k.reduce("max", length, (i) => row.element(places(i)));
-    const total = k.reduce("sum", length, (i) => exp(k, k.sub(row.element(places(i)), top)));
+    const term = (place: readonly KValue[]): KValue => expNonPositive(k, k.sub(row.element(place), top));
+    const total = k.reduce("sum", length, (i) => {
+      const value = term(places(i));
+      row.staging?.put(places(i), value);
+      return value;
+    });
     if (anchor.op === "softmax") {
       const scale = k.div(1, total);
-      k.each(length, (i) => row.store(places(i), k.mul(exp(k, k.sub(row.element(places(i)), top)), scale)));
+      k.each(length, (i) => row.store(places(i), k.mul((row.staging?.get ?? term)(places(i)), scale)));
     } else {
       // The difference from the maximum first: top + log(total) would round away what large rows differ by.
       const shift = log(k, total);
