@@ -61,7 +61,7 @@ export interface Executable {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly report: CompileReport;
-  /** Runs on the calling thread (and the device's own); lowest latency. */
+  /** Runs on the calling thread (and the device's own); lowest latency. GPUs cannot wait: there it throws a `UserError`. */
   runSync(inputs: Tensors): Record<string, Tensor>;
   /** Never blocks the event loop. Concurrent calls queue. */
   run(inputs: Tensors): Promise<Record<string, Tensor>>;

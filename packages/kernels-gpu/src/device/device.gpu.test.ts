@@ -69,6 +69,24 @@ describe("runs", () => {
     }
   });
 
+  test("a row length that only the run tells: workgroups loop over a symbolic axis", async (context) => {
+    const device = deviceFor(context);
+    const builder = new GraphBuilder();
+    const x = builder.input("x", "f32", [symbol("rows"), symbol("columns")]);
+    builder.output("y", builder.apply("softmax", [x], { axis: 1 })[0] as typeof x);
+    using executable = device.compile(builder.build("rows"));
+    for (const [rows, columns] of [
+      [3, 5],
+      [1, 1000],
+      [17, 1],
+      [4, 0],
+    ] as const) {
+      const { y } = await executable.run({ x: Tensor.zeros("f32", [rows, columns]) });
+      expect(y?.shape).toEqual([rows, columns]);
+      expect(y?.toArray()).toEqual(new Array(rows * columns).fill(Math.fround(1 / columns)));
+    }
+  });
+
   test("concurrent runs keep their inputs apart", async (context) => {
     const device = deviceFor(context);
     using executable = device.compile(denseLayer());

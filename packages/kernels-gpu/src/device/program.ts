@@ -113,7 +113,7 @@ function compileOnce(
 }
 
 /** Every buffer and the parameters, whether or not the module reads them: an automatic layout would leave those out. */
-function createLayout(device: GPUDevice, { buffers }: Kernel, { parameters }: WgslProgram): GPUBindGroupLayout {
+export function createLayout(device: GPUDevice, { buffers }: Kernel, { parameters }: WgslProgram): GPUBindGroupLayout {
   const entry = (binding: number, type: GPUBufferBindingType): GPUBindGroupLayoutEntry => ({
     binding,
     visibility: COMPUTE_STAGE,
@@ -124,7 +124,7 @@ function createLayout(device: GPUDevice, { buffers }: Kernel, { parameters }: Wg
   return device.createBindGroupLayout({ entries });
 }
 
-function createPipeline(
+export function createPipeline(
   device: GPUDevice,
   group: GPUBindGroupLayout,
   name: string,

@@ -1,8 +1,9 @@
 /** The GPU kernel set; of several records for one op the first that applies is used. */
 
+import { concat } from "./concat.ts";
 import { convDirect } from "./conv.ts";
 import type { GpuKernel } from "./kernel.ts";
 import { matmulDot, matmulTiles } from "./matmul.ts";
 import { averagePool, maxPool } from "./pool.ts";
 
-export const GPU_KERNELS: readonly GpuKernel[] = [matmulTiles, matmulDot, convDirect, maxPool, averagePool];
+export const GPU_KERNELS: readonly GpuKernel[] = [matmulTiles, matmulDot, convDirect, maxPool, averagePool, concat];
