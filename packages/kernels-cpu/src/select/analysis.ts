@@ -18,6 +18,8 @@ export interface Facts {
   readonly copiedReads: Uint8Array;
   /** Values whose only use lies in the same block. */
   readonly usedInBlock: Uint8Array;
+  /** By value id: an earlier load of the same elements in the same block, with no store between. */
+  readonly sameLoad: (KValue | undefined)[];
   /** Values whose only use is the condition of an `if` in the same block. */
   readonly branchOnly: Uint8Array;
 }
@@ -102,6 +104,7 @@ export function analyse(kernel: Kernel, ids: number): Facts {
   const uses = new Uint16Array(ids);
   const deferrable = new Uint8Array(ids);
   const usedInBlock = new Uint8Array(ids);
+  const sameLoad: (KValue | undefined)[] = new Array<KValue | undefined>(ids).fill(undefined);
   const branchOnly = new Uint8Array(ids);
   const copiedReads = new Uint8Array(ids);
   const destination: (Local | undefined)[] = new Array<Local | undefined>(ids).fill(undefined);
@@ -127,8 +130,20 @@ export function analyse(kernel: Kernel, ids: number): Facts {
   const visit = (block: Block): void => {
     const number = blocks.length;
     blocks.push(block);
+    const loads = new Map<string, KValue>();
     block.forEach((stmt, index) => {
       position += 1;
+      if (mayWrite(stmt)) loads.clear();
+      if (stmt.kind === "let" && stmt.value.def.kind === "load") {
+        const { buffer, index: at, mask, other } = stmt.value.def;
+        const key = `${buffer.id} ${at.id} ${stmt.value.type.lanes} ${mask?.id ?? "-"} ${other?.id ?? "-"}`;
+        const first = loads.get(key);
+        if (first === undefined) loads.set(key, stmt.value);
+        else {
+          sameLoad[stmt.value.id] = first;
+          uses[first.id]! += 1;
+        }
+      }
       for (const value of operandsOf(stmt)) use(value, stmt, number, index);
       if (stmt.kind === "let") {
         const definition = { value: stmt.value, position, block: number, index };
@@ -181,7 +196,7 @@ export function analyse(kernel: Kernel, ids: number): Facts {
       if (!blocked) destination[value.id] = local;
     }
   }
-  return { uses, deferrable, destination, copiedReads, usedInBlock, branchOnly };
+  return { uses, deferrable, destination, copiedReads, usedInBlock, sameLoad, branchOnly };
 }
 
 function mayWrite(stmt: Stmt): boolean {

@@ -187,6 +187,34 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
     expect(failures.join("\n")).toBe("");
   });
 
+  test("more live masks and vectors than registers", () => {
+    const lanes = 8;
+    const k = new KernelBuilder("pressure");
+    const x = k.buffer("x", "f32", 40 * lanes);
+    const out = k.buffer("out", "f32", lanes, { access: "write" });
+    k.parallel(1, () => {
+      const values = Array.from({ length: 40 }, (_value, i) => k.load(x, i * lanes, { lanes }));
+      const masks = values.slice(1).map((value, i) => k.lt(values[i]!, value));
+      let sum = values[0]!;
+      masks.forEach((mask, i) => (sum = k.add(sum, k.select(mask, values[39 - i]!, k.mul(values[i]!, 2)))));
+      masks.toReversed().forEach((mask, i) => (sum = k.select(mask, sum, k.sub(sum, values[i]!))));
+      k.store(out, 0, sum);
+    });
+    expect(trials.compare(k.finish(), target, { buffers: { x: new Uint8Array(Float32Array.from({ length: 40 * lanes }, (_x, i) => ((i * 37) % 101) - 50).buffer) } })).toBeUndefined();
+  });
+
+  test("a division by what may be zero is not moved out of a loop that does not run", () => {
+    const k = new KernelBuilder("division");
+    const n = k.symbol("n");
+    const out = k.buffer("out", "i32", 64, { access: "readwrite" });
+    k.parallel(2, (task) => {
+      k.for({ end: n }, (i) => {
+        k.for({ end: 4 }, (j) => k.store(out, k.add(k.mul(i, 4), j), k.cast(k.add(k.div(k.add(task, 17), n), j), "i32")));
+      });
+    });
+    for (const length of [0, 3]) expect(trials.compare(k.finish(), target, { buffers: { out: new Uint8Array(256) }, symbols: { n: length } })).toBeUndefined();
+  });
+
   test("a masked scalar load out of bounds is not folded into its use", () => {
     const lanes = 8;
     const k = new KernelBuilder("guarded");

@@ -10,6 +10,7 @@ import { assignConstant } from "./assign.ts";
 import { waitsForBranch } from "./compare.ts";
 import { selectFor, selectIf } from "./control.ts";
 import { selectPrefetch, selectStore } from "./memory.ts";
+import { isFloating } from "./element.ts";
 import type { Selector } from "./selector.ts";
 import { selectTileMma, selectTileStore } from "./tiles.ts";
 import { overwritesSafely } from "./values.ts";
@@ -40,6 +41,12 @@ function selectLet(s: Selector, value: KValue): void {
   const { facts, code, index } = s;
   if (facts.uses[id] === 0) return;
   if (def.kind === "read") return selectRead(s, value, def.local);
+  const same = facts.sameLoad[id];
+  if (same !== undefined) {
+    s.aliases[id] = 1;
+    s.bind(value, s.regs(same));
+    return;
+  }
   if (def.kind === "load" || def.kind === "tileLoad") {
     if (def.kind === "load" && facts.deferrable[id] === 1 && def.other === undefined) {
       s.pending[id] = 1;
@@ -62,12 +69,20 @@ function selectLet(s: Selector, value: KValue): void {
   const into = destination(s, value);
   let depth = into === undefined ? 0 : code.depth;
   for (const arg of argsOf(def)) depth = Math.max(depth, s.depthOf(arg));
+  // A division stays in its loop: outside, the divisor may be zero because the loop never runs.
+  if (mayTrap(value)) depth = code.depth;
   const place = code.placeFor(Math.min(depth, code.depth));
   if (place === code.depth) {
     s.bind(value, s.operations.materialise(s, value, into));
     return;
   }
   code.at(place, () => s.bind(value, s.operations.materialise(s, value, undefined)));
+}
+
+function mayTrap({ def, type }: KValue): boolean {
+  if (def.kind !== "prim" || (def.prim !== "div" && def.prim !== "rem") || isFloating(type.dtype)) return false;
+  const [, divisor] = def.args;
+  return divisor?.def.kind !== "const" || Number(divisor.def.value) === 0;
 }
 
 /** The registers of the local that the value goes to, when it may be computed right there. */
