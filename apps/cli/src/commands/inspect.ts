@@ -75,7 +75,7 @@ export function addInspect(program: Command): void {
 async function inspect(file: string, options: InspectOptions): Promise<void> {
   requireModelFile(file);
   const started = performance.now();
-  const graph = await importModel(file);
+  const graph = await importModel(file, options.device);
   const importMs = performance.now() - started;
   const device = await openDevice(options.device, options);
   try {

@@ -96,7 +96,7 @@ function collectInput(text: string, previous: Record<string, string>): Record<st
 async function run(file: string, options: RunOptions): Promise<void> {
   requireModelFile(file);
   const started = performance.now();
-  const graph = await importModel(file);
+  const graph = await importModel(file, options.device);
   const imported = performance.now();
   const device = await openDevice(options.device, options);
   try {

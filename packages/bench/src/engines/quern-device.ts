@@ -17,10 +17,14 @@ export function loadImporter(): Promise<typeof OnnxImporter> {
   return import("@quern/importers/onnx");
 }
 
-/** Reads a model file into a graph. */
-export async function importModel(path: string): Promise<Graph> {
+/** Reads a model file into a graph. For the CPU device, weights stay where they are: in the mapped file. */
+export async function importModel(path: string, kind: DeviceKind = "reference"): Promise<Graph> {
   const { readOnnxFile } = await loadImporter();
-  return readOnnxFile(path).graph;
+  if (kind !== "cpu") return readOnnxFile(path).graph;
+  const { nativeHost } = await import("@quern/kernels-cpu");
+  const host = nativeHost();
+  // Mappings are never undone: graphs, and programs made from them, hold views on them.
+  return readOnnxFile(path, { read: (file) => new Uint8Array(host.mapFile(file).buffer) }).graph;
 }
 
 export type DeviceOptions = Pick<EngineOptions, "threads" | "features">;

@@ -35,7 +35,7 @@ function quernEngine(name: string, about: string, kind: DeviceKind, precisions: 
       await loadImporter();
       return {
         compile: async (modelPath) => {
-          const graph = await importModel(modelPath);
+          const graph = await importModel(modelPath, kind);
           return wrap(device, device.compile(graph, { matmulPrecision: options.precision }), kind === "gpu");
         },
         close: async () => device.dispose(),
