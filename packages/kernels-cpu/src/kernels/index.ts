@@ -12,6 +12,7 @@ import { oneHotRows, rangeSteps, triangle } from "./indexing/generators.ts";
 import { scatterElements, scatterTuples } from "./indexing/scatter.ts";
 import type { CpuKernel } from "./kernel.ts";
 import { concatRuns } from "./movement/concat.ts";
+import { padCopy } from "./movement/pad.ts";
 import { viewCopy } from "./movement/view-copy.ts";
 import { recurrentF32 } from "./recurrent/recurrent.ts";
 import { resizeTables } from "./resize/resize.ts";
@@ -25,7 +26,7 @@ export const CPU_KERNELS: readonly CpuKernel[] = [
   averagePoolF32,
   recurrentF32,
   concatRuns,
-  viewCopy,
+  viewCopy, padCopy,
   gatherRuns,
   gatherTuples,
   gatherElements,
