@@ -16,7 +16,8 @@ import type { PassContext } from "./pass.ts";
 export function layout(graph: Graph, context: PassContext): Graph {
   if (context.target.convLayout === "nchw") return graph;
   return rewriteGraph(graph, (node, inputs, builder) => {
-    if (node.attrs["layout"] === "nchw") return channelsLast(builder, node, inputs);
+    // Positions of maxima (a second output) count in the order of the original layout.
+    if (node.attrs["layout"] === "nchw" && node.outputs.length === 1) return channelsLast(builder, node, inputs);
     return sinkTransposes(builder, node, inputs);
   });
 }
