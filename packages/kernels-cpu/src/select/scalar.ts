@@ -195,6 +195,13 @@ function divide(s: Selector, prim: "div" | "rem", type: KType, x: Reg, b: KValue
     code.bind(done);
     return;
   }
+  // Quotient and remainder come together; the other one is often wanted as well.
+  const key = (result: string): string => `${result} ${x.cls}${x.id} ${y.id} ${signed}`;
+  const known = code.lookUp(key(prim), 0);
+  if (known !== undefined) {
+    code.emit("mov", w, sized(known, type));
+    return;
+  }
   code.emit("mov", low, x);
   if (signed) {
     code.emit(wide ? "cqo" : "cdq");
@@ -203,7 +210,12 @@ function divide(s: Selector, prim: "div" | "rem", type: KType, x: Reg, b: KValue
     code.emit("mov", r32(rdx.id), 0);
     code.emit("div", y);
   }
-  code.emit("mov", w, prim === "div" ? low : high);
+  const results = [code.general(), code.general()] as const;
+  code.emit("mov", sized(results[0], type), low);
+  code.emit("mov", sized(results[1], type), high);
+  code.region.sums.set(key("div"), results[0]);
+  code.region.sums.set(key("rem"), results[1]);
+  code.emit("mov", w, sized(results[prim === "div" ? 0 : 1], type));
 }
 
 /** Powers of two by shifts and masks. */

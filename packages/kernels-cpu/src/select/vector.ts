@@ -294,7 +294,8 @@ export function emitFma(s: Selector, value: KValue, into: readonly Reg[] | undef
   else if (cRegs !== undefined && s.dies(c)) tie = "c";
   else if (s.dies(a)) tie = "a";
   else if (s.dies(b)) tie = "b";
-  else tie = cRegs === undefined ? "a" : "c";
+  // A literal factor may as well be loaded into the result, which leaves the addend to be a memory operand.
+  else tie = cRegs === undefined || (a.def.kind === "const" && c.def.kind === "const") ? "a" : "c";
   to.forEach((reg, i) => {
     if (tie === "c") {
       s.move(reg, cRegs![i]!);
