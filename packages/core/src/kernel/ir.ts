@@ -12,7 +12,10 @@
 import type { DType } from "../dtype.ts";
 import type { Dim } from "../dim.ts";
 
-/** `index` is the type of sizes, loop variables and element offsets: i64 on CPUs, u32/i32 on GPUs. */
+/**
+ * `index` is the type of sizes, loop variables and element offsets: i64 on CPUs, u32/i32 on GPUs. Parameters of this
+ * type are never negative.
+ */
 export type KDType = DType | "index";
 
 /**
@@ -205,7 +208,10 @@ export type Stmt =
   | { readonly kind: "parallel"; readonly axis: KValue; readonly count: KValue; readonly body: Block }
   /** Independent elements 0..count-1 with a scalar body: vector lanes (CPU), invocations of the workgroup (GPU). */
   | { readonly kind: "each"; readonly axis: KValue; readonly count: KValue; readonly body: Block }
-  /** result = combine over 0..count-1 of `yields`, computed at the end of the scalar body; lanes as for `each`. */
+  /**
+   * result = combine over 0..count-1 of `yields`, computed at the end of the scalar body; lanes as for `each`, and
+   * like there an iteration may store to elements that no other iteration touches.
+   */
   | {
       readonly kind: "reduce";
       readonly result: KValue;

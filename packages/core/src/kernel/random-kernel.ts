@@ -99,12 +99,35 @@ class Generator {
       const size = this.#pick<KValue>(k.index(symbol("n")), k.index(this.#below(70)), k.index(64));
       const rounds = 1 + this.#below(2);
       for (let round = 0; round < rounds; round++) {
-        const offset = k.add(base, round * 512);
-        const total = this.#below(2) === 0 ? this.#float(base, undefined, 2) : this.#reduction(base, size, 2);
-        k.each(size, (i) => this.#body(offset, i, size, total));
+        this.#round(base, k.add(base, round * 512), size);
       }
     });
     return k.finish();
+  }
+
+  /** One `each`, alone or in a loop or condition of the task. */
+  #round(base: KValue, offset: KValue, size: KValue): void {
+    const k = this.#k;
+    const total = (): KValue =>
+      this.#below(2) === 0 ? this.#float(base, undefined, 2) : this.#reduction(base, size, 2);
+    switch (this.#below(4)) {
+      case 0: {
+        const carried = k.local("carried", "f32", 1);
+        return k.for({ end: 2, unroll: this.#pick(1, 2) }, (j) => {
+          k.assign(carried, k.min(k.add(k.read(carried), total()), 50));
+          k.each(size, (i) => this.#body(k.add(offset, k.mul(j, 256)), i, size, k.read(carried)));
+        });
+      }
+      case 1:
+        return k.if(k.lt(size, this.#below(70)), () => {
+          const sum = total();
+          k.each(size, (i) => this.#body(offset, i, size, sum));
+        });
+      default: {
+        const sum = total();
+        return k.each(size, (i) => this.#body(offset, i, size, sum));
+      }
+    }
   }
 
   #body(offset: KValue, i: KValue, size: KValue, total: KValue): void {

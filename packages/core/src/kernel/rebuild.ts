@@ -7,6 +7,7 @@
 
 import { InternalError } from "../errors.ts";
 import { KernelBuilder } from "./builder.ts";
+import { visitStatements } from "./finish.ts";
 import type { Block, KValue, Kernel, Local, Stmt } from "./ir.ts";
 
 export class Rebuilder {
@@ -50,6 +51,17 @@ export class Rebuilder {
     return known;
   }
 
+  /** Rebuilds the body of an `each` or `reduce`; every copy has locals of its own for those that the body assigns. */
+  elementBody(body: Block, record: () => void = () => this.block(body)): void {
+    const forget = (): void =>
+      visitStatements(body, (statement) => {
+        if (statement.kind === "assign") this.locals.delete(statement.local);
+      });
+    forget();
+    record();
+    forget();
+  }
+
   block(block: Block): void {
     for (const statement of block) this.statement(statement);
   }
@@ -89,15 +101,19 @@ export class Rebuilder {
           () => this.block(statement.else),
         );
       case "parallel":
-      case "each":
-        return k[statement.kind](this.value(statement.count), (axis) => {
+        return k.parallel(this.value(statement.count), (axis) => {
           this.values.set(statement.axis, axis);
           this.block(statement.body);
+        });
+      case "each":
+        return k.each(this.value(statement.count), (axis) => {
+          this.values.set(statement.axis, axis);
+          this.elementBody(statement.body);
         });
       case "reduce": {
         const result = k.reduce(statement.combiner, this.value(statement.count), (axis) => {
           this.values.set(statement.axis, axis);
-          this.block(statement.body);
+          this.elementBody(statement.body);
           return this.value(statement.yields);
         });
         this.values.set(statement.result, result);

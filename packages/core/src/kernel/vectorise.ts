@@ -91,13 +91,10 @@ class Vectoriser extends Rebuilder {
 
   /** The body once per value of the axis. Reductions inside may still become vectors. */
   #scalarLoop(axis: KValue, start: KValue, end: KValue, body: Block): void {
-    const locals = new Map(this.locals);
     this.k.for({ start, end }, (i) => {
       this.values.set(axis, i);
-      this.block(body);
+      this.elementBody(body);
     });
-    this.locals.clear();
-    for (const [old, local] of locals) this.locals.set(old, local);
   }
 
   #reduce(statement: Stmt & { kind: "reduce" }): void {
@@ -174,14 +171,11 @@ class Vectoriser extends Rebuilder {
   #scalarPart(statement: Stmt & { kind: "reduce" }, start: KValue, end: KValue, initial: KValue): KValue {
     const { k } = this;
     const acc = k.local("acc", initial.type, initial);
-    const locals = new Map(this.locals);
     k.for({ start, end }, (i) => {
       this.values.set(statement.axis, i);
-      this.block(statement.body);
+      this.elementBody(statement.body);
       k.assign(acc, combine(k, statement.combiner, k.read(acc), this.value(statement.yields)));
     });
-    this.locals.clear();
-    for (const [old, local] of locals) this.locals.set(old, local);
     return k.read(acc);
   }
 }
