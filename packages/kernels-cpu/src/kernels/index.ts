@@ -18,7 +18,8 @@ import { recurrentF32 } from "./recurrent/recurrent.ts";
 import { resizeTables } from "./resize/resize.ts";
 
 export const CPU_KERNELS: readonly CpuKernel[] = [
-  matmulAmx, matmulF32,
+  matmulAmx,
+  matmulF32,
   matmulDynamicF32,
   convTiles,
   convDepthwise,
@@ -26,7 +27,8 @@ export const CPU_KERNELS: readonly CpuKernel[] = [
   averagePoolF32,
   recurrentF32,
   concatRuns,
-  viewCopy, padCopy,
+  viewCopy,
+  padCopy,
   gatherRuns,
   gatherTuples,
   gatherElements,

@@ -12,11 +12,12 @@ const SEED = 20263;
 /** Their cases are constants, folded before any kernel; `symbolic.test.ts` runs them. */
 const FOLDED = new Set(["range"]);
 
-test.each(CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && unit === undefined).map((kernel) => [kernel.name, kernel] as const))(
-  "%s",
-  (_, kernel) => {
-    const { failures, used } = runRecordCases(kernel, TRIAL_TARGETS, interpreted(SEED), SEED);
-    expect(failures, failures.join("\n")).toEqual([]);
-    expect(used, `cases of ${kernel.ops.join(", ")} that ${kernel.name} computes`).toBeGreaterThan(0);
-  },
-);
+test.each(
+  CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && unit === undefined).map(
+    (kernel) => [kernel.name, kernel] as const,
+  ),
+)("%s", (_, kernel) => {
+  const { failures, used } = runRecordCases(kernel, TRIAL_TARGETS, interpreted(SEED), SEED);
+  expect(failures, failures.join("\n")).toEqual([]);
+  expect(used, `cases of ${kernel.ops.join(", ")} that ${kernel.name} computes`).toBeGreaterThan(0);
+});

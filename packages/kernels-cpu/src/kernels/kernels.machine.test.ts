@@ -14,12 +14,13 @@ const FOLDED = new Set(["range"]);
 
 describe.each(machineTargets().map((target) => [target.name, target] as const))("%s", (_name, target) => {
   const execute = machine();
-  test.each(CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && unit === undefined).map((kernel) => [kernel.name, kernel] as const))(
-    "%s",
-    (_, kernel) => {
-      const { failures, used } = runRecordCases(kernel, [target], execute, SEED);
-      expect(failures, failures.join("\n")).toEqual([]);
-      expect(used, `cases of ${kernel.ops.join(", ")} that ${kernel.name} computes`).toBeGreaterThan(0);
-    },
-  );
+  test.each(
+    CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && unit === undefined).map(
+      (kernel) => [kernel.name, kernel] as const,
+    ),
+  )("%s", (_, kernel) => {
+    const { failures, used } = runRecordCases(kernel, [target], execute, SEED);
+    expect(failures, failures.join("\n")).toEqual([]);
+    expect(used, `cases of ${kernel.ops.join(", ")} that ${kernel.name} computes`).toBeGreaterThan(0);
+  });
 });

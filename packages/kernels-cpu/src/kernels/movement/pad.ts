@@ -3,7 +3,16 @@
  * the input is one run, and the elements around it are runs whose places are known when the kernel is made.
  */
 
-import { type Dim, GroupKernel, type KernelSite, type KValue, type Launch, type Node, type Value, findOp } from "@quern/core";
+import {
+  type Dim,
+  GroupKernel,
+  type KernelSite,
+  type KValue,
+  type Launch,
+  type Node,
+  type Value,
+  findOp,
+} from "@quern/core";
 import type { CpuKernel } from "../kernel.ts";
 import { dot, overShape, stridesOf } from "../indexing/positions.ts";
 import { copyRun, lanesOf, movedAs, sizeOf } from "./runs.ts";
@@ -32,7 +41,8 @@ function paddingOf({ body }: KernelSite): Padding | string {
   const { shape } = (node.inputs[0] as Value).type;
   const axis = shape.findLastIndex((_, at) => before[at] !== 0 || after[at] !== 0);
   const [size, low, high] = [shape[axis], before[axis], after[axis]];
-  if (typeof size !== "number" || typeof low !== "number" || typeof high !== "number") return "the last padded axis has a symbolic size";
+  if (typeof size !== "number" || typeof low !== "number" || typeof high !== "number")
+    return "the last padded axis has a symbolic size";
   if (size === 0 || low + high > MAX_EDGE_RUNS) return size === 0 ? "an empty axis" : "wide padding";
   return { node, mode, axis, size, before: low, after: high };
 }
@@ -69,14 +79,25 @@ export const padCopy: CpuKernel = {
     const inner = sizeOf(x.shape.slice(axis + 1));
     const lanes = lanesOf(target, x.dtype);
     const [fromStrides, toStrides] = [stridesOf(x.shape), stridesOf(y.shape)];
-    const copy = (row: KValue, source: number, toRow: KValue, place: number, entries: number): void => copyRun(k, {
-      from, fromAt: k.add(row, k.mul(k.index(inner), source)), to, toAt: k.add(toRow, k.mul(k.index(inner), place)),
-      count: typeof inner === "number" ? inner * entries : k.mul(k.index(inner), entries),
-    }, lanes);
+    const copy = (row: KValue, source: number, toRow: KValue, place: number, entries: number): void =>
+      copyRun(
+        k,
+        {
+          from,
+          fromAt: k.add(row, k.mul(k.index(inner), source)),
+          to,
+          toAt: k.add(toRow, k.mul(k.index(inner), place)),
+          count: typeof inner === "number" ? inner * entries : k.mul(k.index(inner), entries),
+        },
+        lanes,
+      );
     overShape(k, y.shape.slice(0, axis), (outer) => {
       // The record knows where the rows of the other padded axes come from.
       const rest = y.shape.slice(axis).map(() => k.index(0));
-      const mapped = findOp("pad").view?.map(k, [...outer, ...rest], x, y, node.attrs).index.slice(0, axis) ?? [];
+      const mapped =
+        findOp("pad")
+          .view?.map(k, [...outer, ...rest], x, y, node.attrs)
+          .index.slice(0, axis) ?? [];
       const row = dot(k, mapped, fromStrides);
       const toRow = dot(k, outer, toStrides);
       copy(row, 0, toRow, before, size);

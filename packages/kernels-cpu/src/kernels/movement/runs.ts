@@ -100,10 +100,18 @@ function copyCounted(k: KernelBuilder, run: Run, count: KValue, lanes: number): 
 const COPY_ELEMENTS = 16 << 10;
 
 /** A whole tensor, in tasks, from element `start` of the source on. */
-export function emitCopy(k: KernelBuilder, from: Buffer, to: Buffer, size: Dim, lanes: number, start: KValue = k.index(0)): void {
+export function emitCopy(
+  k: KernelBuilder,
+  from: Buffer,
+  to: Buffer,
+  size: Dim,
+  lanes: number,
+  start: KValue = k.index(0),
+): void {
   k.parallel(dimCeilDiv(size, COPY_ELEMENTS), (task) => {
     const at = k.mul(task, COPY_ELEMENTS);
-    const count = typeof size === "number" && size <= COPY_ELEMENTS ? size : k.min(k.sub(k.index(size), at), COPY_ELEMENTS);
+    const count =
+      typeof size === "number" && size <= COPY_ELEMENTS ? size : k.min(k.sub(k.index(size), at), COPY_ELEMENTS);
     copyRun(k, { from, fromAt: k.add(start, at), to, toAt: at, count }, lanes);
   });
 }

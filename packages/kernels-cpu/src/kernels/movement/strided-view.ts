@@ -54,11 +54,20 @@ function apply(view: StridedView, node: Node): StridedView | string {
     case "slice": {
       const [starts, steps] = [attrs["starts"] as readonly Dim[], attrs["steps"] as readonly number[]];
       const offset = starts.reduce<Dim>((sum, start, at) => dimAdd(sum, dimMul(start, axis(at).stride)), view.offset);
-      return { ...view, offset, axes: shape.map((size, at) => ({ size, stride: dimMul(axis(at).stride, steps[at] as number) })) };
+      return {
+        ...view,
+        offset,
+        axes: shape.map((size, at) => ({ size, stride: dimMul(axis(at).stride, steps[at] as number) })),
+      };
     }
     case "expand": {
       const added = shape.length - view.axes.length;
-      return { ...view, axes: shape.map((size, at) => (at < added || axis(at - added).size === 1 ? { size, stride: 0 } : axis(at - added))) };
+      return {
+        ...view,
+        axes: shape.map((size, at) =>
+          at < added || axis(at - added).size === 1 ? { size, stride: 0 } : axis(at - added),
+        ),
+      };
     }
     case "reshape": {
       const axes = reshaped(view.axes, shape);

@@ -92,9 +92,17 @@ export function interleave(k: KernelBuilder, rows: readonly KValue[]): KValue[] 
       return { row: at % count, element: Math.floor(at / count) };
     });
     // Lanes of rows that have not been merged yet hold anything.
-    return rows.slice(1).reduce((merged, row, i) => k.shuffle(merged, row, places.map((place, lane) => {
-      if (place.row === i + 1) return lanes + place.element;
-      return i === 0 && place.row === 0 ? place.element : lane;
-    })), rows[0] as KValue);
+    return rows.slice(1).reduce(
+      (merged, row, i) =>
+        k.shuffle(
+          merged,
+          row,
+          places.map((place, lane) => {
+            if (place.row === i + 1) return lanes + place.element;
+            return i === 0 && place.row === 0 ? place.element : lane;
+          }),
+        ),
+      rows[0] as KValue,
+    );
   });
 }

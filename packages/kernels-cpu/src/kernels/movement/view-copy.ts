@@ -5,7 +5,18 @@
  * transposes, done in square tiles that are transposed in registers; up to four rows interleave into whole vectors.
  */
 
-import { type Buffer, type Dim, GroupKernel, type KernelBuilder, type KValue, type Launch, type Value, DTYPE_INFO, dimCeilDiv, sameDim } from "@quern/core";
+import {
+  type Buffer,
+  type Dim,
+  GroupKernel,
+  type KernelBuilder,
+  type KValue,
+  type Launch,
+  type Value,
+  DTYPE_INFO,
+  dimCeilDiv,
+  sameDim,
+} from "@quern/core";
 import type { CpuKernel } from "../kernel.ts";
 import { copyRun, emitCopy, lanesOf, movedAs, sizeOf } from "./runs.ts";
 import { type StridedAxis, type StridedView, stridedView } from "./strided-view.ts";
@@ -40,14 +51,23 @@ export const viewCopy: CpuKernel = {
     const { dtype } = view.source.type;
     const { axes } = view;
     const kind = axes.length === 0 || axes.at(-1)?.stride === 1 ? "copy" : "transpose";
-    const kernel = new GroupKernel(`${kind}_${dtype}_${axes.map(({ size }) => size).join("x")}`.replace(/[^\w]/g, "_"), site);
+    const kernel = new GroupKernel(
+      `${kind}_${dtype}_${axes.map(({ size }) => size).join("x")}`.replace(/[^\w]/g, "_"),
+      site,
+    );
     const moved = movedAs(dtype);
     const copy: Copy = {
-      k: kernel.k, from: kernel.input(view.source, moved), to: kernel.output(0, "write", moved), view, lanes: lanesOf(target, dtype), bytes: DTYPE_INFO[dtype].bytes,
+      k: kernel.k,
+      from: kernel.input(view.source, moved),
+      to: kernel.output(0, "write", moved),
+      view,
+      lanes: lanesOf(target, dtype),
+      bytes: DTYPE_INFO[dtype].bytes,
     };
     if (axes.length === 0) emitCopy(copy.k, copy.from, copy.to, 1, copy.lanes, copy.k.index(view.offset));
     else if (kind === "transpose") emitMatrices(copy);
-    else if (axes.length === 1) emitCopy(copy.k, copy.from, copy.to, axes[0]?.size as Dim, copy.lanes, copy.k.index(view.offset));
+    else if (axes.length === 1)
+      emitCopy(copy.k, copy.from, copy.to, axes[0]?.size as Dim, copy.lanes, copy.k.index(view.offset));
     else emitRuns(copy);
     return [kernel.launch({ decision: kernel.k.name })];
   },
@@ -75,7 +95,9 @@ function overAxes(copy: Copy, which: readonly number[], body: (fromAt: KValue, t
     if (at === which.length) return body(fromAt, toAt);
     const axis = which[at] as number;
     const { size, stride } = view.axes[axis] as StridedAxis;
-    k.parallel(size, (i) => descend(at + 1, k.add(fromAt, k.mul(i, k.index(stride))), k.add(toAt, k.mul(i, k.index(toStrides[axis] as Dim)))));
+    k.parallel(size, (i) =>
+      descend(at + 1, k.add(fromAt, k.mul(i, k.index(stride))), k.add(toAt, k.mul(i, k.index(toStrides[axis] as Dim)))),
+    );
   };
   descend(0, k.index(view.offset), k.index(0));
 }
@@ -86,15 +108,28 @@ function emitRuns(copy: Copy): void {
   const rank = view.axes.length;
   const [rows, run] = view.axes.slice(-2) as [StridedAxis, StridedAxis];
   const rowsPerTask = typeof run.size === "number" ? Math.max(1, Math.ceil(TASK_ELEMENTS / Math.max(run.size, 1))) : 1;
-  overAxes(copy, Array.from({ length: rank - 2 }, (_, axis) => axis), (fromAt, toAt) => k.parallel(dimCeilDiv(rows.size, rowsPerTask), (task) => {
-    const first = k.mul(task, rowsPerTask);
-    const one = (row: KValue): void => copyRun(k, {
-      from, fromAt: k.add(fromAt, k.mul(row, k.index(rows.stride))), to, toAt: k.add(toAt, k.mul(row, k.index(run.size))),
-      count: typeof run.size === "number" ? run.size : k.index(run.size),
-    }, lanes);
-    if (rowsPerTask === 1) one(first);
-    else k.for({ start: first, end: k.min(k.add(first, rowsPerTask), k.index(rows.size)) }, one);
-  }));
+  overAxes(
+    copy,
+    Array.from({ length: rank - 2 }, (_, axis) => axis),
+    (fromAt, toAt) =>
+      k.parallel(dimCeilDiv(rows.size, rowsPerTask), (task) => {
+        const first = k.mul(task, rowsPerTask);
+        const one = (row: KValue): void =>
+          copyRun(
+            k,
+            {
+              from,
+              fromAt: k.add(fromAt, k.mul(row, k.index(rows.stride))),
+              to,
+              toAt: k.add(toAt, k.mul(row, k.index(run.size))),
+              count: typeof run.size === "number" ? run.size : k.index(run.size),
+            },
+            lanes,
+          );
+        if (rowsPerTask === 1) one(first);
+        else k.for({ start: first, end: k.min(k.add(first, rowsPerTask), k.index(rows.size)) }, one);
+      }),
+  );
 }
 
 /** One matrix of the stack: element (m, n) is at from + m · rowStride + n, and goes to to + n · columnStride + m. */
@@ -121,19 +156,39 @@ function emitMatrices(copy: Copy): void {
   const { size: m, stride: rowStride } = view.axes[rank - 1] as StridedAxis;
   const columnStride = resultStrides(copy)[column] as Dim;
   const others = Array.from({ length: rank - 1 }, (_, axis) => axis).filter((axis) => axis !== column);
-  const tilesPerTask = Math.max(1, Math.ceil(TASK_ELEMENTS / ((typeof m === "number" ? Math.max(m, 1) : TYPICAL) * lanes)));
+  const tilesPerTask = Math.max(
+    1,
+    Math.ceil(TASK_ELEMENTS / ((typeof m === "number" ? Math.max(m, 1) : TYPICAL) * lanes)),
+  );
   const chunk = tilesPerTask * lanes;
-  overAxes(copy, others, (fromAt, toAt) => k.parallel(dimCeilDiv(n, chunk), (task) => {
-    const matrix: Matrix = { k, from, to, fromAt, toAt, m, n, rowStride, columnStride, lanes, bytes: copy.bytes as 4 | 8 };
-    const start = k.mul(task, chunk);
-    const end = typeof n === "number" && n % chunk === 0 ? k.add(start, chunk) : k.min(k.add(start, chunk), k.index(n));
-    k.for({ start, end: k.sub(end, lanes - 1), step: lanes }, (at) => emitColumns(matrix, at, lanes));
-    if (typeof n === "number" && n % lanes === 0) return;
-    // The last columns of the source, fewer than a vector.
-    const rest = typeof n === "number" ? n % lanes : k.rem(k.index(n), lanes);
-    const isLast = k.eq(end, k.index(n));
-    k.if(typeof rest === "number" ? isLast : k.and(isLast, k.gt(rest, 0)), () => emitColumns(matrix, k.sub(end, rest), rest));
-  }));
+  overAxes(copy, others, (fromAt, toAt) =>
+    k.parallel(dimCeilDiv(n, chunk), (task) => {
+      const matrix: Matrix = {
+        k,
+        from,
+        to,
+        fromAt,
+        toAt,
+        m,
+        n,
+        rowStride,
+        columnStride,
+        lanes,
+        bytes: copy.bytes as 4 | 8,
+      };
+      const start = k.mul(task, chunk);
+      const end =
+        typeof n === "number" && n % chunk === 0 ? k.add(start, chunk) : k.min(k.add(start, chunk), k.index(n));
+      k.for({ start, end: k.sub(end, lanes - 1), step: lanes }, (at) => emitColumns(matrix, at, lanes));
+      if (typeof n === "number" && n % lanes === 0) return;
+      // The last columns of the source, fewer than a vector.
+      const rest = typeof n === "number" ? n % lanes : k.rem(k.index(n), lanes);
+      const isLast = k.eq(end, k.index(n));
+      k.if(typeof rest === "number" ? isLast : k.and(isLast, k.gt(rest, 0)), () =>
+        emitColumns(matrix, k.sub(end, rest), rest),
+      );
+    }),
+  );
 }
 
 /** All rows of source columns at .. at + columns - 1. */
@@ -147,7 +202,8 @@ function emitColumns(matrix: Matrix, at: KValue, columns: number | KValue): void
     return;
   }
   if (m === 0) return;
-  if (m <= MAX_INTERLEAVED && columns === lanes && sameDim(matrix.columnStride, m)) return emitInterleaved(matrix, m, at);
+  if (m <= MAX_INTERLEAVED && columns === lanes && sameDim(matrix.columnStride, m))
+    return emitInterleaved(matrix, m, at);
   const whole = m - (m % lanes);
   if (whole === lanes) emitTile(matrix, k.index(0), lanes, at, columns);
   else if (whole > 0) k.for({ end: whole, step: lanes }, (row) => emitTile(matrix, row, lanes, at, columns));

@@ -15,7 +15,9 @@ const CHAINS = 8;
 export type Chains = readonly Local[];
 
 export function newChains(k: KernelBuilder, name: string, lanes: number, count: number, start: KValue | 0): Chains {
-  return Array.from({ length: count }, (_, i) => k.local(`${name}_${i}`, vectorType("f32", lanes), i === 0 ? start : 0));
+  return Array.from({ length: count }, (_, i) =>
+    k.local(`${name}_${i}`, vectorType("f32", lanes), i === 0 ? start : 0),
+  );
 }
 
 /** Chains per accumulator where `accumulators` of them run side by side. */
@@ -47,7 +49,8 @@ export function addProducts(k: KernelBuilder, { into, depth, a, rows, weights, p
   const step = (at: KValue, chain: number): void => {
     const base = k.add(panel, k.mul(at, gates * lanes));
     const columns = Array.from({ length: gates }, (_, gate) =>
-      into[0]?.[gate] === undefined ? undefined : k.load(weights, k.add(base, gate * lanes), { lanes }));
+      into[0]?.[gate] === undefined ? undefined : k.load(weights, k.add(base, gate * lanes), { lanes }),
+    );
     into.forEach((row, r) => {
       const element = k.broadcast(k.load(a, k.add(rows[r] as KValue, at)), lanes);
       row.forEach((sums, gate) => {
@@ -70,9 +73,12 @@ function activate(k: KernelBuilder, p: RecurrentProblem, which: number, x: KValu
   const { clip } = p;
   const y = clipped && clip !== undefined ? k.max(k.min(x, clip), -clip) : x;
   switch (p.activations[which]) {
-    case "sigmoid": return kernelMath.sigmoid(k, y);
-    case "tanh": return kernelMath.tanh(k, y);
-    default: return k.max(y, 0);
+    case "sigmoid":
+      return kernelMath.sigmoid(k, y);
+    case "tanh":
+      return kernelMath.tanh(k, y);
+    default:
+      return k.max(y, 0);
   }
 }
 
@@ -82,11 +88,20 @@ export interface LstmState {
 }
 
 /** Gates i, o, f, c before activation; `peephole` gives the weights of i, o, f where there are any. */
-export function lstmCell(k: KernelBuilder, p: RecurrentProblem, gates: readonly KValue[], c: KValue, peephole?: readonly KValue[]): LstmState {
+export function lstmCell(
+  k: KernelBuilder,
+  p: RecurrentProblem,
+  gates: readonly KValue[],
+  c: KValue,
+  peephole?: readonly KValue[],
+): LstmState {
   const [i, o, f, g] = gates as [KValue, KValue, KValue, KValue];
-  const seen = (gate: KValue, at: number, state: KValue): KValue => (peephole === undefined ? gate : k.fma(peephole[at] as KValue, state, gate));
+  const seen = (gate: KValue, at: number, state: KValue): KValue =>
+    peephole === undefined ? gate : k.fma(peephole[at] as KValue, state, gate);
   const input = activate(k, p, 0, seen(i, 0, c));
-  const forget = p.inputForget ? k.sub(k.broadcast(k.const("f32", 1), input.type.lanes), input) : activate(k, p, 0, seen(f, 2, c));
+  const forget = p.inputForget
+    ? k.sub(k.broadcast(k.const("f32", 1), input.type.lanes), input)
+    : activate(k, p, 0, seen(f, 2, c));
   const candidate = activate(k, p, 1, g);
   const next = k.fma(forget, c, k.mul(input, candidate));
   const output = activate(k, p, 0, seen(o, 1, next));

@@ -85,7 +85,13 @@ function rowElements(p: RecurrentProblem, lanes: number): number {
 /** Threads share a step where the recurrent weights are too large for one cache and the steps are known. */
 function stepwise(p: RecurrentProblem, { threads }: KernelEnvironment): boolean {
   const weights = p.gates * p.hidden * p.hidden;
-  return threads > p.directions && weights > SHARED_WEIGHTS && typeof p.steps === "number" && p.steps > 0 && p.steps <= MAX_STEP_LAUNCHES;
+  return (
+    threads > p.directions &&
+    weights > SHARED_WEIGHTS &&
+    typeof p.steps === "number" &&
+    p.steps > 0 &&
+    p.steps <= MAX_STEP_LAUNCHES
+  );
 }
 
 /** Batch rows that share every load of weights: as many as their accumulators fit the registers. */
@@ -100,7 +106,11 @@ function rowsPerTask(p: RecurrentProblem, { target }: KernelEnvironment): number
 
 /** gates[row] = X[row] · W, all steps and directions at once. */
 function projection(
-  site: KernelSite, p: RecurrentProblem, gates: Temporary, bind: ReturnType<typeof packGates>["bind"], environment: KernelEnvironment,
+  site: KernelSite,
+  p: RecurrentProblem,
+  gates: Temporary,
+  bind: ReturnType<typeof packGates>["bind"],
+  environment: KernelEnvironment,
 ): Launch {
   const { target, threads } = environment;
   const lanes = target.vectorBytes / 4;
@@ -115,16 +125,29 @@ function projection(
   const x = kernel.input(p.x);
   const panels = bind(kernel);
   const to = kernel.temporary(gates, p.inputSize > blocking.kBlock ? "readwrite" : "write");
-  const at = (row: Parameters<typeof k.mul>[0], column: Parameters<typeof k.add>[1]): ReturnType<typeof k.add> => k.add(k.mul(row, n), column);
+  const at = (row: Parameters<typeof k.mul>[0], column: Parameters<typeof k.add>[1]): ReturnType<typeof k.add> =>
+    k.add(k.mul(row, n), column);
   const rowTasks = k.div(k.add(k.index(m), tile.rows * blocking.rowTiles - 1), tile.rows * blocking.rowTiles);
-  k.parallel(rowTasks, (rowTask) => k.parallel(Math.ceil(n / tile.columns / blocking.panels), (panelTask) => {
-    emitGemmTask(k, {
-      m, n, k: p.inputSize, panels, panelsAt: k.index(0),
-      copyRow: (kb, row, kStart, count, scratch, scratchAt) =>
-        copyRun(kb, x, kb.add(kb.mul(row, p.inputSize), kStart), scratch, scratchAt, count, lanes),
-      partial: (row, column) => ({ buffer: to, index: at(row, column) }),
-      store: (row, column, value, mask) => k.store(to, at(row, column), value, { mask }),
-    }, blocking, rowTask, panelTask);
-  }));
+  k.parallel(rowTasks, (rowTask) =>
+    k.parallel(Math.ceil(n / tile.columns / blocking.panels), (panelTask) => {
+      emitGemmTask(
+        k,
+        {
+          m,
+          n,
+          k: p.inputSize,
+          panels,
+          panelsAt: k.index(0),
+          copyRow: (kb, row, kStart, count, scratch, scratchAt) =>
+            copyRun(kb, x, kb.add(kb.mul(row, p.inputSize), kStart), scratch, scratchAt, count, lanes),
+          partial: (row, column) => ({ buffer: to, index: at(row, column) }),
+          store: (row, column, value, mask) => k.store(to, at(row, column), value, { mask }),
+        },
+        blocking,
+        rowTask,
+        panelTask,
+      );
+    }),
+  );
   return kernel.launch({ decision: "input projection of all steps", flops: dimMul(m, 2 * n * p.inputSize) });
 }
