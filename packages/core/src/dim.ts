@@ -110,7 +110,8 @@ export function dimSub(a: Dim, b: Dim): Dim {
 }
 
 export function dimMul(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return a * b;
+  // Sizes have no negative zero: it would print and compare unlike zero.
+  if (typeof a === "number" && typeof b === "number") return a * b + 0;
   const terms: DimTerm[] = [];
   if (termsOf(a).length * termsOf(b).length > MAX_TERMS * 16) throw tooLarge();
   for (const x of termsOf(a)) {
@@ -124,7 +125,7 @@ export function dimMul(a: Dim, b: Dim): Dim {
 
 /** ⌊a / b⌋ for b > 0. Exact divisions of polynomials by constants and by single terms simplify. */
 export function dimFloorDiv(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return Math.floor(a / b);
+  if (typeof a === "number" && typeof b === "number") return Math.floor(a / b) + 0;
   if (b === 1) return a;
   const exact = exactQuotient(a, b);
   return exact ?? fromAtom({ kind: "floordiv", a, b });

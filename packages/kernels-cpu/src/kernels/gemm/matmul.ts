@@ -19,7 +19,7 @@ import {
   printDim,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
-import { type GemmBlocking, chooseBlocking, copyRun, emitGemmTask } from "./microkernel.ts";
+import { type GemmBlocking, MAX_K_BLOCK, chooseBlocking, copyRun, emitGemmTask } from "./microkernel.ts";
 import { packPanels } from "./pack.ts";
 import { chooseTile } from "./tile-shape.ts";
 
@@ -89,7 +89,7 @@ export function matmulProblem(site: KernelSite): MatmulProblem {
 function lower(site: KernelSite, environment: KernelEnvironment): readonly Launch[] {
   const { a, b, m, n, k, batch, transposeA, transposeB, sharedB } = matmulProblem(site);
   const depth = k as number;
-  const tile = chooseTile(environment.target, typical(m), typical(n));
+  const tile = chooseTile(environment.target, typical(m), typical(n), Math.min(depth, MAX_K_BLOCK));
   const batches = typical(batch);
   const blocking = chooseBlocking(
     tile,

@@ -22,7 +22,7 @@ import {
 /** Elements of A that a task keeps in the second-level cache. */
 const A_BLOCK_ELEMENTS = 64 << 10;
 /** Longest block along k: a panel of B for it stays in the second-level cache beside the block of A. */
-const MAX_K_BLOCK = 512;
+export const MAX_K_BLOCK = 512;
 const LINE_ELEMENTS = 16;
 
 export interface GemmBlocking {

@@ -16,10 +16,10 @@ const MAX_VECTORS = 8;
 const MAX_ROWS = 28;
 
 /**
- * The tile with the least estimated time for an m × n result. Symbolic sizes are passed as a typical size; a padded row
+ * The tile with the least estimated time for an m × n result, with k steps between loads and stores of it. Symbolic sizes are passed as a typical size; a padded row
  * or column costs as much as a real one.
  */
-export function chooseTile(target: CpuTarget, m: number, n: number): TileShape {
+export function chooseTile(target: CpuTarget, m: number, n: number, k: number): TileShape {
   const lanes = target.vectorBytes / 4;
   let best: TileShape | undefined;
   let lowest = Infinity;
@@ -28,7 +28,7 @@ export function chooseTile(target: CpuTarget, m: number, n: number): TileShape {
     const mostRows = Math.min(MAX_ROWS, Math.max(m, 1), Math.floor((target.vectorRegisters - 1 - vectors) / vectors));
     for (let rows = 1; rows <= mostRows; rows++) {
       const columns = vectors * lanes;
-      const cost = Math.ceil(m / rows) * Math.ceil(n / columns) * cyclesPerStep(rows, vectors);
+      const cost = Math.ceil(m / rows) * Math.ceil(n / columns) * Math.max(cyclesPerStep(rows, vectors), feedCycles(columns, k));
       if (cost < lowest) [best, lowest] = [{ rows, vectors, lanes, columns }, cost];
     }
   }
@@ -41,4 +41,16 @@ function cyclesPerStep(rows: number, vectors: number): number {
   const loads = (rows + vectors) / 2;
   const latency = 4;
   return Math.max(multiplyAdds, loads, latency) + 0.15 * loads;
+}
+
+/** Bytes of a panel of B that stay in the first-level cache, and in the second, beside what else is in use. */
+const NEAR_BYTES = 24 << 10;
+const FAR_BYTES = 192 << 10;
+
+/** Cycles to bring one step of B from where its panel lies: each tile of rows reads the whole panel again. */
+function feedCycles(columns: number, k: number): number {
+  const bytes = columns * 4;
+  const panel = bytes * k;
+  if (panel <= NEAR_BYTES) return 0;
+  return bytes / (panel <= FAR_BYTES ? 32 : 8);
 }
