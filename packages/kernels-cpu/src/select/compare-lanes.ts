@@ -8,7 +8,14 @@ import { isFloating, isSigned, laneBytesOf } from "./element.ts";
 import type { Selector } from "./selector.ts";
 
 /** Predicates of vcmpps (ordered and quiet, but "ne" unordered). */
-export const FLOAT_PREDICATES: Readonly<Record<string, number>> = { lt: 0x11, le: 0x12, gt: 0x1e, ge: 0x1d, eq: 0x00, ne: 0x04 };
+export const FLOAT_PREDICATES: Readonly<Record<string, number>> = {
+  lt: 0x11,
+  le: 0x12,
+  gt: 0x1e,
+  ge: 0x1d,
+  eq: 0x00,
+  ne: 0x04,
+};
 
 export function compareLanes(s: Selector, prim: string, dtype: KDType, to: Reg, a: Reg, b: Reg, bytes: number): void {
   const { code } = s;
@@ -51,4 +58,3 @@ export function greaterQuad(s: Selector, dtype: KDType, a: Reg, b: Reg, bytes: n
   code.emit("vpcmpgtq", out, x, y);
   return out;
 }
-

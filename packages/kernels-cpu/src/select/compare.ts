@@ -20,16 +20,36 @@ const integerPredicates: Record<string, number> = { eq: 0, lt: 1, le: 2, ne: 4, 
 
 const signedConditions: Record<string, string> = { lt: "l", le: "le", gt: "g", ge: "ge", eq: "e", ne: "ne" };
 const unsignedConditions: Record<string, string> = { lt: "b", le: "be", gt: "a", ge: "ae", eq: "e", ne: "ne" };
-const negated: Record<string, string> = { l: "ge", le: "g", g: "le", ge: "l", e: "ne", ne: "e", b: "ae", be: "a", a: "be", ae: "b" };
+const negated: Record<string, string> = {
+  l: "ge",
+  le: "g",
+  g: "le",
+  ge: "l",
+  e: "ne",
+  ne: "e",
+  b: "ae",
+  be: "a",
+  a: "be",
+  ae: "b",
+};
 
 /** A comparison of integer scalars, not emitted yet, and the condition that holds when it is true. */
 function compareFlags(s: Selector, prim: string, a: KValue, b: KValue): { compare: Instr; condition: string } {
   const x = sized(s.reg(a), a.type);
   const y = immediateOr(s, b);
-  return { compare: makeInstr("cmp", [x, y]), condition: (isSigned(a.type.dtype) ? signedConditions : unsignedConditions)[prim] as string };
+  return {
+    compare: makeInstr("cmp", [x, y]),
+    condition: (isSigned(a.type.dtype) ? signedConditions : unsignedConditions)[prim] as string,
+  };
 }
 
-export function compareScalar(s: Selector, prim: string, a: KValue, b: KValue, into: readonly Reg[] | undefined): readonly Reg[] {
+export function compareScalar(
+  s: Selector,
+  prim: string,
+  a: KValue,
+  b: KValue,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const { dtype } = a.type;
   const out = into?.[0] ?? code.general();
@@ -93,16 +113,29 @@ export function waitsForBranch(value: KValue): boolean {
 function prefixCount(s: Selector, lanes: KValue, bound: KValue): Affine | undefined {
   if (lanes.def.kind !== "iota" || lanes.type.dtype !== "index") return undefined;
   const { def } = bound;
-  const end = def.kind === "broadcast" ? s.index.affine(def.value) : def.kind === "const" ? constantAffine(Number(def.value)) : undefined;
+  const end =
+    def.kind === "broadcast"
+      ? s.index.affine(def.value)
+      : def.kind === "const"
+        ? constantAffine(Number(def.value))
+        : undefined;
   return end && addAffine(end, s.index.affine(lanes.def.start), -1);
 }
 
 /** A comparison of vectors as a mask. */
-export function compareVector(s: Selector, prim: string, a: KValue, b: KValue, type: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+export function compareVector(
+  s: Selector,
+  prim: string,
+  a: KValue,
+  b: KValue,
+  type: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { dtype } = a.type;
   if (dtype === "bool") return s.unsupported(prim, dtype, "compare masks with xor");
   const inside = prim === "lt" ? prefixCount(s, a, b) : prim === "gt" ? prefixCount(s, b, a) : undefined;
-  if (inside !== undefined && inside.terms.length === 0 && into === undefined) return prefixConstant(s, type, inside.constant);
+  if (inside !== undefined && inside.terms.length === 0 && into === undefined)
+    return prefixConstant(s, type, inside.constant);
   if (inside !== undefined) {
     // Masks of the same rest are shared, also between loops.
     const key = `mask ${termsKey(inside.terms)}${inside.constant} ${type.lanes}`;
@@ -112,25 +145,57 @@ export function compareVector(s: Selector, prim: string, a: KValue, b: KValue, t
     if (into === undefined && made.length === 1) s.code.region.sums.set(key, made[0] as Reg);
     return made;
   }
-  if (dtype === "f16" || dtype === "bf16") return compareParts(s, prim, { ...a.type, dtype: "f32" }, widenParts(s, s.regs(a), a.type), widenParts(s, s.regs(b), b.type), type, into);
+  if (dtype === "f16" || dtype === "bf16")
+    return compareParts(
+      s,
+      prim,
+      { ...a.type, dtype: "f32" },
+      widenParts(s, s.regs(a), a.type),
+      widenParts(s, s.regs(b), b.type),
+      type,
+      into,
+    );
   if (s.wide) return [opmaskCompare(s, prim, a.type, s.regs(a), s.operands(b), into?.[0])];
   return compareParts(s, prim, a.type, s.regs(a), s.regs(b), type, into);
 }
 
-export function compareParts(s: Selector, prim: string, operand: KType, a: readonly Reg[], b: readonly Reg[], mask: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+export function compareParts(
+  s: Selector,
+  prim: string,
+  operand: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  mask: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   if (s.wide) return [opmaskCompare(s, prim, operand, a, b, into?.[0])];
   return vectorCompare(s, prim, operand, a, b, mask, into);
 }
 
 /** Opmasks: the bits of all parts side by side in one mask register. */
-function opmaskCompare(s: Selector, prim: string, type: KType, a: readonly Reg[], b: readonly (Reg | Mem)[], into: Reg | undefined): Reg {
+function opmaskCompare(
+  s: Selector,
+  prim: string,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly (Reg | Mem)[],
+  into: Reg | undefined,
+): Reg {
   const { code } = s;
   const { dtype } = type;
   const shape = s.shape(type);
   const parts = a.map((x, i) => {
     const out = a.length === 1 && into !== undefined ? into : code.mask();
-    if (isFloating(dtype)) code.emit(dtype === "f32" ? "vcmpps" : "vcmppd", out, x, b[i]!, FLOAT_PREDICATES[prim] as number);
-    else code.emit(`vpcmp${isSigned(dtype) ? "" : "u"}${{ 1: "b", 2: "w", 4: "d", 8: "q" }[laneBytesOf(dtype)]}`, out, x, b[i]!, integerPredicates[prim] as number);
+    if (isFloating(dtype))
+      code.emit(dtype === "f32" ? "vcmpps" : "vcmppd", out, x, b[i]!, FLOAT_PREDICATES[prim] as number);
+    else
+      code.emit(
+        `vpcmp${isSigned(dtype) ? "" : "u"}${{ 1: "b", 2: "w", 4: "d", 8: "q" }[laneBytesOf(dtype)]}`,
+        out,
+        x,
+        b[i]!,
+        integerPredicates[prim] as number,
+      );
     return out;
   });
   return joinMasks(s, parts, shape.lanes, into);
@@ -151,7 +216,15 @@ export function joinMasks(s: Selector, parts: readonly Reg[], lanes: number, int
 }
 
 /** AVX2: compares in the operands' lanes, then brings the result to 32-bit lanes. */
-function vectorCompare(s: Selector, prim: string, type: KType, a: readonly Reg[], b: readonly Reg[], mask: KType, into: readonly Reg[] | undefined): readonly Reg[] {
+function vectorCompare(
+  s: Selector,
+  prim: string,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  mask: KType,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { dtype } = type;
   const bytes = laneBytesOf(dtype);
   const out = into ?? s.fresh(mask);

@@ -27,7 +27,9 @@ export interface TrialInputs {
 /** The pinned targets that this processor can run, tiles in memory where it has no tile registers. */
 export function runnableTargets(): readonly CpuTarget[] {
   const features: ReadonlySet<string> = cpuInfo(nativeHost()).features;
-  return CPU_TARGETS.filter((target) => [...target.features].every((name) => features.has(name) || name.startsWith("amx")));
+  return CPU_TARGETS.filter((target) =>
+    [...target.features].every((name) => features.has(name) || name.startsWith("amx")),
+  );
 }
 
 const POISON = 0xa5;
@@ -53,7 +55,9 @@ export class Trials {
       return memory;
     };
     const isNative = !compiled.usesTiles || (cpuInfo(this.host).features as ReadonlySet<string>).has("amx-tile");
-    const code = isNative ? compiled.bytes : assemble(emulateTiles(compiled.items, allocate(EMULATION_BYTES, 64).address)).bytes;
+    const code = isNative
+      ? compiled.bytes
+      : assemble(emulateTiles(compiled.items, allocate(EMULATION_BYTES, 64).address)).bytes;
     const [address] = this.arena.publish([code]);
     const slots: bigint[] = [];
     const outputs = new Map<string, Uint8Array>();
@@ -88,7 +92,13 @@ export class Trials {
     const step = Math.max(1, Math.ceil(tasks / ranges));
     const block = allocate(64, 8);
     for (let begin = 0; begin < tasks; begin += step) {
-      new BigUint64Array(block.buffer, 0, 5).set([address as bigint, args.address, BigInt(begin), BigInt(Math.min(tasks, begin + step)), 1n]);
+      new BigUint64Array(block.buffer, 0, 5).set([
+        address as bigint,
+        args.address,
+        BigInt(begin),
+        BigInt(Math.min(tasks, begin + step)),
+        1n,
+      ]);
       this.caller.call(block.address);
     }
     const copies = new Map([...outputs].map(([name, view]) => [name, view.slice()]));
@@ -115,7 +125,8 @@ export class Trials {
       const want = expected[name] as Uint8Array;
       const got = actual.get(name) as Uint8Array;
       const at = firstDifference(dtype, want, got, ulps);
-      if (at !== undefined) return `${kernel.name} on ${target.name}: ${name}[${at}] is ${element(dtype, got, at)}, expected ${element(dtype, want, at)}`;
+      if (at !== undefined)
+        return `${kernel.name} on ${target.name}: ${name}[${at}] is ${element(dtype, got, at)}, expected ${element(dtype, want, at)}`;
     }
     return undefined;
   }
@@ -123,7 +134,9 @@ export class Trials {
 
 function element(dtype: DType, bytes: Uint8Array, at: number): string {
   const size = DTYPE_INFO[dtype].bytes;
-  const raw = Array.from(bytes.subarray(at * size, (at + 1) * size), (b) => b.toString(16).padStart(2, "0")).reverse().join("");
+  const raw = Array.from(bytes.subarray(at * size, (at + 1) * size), (b) => b.toString(16).padStart(2, "0"))
+    .reverse()
+    .join("");
   return `${String(readElement(new DataView(bytes.buffer, bytes.byteOffset), at * size, dtype))} (0x${raw})`;
 }
 
@@ -136,7 +149,12 @@ function firstDifference(dtype: DType, want: Uint8Array, got: Uint8Array, ulps: 
     if (same) continue;
     const [x, y] = [readElement(a, at * size, dtype), readElement(b, at * size, dtype)];
     if (Number.isNaN(x) && Number.isNaN(y)) continue;
-    if (dtype === "f32" && ulps > 0 && Math.abs(order(a.getInt32(at * 4, true)) - order(b.getInt32(at * 4, true))) <= ulps) continue;
+    if (
+      dtype === "f32" &&
+      ulps > 0 &&
+      Math.abs(order(a.getInt32(at * 4, true)) - order(b.getInt32(at * 4, true))) <= ulps
+    )
+      continue;
     return at;
   }
   return undefined;
@@ -152,15 +170,26 @@ export function randomElements(dtype: DType, count: number, seed: number, range 
   const random = seededRandom(seed);
   const { bytes, kind, min, max } = DTYPE_INFO[dtype];
   const view = new DataView(new ArrayBuffer(count * bytes));
-  const extremes = kind === "float" ? [0, -0, Infinity, -Infinity, NaN, 1e-40, -1e-40, 1e10, -1e10, 2 ** 31, -(2 ** 31), 0.5, 1.5, 2.5, -0.5] : [0, 1, min, max, -1];
+  const extremes =
+    kind === "float"
+      ? [0, -0, Infinity, -Infinity, NaN, 1e-40, -1e-40, 1e10, -1e10, 2 ** 31, -(2 ** 31), 0.5, 1.5, 2.5, -0.5]
+      : [0, 1, min, max, -1];
   for (let i = 0; i < count; i++) {
     const isExtreme = random() < 0.125;
     const pick = extremes[Math.floor(random() * extremes.length)] as number;
-    const value = isExtreme ? pick : kind === "float" ? (random() * 2 - 1) * range : Math.floor((kind === "uint" ? random() : random() * 2 - 1) * range);
+    const value = isExtreme
+      ? pick
+      : kind === "float"
+        ? (random() * 2 - 1) * range
+        : Math.floor((kind === "uint" ? random() : random() * 2 - 1) * range);
     let scalar: Scalar = value;
     if (dtype === "f32") scalar = Math.fround(value);
     else if (dtype === "bool") scalar = random() < 0.5;
-    else if (dtype === "i64") scalar = BigInt.asIntN(64, BigInt(Math.abs(value) >= 2 ** 63 ? (value > 0 ? 2n ** 63n - 1n : -(2n ** 63n)) : value));
+    else if (dtype === "i64")
+      scalar = BigInt.asIntN(
+        64,
+        BigInt(Math.abs(value) >= 2 ** 63 ? (value > 0 ? 2n ** 63n - 1n : -(2n ** 63n)) : value),
+      );
     else if (dtype === "u64") scalar = BigInt.asUintN(64, value >= 2 ** 63 ? 2n ** 64n - 1n : BigInt(value));
     else if (dtype === "bf16" && Number.isFinite(value)) scalar = Math.fround(value);
     writeElement(view, i * bytes, dtype, scalar);

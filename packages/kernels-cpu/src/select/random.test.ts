@@ -11,7 +11,11 @@ const seed = Number(process.env["QUERN_SEED"] ?? 1);
 const count = Number(process.env["QUERN_COUNT"] ?? 60);
 const trials = new Trials();
 
-describe.each(runnableTargets().filter((target) => target !== AMX).map((target) => [target.name, target] as const))("%s", (_, target) => {
+describe.each(
+  runnableTargets()
+    .filter((target) => target !== AMX)
+    .map((target) => [target.name, target] as const),
+)("%s", (_, target) => {
   test(`element-level kernels, seeds ${seed}..${seed + count - 1}`, () => {
     const vectors = { vectorBytes: target.vectorBytes, masks: true };
     for (let at = seed; at < seed + count; at++) {
@@ -25,7 +29,13 @@ describe.each(runnableTargets().filter((target) => target !== AMX).map((target) 
     for (let at = seed; at < seed + count; at++) {
       const kernel = controlKernel(at);
       const inputs = {
-        buffers: { x: randomElements("i32", SIZE, at, 1000), f: randomElements("f32", SIZE, at + 1), y: new Uint8Array(4 * SIZE), z: new Uint8Array(4 * SIZE), g: new Uint8Array(4 * SIZE) },
+        buffers: {
+          x: randomElements("i32", SIZE, at, 1000),
+          f: randomElements("f32", SIZE, at + 1),
+          y: new Uint8Array(4 * SIZE),
+          z: new Uint8Array(4 * SIZE),
+          g: new Uint8Array(4 * SIZE),
+        },
         symbols: { n: at % 13, m: 1 + (at % 5) },
       };
       expect(trials.compare(kernel, target, inputs), `seed ${at}`).toBeUndefined();
@@ -57,7 +67,9 @@ function controlKernel(seedOf: number): Kernel {
 
   const body = (axes: KValue[], task: KValue): void => {
     const scalars = Array.from({ length: 1 + below(3) }, (_v, i) => k.local(`s${i}`, "i32", below(10)));
-    const vectors = Array.from({ length: pick(2, 4, 20, 36) }, (_v, i) => k.local(`v${i}`, vectorType("i32", lanes), below(9)));
+    const vectors = Array.from({ length: pick(2, 4, 20, 36) }, (_v, i) =>
+      k.local(`v${i}`, vectorType("i32", lanes), below(9)),
+    );
     const floats = Array.from({ length: 3 }, (_v, i) => k.local(`f${i}`, vectorType("f32", lanes), i));
     const position = k.local("position", "index", 0);
     for (let i = 0; i < 64; i += lanes) k.store(tile, i, k.load(x, k.add(wrap(k.mul(task, 3)), i), { lanes }));
@@ -65,11 +77,16 @@ function controlKernel(seedOf: number): Kernel {
     const statement = (depth: number, all: KValue[]): void => {
       const offset = (): KValue => {
         let sum: KValue = k.index(below(50));
-        for (const axis of all) if (random() < 0.6) sum = k.add(sum, k.mul(axis, pick(n, m, k.index(1), k.index(4), k.index(7))));
+        for (const axis of all)
+          if (random() < 0.6) sum = k.add(sum, k.mul(axis, pick(n, m, k.index(1), k.index(4), k.index(7))));
         if (random() < 0.2) sum = k.add(sum, k.read(position));
         return wrap(sum);
       };
-      const plain = (): KValue => all.reduce<KValue>((sum, axis) => k.add(sum, k.mul(axis, pick<KValue | number>(m, 1, 4, 3))), k.index(below(40)));
+      const plain = (): KValue =>
+        all.reduce<KValue>(
+          (sum, axis) => k.add(sum, k.mul(axis, pick<KValue | number>(m, 1, 4, 3))),
+          k.index(below(40)),
+        );
       switch (below(depth > 2 ? 9 : 12)) {
         case 0: {
           const local = pick(...scalars);
@@ -91,7 +108,10 @@ function controlKernel(seedOf: number): Kernel {
         }
         case 3: {
           const local = pick(...floats);
-          k.assign(local, k.fma(k.load(second, pick(0, lanes), { lanes }), k.broadcast(k.load(f, plain()), lanes), k.read(local)));
+          k.assign(
+            local,
+            k.fma(k.load(second, pick(0, lanes), { lanes }), k.broadcast(k.load(f, plain()), lanes), k.read(local)),
+          );
           return;
         }
         case 4: {
@@ -116,7 +136,11 @@ function controlKernel(seedOf: number): Kernel {
           return;
         case 8: {
           const local = pick(...scalars);
-          k.if(k.lt(k.load(x, offset()), k.read(local)), () => k.assign(local, k.add(k.read(local), 7)), () => void (random() < 0.5 && k.assign(local, k.sub(k.read(local), 2))));
+          k.if(
+            k.lt(k.load(x, offset()), k.read(local)),
+            () => k.assign(local, k.add(k.read(local), 7)),
+            () => void (random() < 0.5 && k.assign(local, k.sub(k.read(local), 2))),
+          );
           return;
         }
         default: {
@@ -141,6 +165,9 @@ function controlKernel(seedOf: number): Kernel {
   const shape = below(3);
   if (shape === 0) k.parallel(6, (a) => body([a], a));
   else if (shape === 1) k.parallel(m, (a) => k.parallel(7, (b) => body([a, b], k.add(k.mul(a, 7), b))));
-  else k.parallel(2, (a) => k.parallel(m, (b) => k.parallel(3, (c) => body([a, b, c], k.add(k.mul(k.add(k.mul(a, m), b), 3), c)))));
+  else
+    k.parallel(2, (a) =>
+      k.parallel(m, (b) => k.parallel(3, (c) => body([a, b, c], k.add(k.mul(k.add(k.mul(a, m), b), 3), c)))),
+    );
   return k.finish();
 }

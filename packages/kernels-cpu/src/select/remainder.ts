@@ -13,16 +13,29 @@ import { literalBytes, splat } from "./constants.ts";
 import { convert } from "./convert.ts";
 import type { Selector } from "./selector.ts";
 
-export function floatRemainder(s: Selector, type: KType, args: readonly KValue[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function floatRemainder(
+  s: Selector,
+  type: KType,
+  args: readonly KValue[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const [a, b] = args as [KValue, KValue];
   return floatRemainderRegs(s, type, s.regs(a), s.regs(b), into);
 }
 
-export function floatRemainderRegs(s: Selector, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function floatRemainderRegs(
+  s: Selector,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const wide: KType = { ...type, dtype: "f64" };
   const [x, y] = [convert(s, a, type, wide, undefined, undefined), convert(s, b, type, wide, undefined, undefined)];
   const bytes = Math.max(16, s.shape(wide).bytes);
-  const parts = x.map((reg, i) => s.resize(remainder(s, s.resize(reg, bytes), s.resize(y[i] as Reg, bytes), bytes), s.shape(wide).bytes));
+  const parts = x.map((reg, i) =>
+    s.resize(remainder(s, s.resize(reg, bytes), s.resize(y[i] as Reg, bytes), bytes), s.shape(wide).bytes),
+  );
   return convert(s, parts, wide, type, into, undefined);
 }
 
@@ -32,8 +45,20 @@ function remainder(s: Selector, a: Reg, b: Reg, bytes: number): Reg {
   const f64 = (value: number): Reg => splat(s, literalBytes("f64", value), bytes);
   const bits = (value: bigint): Reg => splat(s, literalBytes("u64", value), bytes);
   // The literals come before the loop, wherever that is.
-  const [magnitude, sign, infinity, zero, one] = [bits((1n << 63n) - 1n), bits(1n << 63n), f64(Infinity), f64(0), f64(1)];
-  const [huge, step, shrink, upperBits, nan] = [f64(2 ** 900), f64(2 ** 600), f64(1 - 2 ** -50), bits(~((1n << 25n) - 1n)), f64(NaN)];
+  const [magnitude, sign, infinity, zero, one] = [
+    bits((1n << 63n) - 1n),
+    bits(1n << 63n),
+    f64(Infinity),
+    f64(0),
+    f64(1),
+  ];
+  const [huge, step, shrink, upperBits, nan] = [
+    f64(2 ** 900),
+    f64(2 ** 600),
+    f64(1 - 2 ** -50),
+    bits(~((1n << 25n) - 1n)),
+    f64(NaN),
+  ];
   const vectors = (count: number): Reg[] => Array.from({ length: count }, () => s.vector(bytes));
   const [x, y, finite, r, d] = vectors(5) as [Reg, Reg, Reg, Reg, Reg];
   code.emit("vandpd", x, a, magnitude);
@@ -48,7 +73,17 @@ function remainder(s: Selector, a: Reg, b: Reg, bytes: number): Reg {
   code.bind(head);
   const active = compare(s, r, d, 0x1d, bytes);
   testNone(s, active, exit);
-  const [ratio, larger, divisor, t, less, cut, whole, q, next] = vectors(9) as [Reg, Reg, Reg, Reg, Reg, Reg, Reg, Reg, Reg];
+  const [ratio, larger, divisor, t, less, cut, whole, q, next] = vectors(9) as [
+    Reg,
+    Reg,
+    Reg,
+    Reg,
+    Reg,
+    Reg,
+    Reg,
+    Reg,
+    Reg,
+  ];
   code.emit("vdivpd", ratio, r, d);
   code.emit("vmulpd", larger, d, step);
   choose(s, divisor, compare(s, ratio, huge, 0x1e, bytes), d, larger);

@@ -41,7 +41,13 @@ export interface Operations {
   /** Emits what defines a value and gives its parts, in `into` when that is given. */
   materialise(s: Selector, value: KValue, into: readonly Reg[] | undefined): readonly Reg[];
   /** A primitive on vectors or scalar floats, on parts in registers. */
-  vectorPrim(s: Selector, prim: Prim, type: KType, operands: readonly (readonly Reg[])[], into: readonly Reg[] | undefined): readonly Reg[];
+  vectorPrim(
+    s: Selector,
+    prim: Prim,
+    type: KType,
+    operands: readonly (readonly Reg[])[],
+    into: readonly Reg[] | undefined,
+  ): readonly Reg[];
   selectBlock(s: Selector, block: Block): void;
 }
 
@@ -117,7 +123,9 @@ export class Selector {
     const laneBytes = laneBytesOf(dtype);
     if (rows > 1) return { file: TILE, parts: 1, lanes, bytes: lanes * laneBytes, laneBytes };
     if (lanes === 1) {
-      return isFloating(dtype) ? { file: VECTOR, parts: 1, lanes: 1, bytes: laneBytes, laneBytes } : { file: GENERAL, parts: 1, lanes: 1, bytes: 8, laneBytes };
+      return isFloating(dtype)
+        ? { file: VECTOR, parts: 1, lanes: 1, bytes: laneBytes, laneBytes }
+        : { file: GENERAL, parts: 1, lanes: 1, bytes: 8, laneBytes };
     }
     if (dtype === "bool") {
       if (this.wide) {
@@ -135,15 +143,19 @@ export class Selector {
   fresh(type: KType): Reg[] {
     const { file, parts, bytes } = this.shape(type);
     const regs: Reg[] = [];
-    for (let i = 0; i < parts; i++) regs.push(file === TILE ? this.code.tile(tileShape(type)) : this.freshPart(file, bytes));
+    for (let i = 0; i < parts; i++)
+      regs.push(file === TILE ? this.code.tile(tileShape(type)) : this.freshPart(file, bytes));
     return regs;
   }
 
   private freshPart(file: number, bytes: number): Reg {
     switch (file) {
-      case GENERAL: return this.code.general();
-      case VECTOR: return this.code.vector(bytes);
-      default: return this.code.mask();
+      case GENERAL:
+        return this.code.general();
+      case VECTOR:
+        return this.code.vector(bytes);
+      default:
+        return this.code.mask();
     }
   }
 
@@ -213,7 +225,14 @@ export class Selector {
   /** Is this use the last of a value whose register may be overwritten? */
   dies(value: KValue): boolean {
     const { id } = value;
-    return this.facts.uses[id] === 1 && this.facts.usedInBlock[id] === 1 && this.aliases[id] === 0 && this.depths[id] === this.code.depth && value.def.kind !== "const" && value.def.kind !== "param";
+    return (
+      this.facts.uses[id] === 1 &&
+      this.facts.usedInBlock[id] === 1 &&
+      this.aliases[id] === 0 &&
+      this.depths[id] === this.code.depth &&
+      value.def.kind !== "const" &&
+      value.def.kind !== "param"
+    );
   }
 
   /** The memory operand of each part of a load that waits, where an instruction can take it; clears its waiting. */
@@ -227,9 +246,16 @@ export class Selector {
       this.pending[value.id] = 0;
       return this.parts(def.buffer, def.index, shape);
     }
-    if (def.kind !== "broadcast" || !allowBroadcast || !this.wide || shape.file !== VECTOR || shape.bytes < 16) return undefined;
+    if (def.kind !== "broadcast" || !allowBroadcast || !this.wide || shape.file !== VECTOR || shape.bytes < 16)
+      return undefined;
     const { value: scalar } = def;
-    if (this.pending[scalar.id] !== 1 || scalar.def.kind !== "load" || scalar.def.mask !== undefined || shape.laneBytes < 4) return undefined;
+    if (
+      this.pending[scalar.id] !== 1 ||
+      scalar.def.kind !== "load" ||
+      scalar.def.mask !== undefined ||
+      shape.laneBytes < 4
+    )
+      return undefined;
     this.pending[value.id] = 0;
     this.pending[scalar.id] = 0;
     const place = this.index.address(scalar.def.buffer, scalar.def.index, 0, 0);

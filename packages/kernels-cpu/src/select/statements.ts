@@ -21,18 +21,28 @@ export function selectBlock(s: Selector, block: Block): void {
 
 function selectStatement(s: Selector, stmt: Stmt): void {
   switch (stmt.kind) {
-    case "let": return selectLet(s, stmt.value);
-    case "assign": return selectAssign(s, stmt);
-    case "store": return selectStore(s, stmt);
-    case "for": return selectFor(s, stmt);
-    case "if": return selectIf(s, stmt);
-    case "barrier": return;
-    case "prefetch": return selectPrefetch(s, stmt);
-    case "tileStore": return selectTileStore(s, stmt);
-    case "tileMma": return selectTileMma(s, stmt);
+    case "let":
+      return selectLet(s, stmt.value);
+    case "assign":
+      return selectAssign(s, stmt);
+    case "store":
+      return selectStore(s, stmt);
+    case "for":
+      return selectFor(s, stmt);
+    case "if":
+      return selectIf(s, stmt);
+    case "barrier":
+      return;
+    case "prefetch":
+      return selectPrefetch(s, stmt);
+    case "tileStore":
+      return selectTileStore(s, stmt);
+    case "tileMma":
+      return selectTileMma(s, stmt);
     case "parallel":
     case "each":
-    case "reduce": throw new InternalError(`kernel ${s.kernel.name}: "${stmt.kind}" reached instruction selection`);
+    case "reduce":
+      throw new InternalError(`kernel ${s.kernel.name}: "${stmt.kind}" reached instruction selection`);
   }
 }
 
@@ -58,7 +68,12 @@ function selectLet(s: Selector, value: KValue): void {
   // Already computed in an outer region by an earlier copy of this body.
   if (s.values[id] !== undefined) return;
   if (index.isFormula(value)) return;
-  if (def.kind === "broadcast" && facts.deferrable[id] === 1 && s.pending[def.value.id] === 1 && def.value.def.kind === "load") {
+  if (
+    def.kind === "broadcast" &&
+    facts.deferrable[id] === 1 &&
+    s.pending[def.value.id] === 1 &&
+    def.value.def.kind === "load"
+  ) {
     s.pending[id] = 1;
     return;
   }

@@ -24,17 +24,30 @@ export function emulateTiles(items: readonly Item[], memory: bigint): Item[] {
   const config = items.find((item): item is Data => "data" in item && item.at.name === "tiles");
   if (config === undefined) throw new InternalError("the program has no tile configuration");
   const view = new DataView(config.data.buffer, config.data.byteOffset);
-  const shape = (tile: number): TileShape => ({ rows: view.getUint8(48 + tile), bytes: view.getUint16(16 + 2 * tile, true) });
+  const shape = (tile: number): TileShape => ({
+    rows: view.getUint8(48 + tile),
+    bytes: view.getUint16(16 + 2 * tile, true),
+  });
   return items.flatMap((item): Item[] => {
     if (!isInstr(item)) return [item];
     switch (item.op) {
       case "ldtilecfg":
-      case "tilerelease": return [];
-      case "tilezero": return withScratch(memory, [], ([tiles]) => zeroTile(item, tiles));
-      case "tileloadd": return withScratch(memory, registersOf(item.operands[1] as Mem), ([tiles, row]) => moveTile(item.operands[0] as Reg, item.operands[1] as Mem, shape, tiles, row, true));
-      case "tilestored": return withScratch(memory, registersOf(item.operands[0] as Mem), ([tiles, row]) => moveTile(item.operands[1] as Reg, item.operands[0] as Mem, shape, tiles, row, false));
-      case "tdpbf16ps": return withScratch(memory, [], ([tiles]) => product(item, "vdpbf16ps", shape, tiles));
-      case "tdpbusd": return withScratch(memory, [], ([tiles]) => product(item, "vpdpbusd", shape, tiles));
+      case "tilerelease":
+        return [];
+      case "tilezero":
+        return withScratch(memory, [], ([tiles]) => zeroTile(item, tiles));
+      case "tileloadd":
+        return withScratch(memory, registersOf(item.operands[1] as Mem), ([tiles, row]) =>
+          moveTile(item.operands[0] as Reg, item.operands[1] as Mem, shape, tiles, row, true),
+        );
+      case "tilestored":
+        return withScratch(memory, registersOf(item.operands[0] as Mem), ([tiles, row]) =>
+          moveTile(item.operands[1] as Reg, item.operands[0] as Mem, shape, tiles, row, false),
+        );
+      case "tdpbf16ps":
+        return withScratch(memory, [], ([tiles]) => product(item, "vdpbf16ps", shape, tiles));
+      case "tdpbusd":
+        return withScratch(memory, [], ([tiles]) => product(item, "vpdpbusd", shape, tiles));
       default:
         if (item.op.startsWith("tdp")) throw new InternalError(`${item.op} is not emulated`);
         return [item];
@@ -47,7 +60,11 @@ function registersOf({ base, index }: Mem): number[] {
 }
 
 /** Code around two free general registers, the first of which points to the tiles. Nothing here changes flags. */
-function withScratch(memory: bigint, used: readonly number[], body: (scratch: readonly [Reg, Reg]) => Instr[]): Instr[] {
+function withScratch(
+  memory: bigint,
+  used: readonly number[],
+  body: (scratch: readonly [Reg, Reg]) => Instr[],
+): Instr[] {
   const [tiles, row] = [0, 1, 2, 3, 5].filter((id) => !used.includes(id)).map((id) => r64(id)) as [Reg, Reg];
   const saved = [29, 30, 31];
   return [
@@ -68,17 +85,34 @@ function rowOf(tiles: Reg, tile: number, row: number, byte = 0): Mem {
 
 function zeroTile(instr: Instr, tiles: Reg): Instr[] {
   const tile = (instr.operands[0] as Reg).id;
-  return [makeInstr("vxorps", [zmm(31), zmm(31), zmm(31)]), ...Array.from({ length: 16 }, (_, row) => makeInstr("vmovups", [rowOf(tiles, tile, row), zmm(31)]))];
+  return [
+    makeInstr("vxorps", [zmm(31), zmm(31), zmm(31)]),
+    ...Array.from({ length: 16 }, (_, row) => makeInstr("vmovups", [rowOf(tiles, tile, row), zmm(31)])),
+  ];
 }
 
-function moveTile(tile: Reg, place: Mem, shape: (tile: number) => TileShape, tiles: Reg, row: Reg, isLoad: boolean): Instr[] {
+function moveTile(
+  tile: Reg,
+  place: Mem,
+  shape: (tile: number) => TileShape,
+  tiles: Reg,
+  row: Reg,
+  isLoad: boolean,
+): Instr[] {
   const { base, index, disp } = place;
-  if (base === undefined || index === undefined || base.id === rsp.id) throw new InternalError("a tile address is base + stride");
+  if (base === undefined || index === undefined || base.id === rsp.id)
+    throw new InternalError("a tile address is base + stride");
   const { rows, bytes } = shape(tile.id);
   const out: Instr[] = [makeInstr("lea", [row, mem({ base, disp })])];
   for (let r = 0; r < rows; r++) {
     let at = 0;
-    for (const [size, reg, op] of [[64, zmm(31), "vmovups"], [32, ymm(31), "vmovups"], [16, xmm(31), "vmovups"], [8, xmm(31), "vmovsd"], [4, xmm(31), "vmovss"]] as const) {
+    for (const [size, reg, op] of [
+      [64, zmm(31), "vmovups"],
+      [32, ymm(31), "vmovups"],
+      [16, xmm(31), "vmovups"],
+      [8, xmm(31), "vmovsd"],
+      [4, xmm(31), "vmovss"],
+    ] as const) {
       if (bytes - at < size) continue;
       const [memory, stored] = [mem({ base: row, disp: at }), rowOf(tiles, tile.id, r, at)];
       out.push(makeInstr(op, [reg, isLoad ? memory : stored]), makeInstr(op, [isLoad ? stored : memory, reg]));
@@ -93,12 +127,16 @@ function moveTile(tile: Reg, place: Mem, shape: (tile: number) => TileShape, til
 function product(instr: Instr, op: string, shape: (tile: number) => TileShape, tiles: Reg): Instr[] {
   const [c, a, b] = instr.operands.map((operand) => (operand as Reg).id) as [number, number, number];
   const groups = shape(a).bytes / 4;
-  if (shape(b).rows !== groups || shape(a).rows !== shape(c).rows || shape(b).bytes !== shape(c).bytes) throw new InternalError(`${instr.op}: the shapes of the tiles do not fit`);
+  if (shape(b).rows !== groups || shape(a).rows !== shape(c).rows || shape(b).bytes !== shape(c).bytes)
+    throw new InternalError(`${instr.op}: the shapes of the tiles do not fit`);
   const out: Instr[] = [];
   for (let m = 0; m < shape(c).rows; m++) {
     out.push(makeInstr("vmovups", [zmm(30), rowOf(tiles, c, m)]));
     for (let k = 0; k < groups; k++) {
-      out.push(makeInstr("vbroadcastss", [zmm(31), rowOf(tiles, a, m, 4 * k)]), makeInstr(op, [zmm(30), zmm(31), rowOf(tiles, b, k)]));
+      out.push(
+        makeInstr("vbroadcastss", [zmm(31), rowOf(tiles, a, m, 4 * k)]),
+        makeInstr(op, [zmm(30), zmm(31), rowOf(tiles, b, k)]),
+      );
     }
     out.push(makeInstr("vmovups", [rowOf(tiles, c, m), zmm(30)]));
   }

@@ -59,7 +59,12 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
     ? { ...g, outWidth: g.outHeight * g.outWidth, width: g.height * g.width, outHeight: 1, height: 1 }
     : g;
   const perGroup = g.outChannels / g.groups;
-  const tile = chooseTile(environment.target, Math.min(shape.outWidth, 4096), perGroup, (g.channels / g.groups) * g.kernelHeight * g.kernelWidth);
+  const tile = chooseTile(
+    environment.target,
+    Math.min(shape.outWidth, 4096),
+    perGroup,
+    (g.channels / g.groups) * g.kernelHeight * g.kernelWidth,
+  );
   const name = `conv_f32_${g.kernelHeight}x${g.kernelWidth}_c${g.channels}o${g.outChannels}g${g.groups}_${g.outHeight}x${g.outWidth}_t${tile.rows}x${tile.columns}`;
   const kernel = new GroupKernel(name, site);
   const plan = planTasks(shape, g, environment.threads, tile);

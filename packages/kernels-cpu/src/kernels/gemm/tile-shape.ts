@@ -28,7 +28,8 @@ export function chooseTile(target: CpuTarget, m: number, n: number, k: number): 
     const mostRows = Math.min(MAX_ROWS, Math.max(m, 1), Math.floor((target.vectorRegisters - 1 - vectors) / vectors));
     for (let rows = 1; rows <= mostRows; rows++) {
       const columns = vectors * lanes;
-      const cost = Math.ceil(m / rows) * Math.ceil(n / columns) * Math.max(cyclesPerStep(rows, vectors), feedCycles(columns, k));
+      const cost =
+        Math.ceil(m / rows) * Math.ceil(n / columns) * Math.max(cyclesPerStep(rows, vectors), feedCycles(columns, k));
       if (cost < lowest) [best, lowest] = [{ rows, vectors, lanes, columns }, cost];
     }
   }

@@ -7,7 +7,9 @@ import type { Handler, Machine } from "./machine.ts";
 type Binary = readonly [a: Operand, b: Operand];
 
 function sizeOfPair(m: Machine, [a, b]: Binary): number {
-  return a.kind === "mem" ? m.sizeOf(b.kind === "imm" ? a : b, 0) || m.fail("an operand of unknown size") : m.sizeOf(a, 8);
+  return a.kind === "mem"
+    ? m.sizeOf(b.kind === "imm" ? a : b, 0) || m.fail("an operand of unknown size")
+    : m.sizeOf(a, 8);
 }
 
 function setSumFlags(m: Machine, a: bigint, b: bigint, result: bigint, bytes: number, isDifference: boolean): void {
@@ -62,7 +64,12 @@ function shift(kind: "shl" | "shr" | "sar"): Handler {
     const value = m.integer(to as Operand, bytes);
     const signed = BigInt.asIntN(bytes * 8, value);
     const result = kind === "shl" ? value << count : kind === "shr" ? value >> count : signed >> count;
-    const carry = kind === "shl" ? (count <= bits ? (value >> (bits - count)) % 2n === 1n : undefined) : ((kind === "shr" ? value : signed) >> (count - 1n)) & 1n;
+    const carry =
+      kind === "shl"
+        ? count <= bits
+          ? (value >> (bits - count)) % 2n === 1n
+          : undefined
+        : ((kind === "shr" ? value : signed) >> (count - 1n)) & 1n;
     m.setFlags({ carry: typeof carry === "bigint" ? carry === 1n : carry, overflow: undefined });
     m.setResultFlags(result, bytes);
     m.setInteger(to as Operand, bytes, result);
@@ -76,7 +83,11 @@ function shiftX(kind: "shl" | "shr" | "sar"): Handler {
     const bytes = m.sizeOf(to, 8);
     const count = m.integer(by, bytes) % BigInt(bytes * 8);
     const value = m.integer(from, bytes);
-    m.setInteger(to, bytes, kind === "shl" ? value << count : kind === "shr" ? value >> count : BigInt.asIntN(bytes * 8, value) >> count);
+    m.setInteger(
+      to,
+      bytes,
+      kind === "shl" ? value << count : kind === "shr" ? value >> count : BigInt.asIntN(bytes * 8, value) >> count,
+    );
   };
 }
 
@@ -102,7 +113,8 @@ function divide(isSigned: boolean): Handler {
     const divisor = isSigned ? m.signed(by as Operand, bytes) : m.integer(by as Operand, bytes);
     if (divisor === 0n) m.fail("division by zero");
     const quotient = dividend / divisor;
-    if ((isSigned ? BigInt.asIntN(bits, quotient) : BigInt.asUintN(bits, quotient)) !== quotient) m.fail("the quotient does not fit");
+    if ((isSigned ? BigInt.asIntN(bits, quotient) : BigInt.asUintN(bits, quotient)) !== quotient)
+      m.fail("the quotient does not fit");
     m.general[RAX] = BigInt.asUintN(bits, quotient);
     m.general[RDX] = BigInt.asUintN(bits, dividend % divisor);
     m.setFlags({ carry: undefined, zero: undefined, sign: undefined, overflow: undefined, parity: undefined });
@@ -152,7 +164,13 @@ function bitCount(count: (value: bigint, bits: number) => number): Handler {
     const [to, from] = operands as unknown as Binary;
     const bytes = m.sizeOf(to, 8);
     const result = count(m.integer(from, bytes), bytes * 8);
-    m.setFlags({ carry: result === bytes * 8, zero: result === 0, sign: undefined, overflow: undefined, parity: undefined });
+    m.setFlags({
+      carry: result === bytes * 8,
+      zero: result === 0,
+      sign: undefined,
+      overflow: undefined,
+      parity: undefined,
+    });
     m.setInteger(to, bytes, BigInt(result));
   };
 }
@@ -222,7 +240,12 @@ export const INTEGER: Readonly<Record<string, Handler>> = {
     const [value, at] = operands as unknown as Binary;
     const bytes = m.sizeOf(value, 8);
     const position = m.integer(at, bytes) % BigInt(bytes * 8);
-    m.setFlags({ carry: (m.integer(value, bytes) >> position) % 2n === 1n, sign: undefined, overflow: undefined, parity: undefined });
+    m.setFlags({
+      carry: (m.integer(value, bytes) >> position) % 2n === 1n,
+      sign: undefined,
+      overflow: undefined,
+      parity: undefined,
+    });
   },
   bzhi: (m, { operands }) => {
     const [to, from, count] = operands as [Operand, Operand, Operand];
@@ -235,7 +258,9 @@ export const INTEGER: Readonly<Record<string, Handler>> = {
   },
   popcnt: bitCount((value) => value.toString(2).replaceAll("0", "").length),
   lzcnt: bitCount((value, bits) => (value === 0n ? bits : bits - value.toString(2).length)),
-  tzcnt: bitCount((value, bits) => (value === 0n ? bits : value.toString(2).length - value.toString(2).lastIndexOf("1") - 1)),
+  tzcnt: bitCount((value, bits) =>
+    value === 0n ? bits : value.toString(2).length - value.toString(2).lastIndexOf("1") - 1,
+  ),
   push: (m, { operands: [from] }) => push(m, m.integer(from as Operand, 8)),
   pop: (m, { operands: [to] }) => m.setInteger(to as Operand, 8, pop(m)),
   prefetcht0: nothing,

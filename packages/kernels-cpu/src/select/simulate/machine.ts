@@ -40,7 +40,13 @@ export class Machine {
   readonly masks: BigUint64Array = new BigUint64Array(8);
   readonly tiles: Uint8Array = new Uint8Array(8 * 1024);
   tileConfigs: readonly TileConfig[] | undefined;
-  readonly flags: Flags = { carry: undefined, zero: undefined, sign: undefined, overflow: undefined, parity: undefined };
+  readonly flags: Flags = {
+    carry: undefined,
+    zero: undefined,
+    sign: undefined,
+    overflow: undefined,
+    parity: undefined,
+  };
   readonly regions: Region[] = [];
   /** Addresses of labelled constants. */
   readonly labels: Map<string, number> = new Map();
@@ -56,7 +62,8 @@ export class Machine {
   addRegion(name: string, bytes: Uint8Array, alignment = 64): number {
     const before = this.regions.at(-1);
     // A page between regions, so that overruns do not reach the next one.
-    const start = Math.ceil(((before === undefined ? 0x10000 : before.start + before.bytes.length) + 4096) / alignment) * alignment;
+    const start =
+      Math.ceil(((before === undefined ? 0x10000 : before.start + before.bytes.length) + 4096) / alignment) * alignment;
     this.regions.push({ name, start, bytes });
     return start;
   }
@@ -68,7 +75,10 @@ export class Machine {
       region = this.regions.find(({ start, bytes }) => address >= start && address + size <= start + bytes.length);
       if (region === undefined) {
         const near = this.regions.findLast(({ start }) => address + size >= start);
-        const where = near === undefined ? "" : `, ${address - near.start} behind the start of ${near.name} (${near.bytes.length} bytes)`;
+        const where =
+          near === undefined
+            ? ""
+            : `, ${address - near.start} behind the start of ${near.name} (${near.bytes.length} bytes)`;
         return this.fail(`access of ${size} bytes at ${address}${where}`);
       }
       this.#last = region;
@@ -110,7 +120,10 @@ export class Machine {
   integer(operand: Operand, bytes: number): bigint {
     switch (operand.kind) {
       case "reg":
-        return BigInt.asUintN(bytes * 8, (operand.cls === "k" ? this.masks[operand.id] : this.general[operand.id]) as bigint);
+        return BigInt.asUintN(
+          bytes * 8,
+          (operand.cls === "k" ? this.masks[operand.id] : this.general[operand.id]) as bigint,
+        );
       case "imm":
         return BigInt.asUintN(bytes * 8, BigInt(operand.value));
       case "mem":
@@ -160,7 +173,9 @@ export class Machine {
       return out;
     }
     if (mask === undefined) out.set(this.readMemory(address, bytes));
-    else for (let i = 0; i * element < bytes; i++) if (bit(mask, i)) out.set(this.readMemory(address + i * element, element), i * element);
+    else
+      for (let i = 0; i * element < bytes; i++)
+        if (bit(mask, i)) out.set(this.readMemory(address + i * element, element), i * element);
     return out;
   }
 
@@ -171,7 +186,9 @@ export class Machine {
     if (to.kind === "mem") {
       const address = this.address(to);
       if (mask === undefined) this.writeMemory(address, value);
-      else for (let i = 0; i * element < value.length; i++) if (bit(mask, i)) this.writeMemory(address + i * element, value.subarray(i * element, (i + 1) * element));
+      else
+        for (let i = 0; i * element < value.length; i++)
+          if (bit(mask, i)) this.writeMemory(address + i * element, value.subarray(i * element, (i + 1) * element));
       return;
     }
     if (to.kind !== "reg") return this.fail("the destination is no place");

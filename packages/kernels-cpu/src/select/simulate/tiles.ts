@@ -20,12 +20,17 @@ function configOf(m: Machine, tile: number): TileConfig {
 function loadConfig(m: Machine, place: Mem): void {
   const data = m.readMemory(m.address(place), 64);
   if (data[0] !== 1) m.fail(`palette ${data[0]}`);
-  if (data.subarray(1, 16).some((byte) => byte !== 0) || data.subarray(32, 48).some((byte) => byte !== 0) || data.subarray(56).some((byte) => byte !== 0)) {
+  if (
+    data.subarray(1, 16).some((byte) => byte !== 0) ||
+    data.subarray(32, 48).some((byte) => byte !== 0) ||
+    data.subarray(56).some((byte) => byte !== 0)
+  ) {
     m.fail("reserved bytes of the tile configuration are not zero");
   }
   m.tileConfigs = Array.from({ length: 8 }, (_, i) => {
     const [rows, bytes] = [data[48 + i] as number, (data[16 + 2 * i] as number) + 256 * (data[17 + 2 * i] as number)];
-    if (rows > 16 || bytes > ROW_BYTES || (rows === 0) !== (bytes === 0)) m.fail(`tmm${i} cannot have ${rows} rows of ${bytes} bytes`);
+    if (rows > 16 || bytes > ROW_BYTES || (rows === 0) !== (bytes === 0))
+      m.fail(`tmm${i} cannot have ${rows} rows of ${bytes} bytes`);
     return { rows, bytes };
   });
   m.tiles.fill(0);
@@ -55,27 +60,35 @@ const store: Handler = (m, { operands: [place, from] }) => {
   const { rows, bytes } = configOf(m, tile);
   const { start, stride } = rowsOf(m, place as Mem);
   const data = tileData(m, tile);
-  for (let row = 0; row < rows; row++) m.writeMemory(start + row * stride, data.subarray(row * ROW_BYTES, row * ROW_BYTES + bytes));
+  for (let row = 0; row < rows; row++)
+    m.writeMemory(start + row * stride, data.subarray(row * ROW_BYTES, row * ROW_BYTES + bytes));
 };
 
 type Dot = (a: DataView, aAt: number, b: DataView, bAt: number, sums: Float64Array, at: number) => void;
 
 /** C += A × B for groups of four bytes along k; `finish` adds the sums of one element to what was there. */
-function product(dot: Dot, sumsPerElement: number, finish: (view: DataView, at: number, sums: Float64Array, from: number) => void): Handler {
+function product(
+  dot: Dot,
+  sumsPerElement: number,
+  finish: (view: DataView, at: number, sums: Float64Array, from: number) => void,
+): Handler {
   return (m, { operands }) => {
     const [c, a, b] = operands.map((operand) => (operand as Reg).id) as [number, number, number];
     if (c === a || c === b || a === b) m.fail("the three tiles must differ");
     const [shapeC, shapeA, shapeB] = [configOf(m, c), configOf(m, a), configOf(m, b)];
-    if (shapeA.rows !== shapeC.rows || shapeA.bytes !== shapeB.rows * 4 || shapeB.bytes !== shapeC.bytes) m.fail("the shapes of the tiles do not fit");
+    if (shapeA.rows !== shapeC.rows || shapeA.bytes !== shapeB.rows * 4 || shapeB.bytes !== shapeC.bytes)
+      m.fail("the shapes of the tiles do not fit");
     const view = (tile: number): DataView => new DataView(m.tiles.buffer, tile * TILE_BYTES, TILE_BYTES);
     const [dataC, dataA, dataB] = [view(c), view(a), view(b)];
     const columns = shapeC.bytes / 4;
     for (let row = 0; row < shapeC.rows; row++) {
       const sums = new Float64Array(columns * sumsPerElement);
       for (let k = 0; k < shapeB.rows; k++) {
-        for (let column = 0; column < columns; column++) dot(dataA, row * ROW_BYTES + 4 * k, dataB, k * ROW_BYTES + 4 * column, sums, column * sumsPerElement);
+        for (let column = 0; column < columns; column++)
+          dot(dataA, row * ROW_BYTES + 4 * k, dataB, k * ROW_BYTES + 4 * column, sums, column * sumsPerElement);
       }
-      for (let column = 0; column < columns; column++) finish(dataC, row * ROW_BYTES + 4 * column, sums, column * sumsPerElement);
+      for (let column = 0; column < columns; column++)
+        finish(dataC, row * ROW_BYTES + 4 * column, sums, column * sumsPerElement);
     }
     for (let row = shapeC.rows; row < 16; row++) tileData(m, c).fill(0, row * ROW_BYTES, (row + 1) * ROW_BYTES);
   };
@@ -97,7 +110,8 @@ function bf16(view: DataView, at: number): number {
 }
 
 const dotBf16: Dot = (a, aAt, b, bAt, sums, at) => {
-  for (const i of [0, 1]) sums[at + i] = flush(fmaF32(bf16(a, aAt + 2 * i), bf16(b, bAt + 2 * i), sums[at + i] as number));
+  for (const i of [0, 1])
+    sums[at + i] = flush(fmaF32(bf16(a, aAt + 2 * i), bf16(b, bAt + 2 * i), sums[at + i] as number));
 };
 
 function dotBytes(aSigned: boolean, bSigned: boolean): Dot {
@@ -107,7 +121,8 @@ function dotBytes(aSigned: boolean, bSigned: boolean): Dot {
   };
 }
 
-const addInteger = (view: DataView, at: number, sums: Float64Array, from: number): void => view.setInt32(at, (view.getInt32(at, true) + (sums[from] as number)) | 0, true);
+const addInteger = (view: DataView, at: number, sums: Float64Array, from: number): void =>
+  view.setInt32(at, (view.getInt32(at, true) + (sums[from] as number)) | 0, true);
 
 const addFloats = (view: DataView, at: number, sums: Float64Array, from: number): void => {
   const pair = flush(Math.fround((sums[from] as number) + (sums[from + 1] as number)));
