@@ -43,6 +43,9 @@ export interface CompiledKernel {
   readonly features: ReadonlySet<string>;
 }
 
+/** Kernels run on small stacks (see KERNEL_STACK_BYTES of the host). */
+const MAX_FRAME_BYTES = 48 << 10;
+
 /** Compiles one kernel. Throws an `UnsupportedError` for what the target cannot do. */
 export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV): CompiledKernel {
   const s = new Selector(kernel, target, abi, { materialise, vectorPrim, selectBlock });
@@ -55,6 +58,7 @@ export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV
     abi,
     s.frameBytes,
   );
+  if (allocation.frameBytes > MAX_FRAME_BYTES) s.unsupported("kernel", "index", `it needs ${allocation.frameBytes} bytes of stack; unroll less`);
   const config = tileConfiguration(allocation.tileShapes);
   const items = [
     ...prologue(allocation, abi),

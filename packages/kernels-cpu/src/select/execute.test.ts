@@ -7,6 +7,7 @@ import { DTYPE_INFO, DTYPES } from "@quern/core";
 import type { DType } from "@quern/core";
 import { KernelBuilder, isFloatType, isIntegerType, scalarType, vectorType } from "@quern/core/kernel";
 import type { Combiner, KType, KValue, Prim } from "@quern/core/kernel";
+import { compileKernel } from "./compile.ts";
 import { Trials, randomElements, runnableTargets } from "./kernel-trial.ts";
 import { AMX } from "./target.ts";
 import type { CpuTarget } from "./target.ts";
@@ -185,6 +186,61 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
       }
     }
     expect(failures.join("\n")).toBe("");
+  });
+
+  test("dot products of bytes", () => {
+    const failures: string[] = [];
+    for (const lanes of [4, 8, 16, 32]) {
+      const count = 8 * lanes;
+      const k = new KernelBuilder("dot");
+      const [a, b] = [k.buffer("a", "u8", 4 * count), k.buffer("b", "i8", 4 * count)];
+      const acc = k.buffer("acc", "i32", count, { access: "readwrite" });
+      k.parallel(8, (i) => {
+        const at = k.mul(i, lanes);
+        const bytes = (buffer: typeof a): KValue => k.load(buffer, k.mul(at, 4), { lanes: 4 * lanes });
+        k.store(acc, at, k.intrinsic("dot4u8i8", [k.load(acc, at, { lanes }), bytes(a), bytes(b)], vectorType("i32", lanes)));
+      });
+      const inputs = { a: randomElements("u8", 4 * count, seed, 256), b: randomElements("i8", 4 * count, seed, 128), acc: randomElements("i32", count, seed) };
+      const difference = trials.compare(k.finish(), target, { buffers: inputs });
+      if (difference !== undefined) failures.push(`${difference} (${lanes} lanes)`);
+    }
+    expect(failures.join("\n")).toBe("");
+  });
+
+  test("bf16 by instruction", () => {
+    const failures: string[] = [];
+    // The instruction takes denormals as zero: none here.
+    const normal = (_name: string, data: Uint8Array): Uint8Array => {
+      const values = new Float32Array(data.buffer);
+      values.forEach((x, i) => (values[i] = Math.abs(x) < 1e-30 ? i + 1 : x));
+      return data;
+    };
+    for (const lanes of [4, 8, 16, 32]) {
+      failures.push(trial("toBf16Bits", target, lanes, ["f32"], "bf16", (k, [a]) => k.intrinsic("toBf16Bits", [a!], vectorType("bf16", lanes)), normal) ?? "");
+      failures.push(trial("bf16Pair", target, lanes, ["f32", "f32"], "bf16", (k, [a, b]) => {
+        const pair = k.intrinsic("bf16Pair", [a!, b!], vectorType("bf16", 2 * lanes));
+        return k.shuffle(pair, pair, Array.from({ length: lanes }, (_lane, i) => 2 * i + (i & 1)));
+      }, normal) ?? "");
+    }
+    expect(failures.join("")).toBe("");
+  });
+
+  test("approximate reciprocals have 12 bits", () => {
+    for (const name of ["rcpApprox", "rsqrtApprox"] as const) {
+      for (const lanes of [1, 8, 16]) {
+        const k = new KernelBuilder(name);
+        const x = k.buffer("x", "f32", lanes);
+        const out = k.buffer("out", "f32", lanes, { access: "write" });
+        k.parallel(1, () => k.store(out, 0, k.intrinsic(name, [k.load(x, 0, { lanes })], typeOf("f32", lanes))));
+        const data = Float32Array.from({ length: lanes }, (_x, i) => 0.3 + 1.7 * i);
+        const kernel = k.finish();
+        const result = trials.run(compileKernel(kernel, target), kernel, { buffers: { x: data } }).get("out") as Uint8Array;
+        new Float32Array(result.buffer).forEach((y, i) => {
+          const exact = name === "rcpApprox" ? 1 / data[i]! : 1 / Math.sqrt(data[i]!);
+          expect(Math.abs(y / exact - 1)).toBeLessThan(2 ** -11);
+        });
+      }
+    }
   });
 
   test("more live masks and vectors than registers", () => {
