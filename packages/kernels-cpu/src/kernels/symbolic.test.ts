@@ -34,6 +34,7 @@ interface InputSpec {
   readonly dtype?: DType;
   readonly shape: readonly Dim[];
   readonly high?: number;
+  readonly low?: number;
   readonly constant?: boolean;
 }
 
@@ -187,6 +188,23 @@ const CASES: readonly Case[] = [
     runs: sizes,
   },
   {
+    name: "seven largest",
+    op: "topK",
+    inputs: [x(3, n), { dtype: "i64", shape: [1], high: 8, low: 7, constant: true }],
+    attrs: { axis: 1, largest: true, sorted: true },
+    runs: [{ n: 7 }, { n: 33 }, { n: 100 }],
+  },
+  {
+    name: "smallest of each column",
+    op: "topK",
+    inputs: [
+      { dtype: "i64", shape: [20, 3] },
+      { dtype: "i64", shape: [1], high: 10, low: 9, constant: true },
+    ],
+    attrs: { axis: 0, largest: false, sorted: true },
+    runs: [{}],
+  },
+  {
     name: "running sum",
     op: "cumSum",
     inputs: [x(2, n, m)],
@@ -272,7 +290,7 @@ function recurrent(
 function tensorOf(spec: InputSpec, symbols: Readonly<Record<string, number>>, random: () => number): Tensor {
   const shape = evaluateShape(spec.shape, symbols);
   const spread = spec.constant === true || shape.length === 3 ? 0.3 : 2;
-  const fill = spec.high === undefined ? { low: -spread, high: spread } : { low: 0, high: spec.high };
+  const fill = spec.high === undefined ? { low: -spread, high: spread } : { low: spec.low ?? 0, high: spec.high };
   const { dtype = "f32" } = spec;
   return caseInput(dtype === "f32" || spec.high !== undefined ? { dtype, shape, fill } : { dtype, shape }, random);
 }

@@ -17,16 +17,17 @@ import {
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { sizeOf } from "../movement/runs.ts";
+import { ORDERED, orderKey } from "./order-key.ts";
 
 const TYPICAL = 64;
 
-interface Lines {
+export interface Lines {
   readonly outer: Dim;
   readonly size: Dim;
   readonly inner: Dim;
 }
 
-function linesOf({ anchor }: KernelSite): Lines {
+export function linesOf({ anchor }: KernelSite): Lines {
   const { shape } = (anchor.inputs[0] as Value).type;
   const axis = (((anchor.attrs["axis"] as number | undefined) ?? 0) + shape.length) % shape.length;
   return { outer: sizeOf(shape.slice(0, axis)), size: shape[axis] as Dim, inner: sizeOf(shape.slice(axis + 1)) };
@@ -35,20 +36,6 @@ function linesOf({ anchor }: KernelSite): Lines {
 function cost(site: KernelSite, { threads }: KernelEnvironment): number {
   const size = sizeOf((site.anchor.inputs[0] as Value).type.shape);
   return (typeof size === "number" ? size : TYPICAL * TYPICAL) / threads + 200;
-}
-
-/** Types whose elements order as i32 or i64. */
-const ORDERED: ReadonlySet<DType> = new Set(["f32", "f16", "bf16", "i64", "i32", "i16", "i8", "u16", "u8"]);
-
-/** An integer that orders as the element does; NaN above everything, both zeros equal. */
-function orderKey(k: KernelBuilder, x: KValue): KValue {
-  const { dtype } = x.type;
-  if (dtype === "i64" || dtype === "i32") return x;
-  if (dtype !== "f32" && dtype !== "f16" && dtype !== "bf16") return k.cast(x, "i32");
-  const wide = dtype === "f32" ? x : k.cast(x, "f32");
-  const bits = k.bitcast(k.select(k.eq(wide, 0), k.const("f32", 0), wide), "i32");
-  const ordered = k.xor(bits, k.and(k.shr(bits, 31), 0x7fffffff));
-  return k.select(k.ne(wide, wide), k.const("i32", 0x7fffffff), ordered);
 }
 
 export const argExtreme: CpuKernel = {
