@@ -13,7 +13,8 @@ import { formsOf } from "./table.ts";
 
 const kinds: number[] = [0, 0, 0, 0, 0, 0];
 
-function findForm(instr: Instr): Form | undefined {
+/** The form that encodes the instruction, or undefined. */
+export function findForm(instr: Instr): Form | undefined {
   const { operands, mask, zeroing, rounding } = instr;
   const count = operands.length;
   let memSize = 0;
