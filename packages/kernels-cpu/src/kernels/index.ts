@@ -10,7 +10,7 @@ import { argExtreme, running } from "./indexing/along-axis.ts";
 import { gatherElements, gatherRuns, gatherTuples } from "./indexing/gather.ts";
 import { oneHotRows, rangeSteps, triangle } from "./indexing/generators.ts";
 import { scatterElements, scatterTuples } from "./indexing/scatter.ts";
-import { topKPasses } from "./indexing/top-k.ts";
+import { topKList } from "./indexing/top-k.ts";
 import type { CpuKernel } from "./kernel.ts";
 import { concatRuns } from "./movement/concat.ts";
 import { padCopy } from "./movement/pad.ts";
@@ -36,7 +36,7 @@ export const CPU_KERNELS: readonly CpuKernel[] = [
   scatterTuples,
   scatterElements,
   argExtreme,
-  topKPasses,
+  topKList,
   running,
   oneHotRows,
   triangle,

@@ -198,7 +198,7 @@ const CASES: readonly Case[] = [
     name: "smallest of each column",
     op: "topK",
     inputs: [
-      { dtype: "i64", shape: [20, 3] },
+      { dtype: "i32", shape: [20, 3] },
       { dtype: "i64", shape: [1], high: 10, low: 9, constant: true },
     ],
     attrs: { axis: 0, largest: false, sorted: true },
