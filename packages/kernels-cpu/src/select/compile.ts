@@ -58,7 +58,8 @@ export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV
     abi,
     s.frameBytes,
   );
-  if (allocation.frameBytes > MAX_FRAME_BYTES) s.unsupported("kernel", "index", `it needs ${allocation.frameBytes} bytes of stack; unroll less`);
+  if (allocation.frameBytes > MAX_FRAME_BYTES)
+    s.unsupported("kernel", "index", `it needs ${allocation.frameBytes} bytes of stack; unroll less`);
   const config = tileConfiguration(allocation.tileShapes);
   const items = [
     ...prologue(allocation, abi),

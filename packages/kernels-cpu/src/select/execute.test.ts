@@ -22,7 +22,15 @@ function typeOf(dtype: DType, lanes: number): KType {
 }
 
 /** out[i] = op(a[i], b[i], c[i]) over a few vectors, each with its own random inputs. */
-function trial(name: string, target: CpuTarget, lanes: number, inputs: readonly DType[], output: DType, op: (k: KernelBuilder, args: KValue[]) => KValue, prepare: (name: string, data: Uint8Array) => Uint8Array = (_, data) => data): string | undefined {
+function trial(
+  name: string,
+  target: CpuTarget,
+  lanes: number,
+  inputs: readonly DType[],
+  output: DType,
+  op: (k: KernelBuilder, args: KValue[]) => KValue,
+  prepare: (name: string, data: Uint8Array) => Uint8Array = (_, data) => data,
+): string | undefined {
   const vectors = Math.max(2, Math.ceil(64 / lanes));
   const count = vectors * lanes;
   const k = new KernelBuilder(name);
@@ -30,9 +38,18 @@ function trial(name: string, target: CpuTarget, lanes: number, inputs: readonly 
   const out = k.buffer("out", output, count, { access: "write" });
   k.parallel(vectors, (i) => {
     const at = k.mul(i, lanes);
-    k.store(out, at, op(k, buffers.map((buffer) => k.load(buffer, at, { lanes }))));
+    k.store(
+      out,
+      at,
+      op(
+        k,
+        buffers.map((buffer) => k.load(buffer, at, { lanes })),
+      ),
+    );
   });
-  const data = Object.fromEntries(inputs.map((dtype, i) => ["abc"[i] as string, prepare("abc"[i] as string, randomElements(dtype, count, seed + i))]));
+  const data = Object.fromEntries(
+    inputs.map((dtype, i) => ["abc"[i] as string, prepare("abc"[i] as string, randomElements(dtype, count, seed + i))]),
+  );
   const difference = trials.compare(k.finish(), target, { buffers: data });
   return difference && `${difference} (${lanes} lanes, seed ${seed})`;
 }
@@ -41,7 +58,9 @@ function trial(name: string, target: CpuTarget, lanes: number, inputs: readonly 
 function nonZero(dtype: DType): (name: string, data: Uint8Array) => Uint8Array {
   const { bytes } = DTYPE_INFO[dtype];
   return (name, data) => {
-    if (name === "b") for (let i = 0; i < data.length; i += bytes) if (data.subarray(i, i + bytes).every((byte) => byte === 0)) data[i] = 3;
+    if (name === "b")
+      for (let i = 0; i < data.length; i += bytes)
+        if (data.subarray(i, i + bytes).every((byte) => byte === 0)) data[i] = 3;
     return data;
   };
 }
@@ -50,7 +69,8 @@ function nonZero(dtype: DType): (name: string, data: Uint8Array) => Uint8Array {
 function counts(dtype: DType): (name: string, data: Uint8Array) => Uint8Array {
   const { bytes } = DTYPE_INFO[dtype];
   return (name, data) => {
-    if (name === "b") for (let i = 0; i < data.length; i += bytes) data.fill(0, i, i + bytes).fill((i * 7) % (bytes * 8 + 3), i, i + 1);
+    if (name === "b")
+      for (let i = 0; i < data.length; i += bytes) data.fill(0, i, i + bytes).fill((i * 7) % (bytes * 8 + 3), i, i + 1);
     return data;
   };
 }
@@ -67,18 +87,53 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
     const failures: string[] = [];
     const check = (result: string | undefined): void => void (result !== undefined && failures.push(result));
     for (const lanes of LANES) {
-      const same = (prim: Prim): KType => ({ ...typeOf(dtype, lanes), dtype: comparisons.includes(prim) ? "bool" : dtype });
-      for (const prim of isFloat ? floatBinary : integerBinary) check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim))));
-      for (const prim of comparisons) check(trial(prim, target, lanes, [dtype, dtype], "bool", (k, [a, b]) => k.prim(prim, [a!, b!], same(prim))));
-      for (const prim of isFloat ? floatUnary : (["neg", "abs", "not"] as const)) check(trial(prim, target, lanes, [dtype], dtype, (k, [a]) => k.prim(prim, [a!], same(prim))));
-      if (isFloat && dtype !== "f64") check(trial("fma", target, lanes, [dtype, dtype, dtype], dtype, (k, [a, b, c]) => k.fma(a!, b!, c!)));
+      const same = (prim: Prim): KType => ({
+        ...typeOf(dtype, lanes),
+        dtype: comparisons.includes(prim) ? "bool" : dtype,
+      });
+      for (const prim of isFloat ? floatBinary : integerBinary)
+        check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim))));
+      for (const prim of comparisons)
+        check(trial(prim, target, lanes, [dtype, dtype], "bool", (k, [a, b]) => k.prim(prim, [a!, b!], same(prim))));
+      for (const prim of isFloat ? floatUnary : (["neg", "abs", "not"] as const))
+        check(trial(prim, target, lanes, [dtype], dtype, (k, [a]) => k.prim(prim, [a!], same(prim))));
+      if (isFloat && dtype !== "f64")
+        check(trial("fma", target, lanes, [dtype, dtype, dtype], dtype, (k, [a, b, c]) => k.fma(a!, b!, c!)));
       if (!isFloat) {
-        for (const prim of ["div", "rem"] as const) check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim)), nonZero(dtype)));
-        for (const prim of ["shl", "shr"] as const) check(trial(prim, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.prim(prim, [a!, b!], same(prim)), counts(dtype)));
-        for (const divisor of [1, 4, 7, 64]) for (const prim of ["div", "rem"] as const) check(trial(`${prim}${divisor}`, target, lanes, [dtype], dtype, (k, [a]) => k[prim](a!, divisor)));
+        for (const prim of ["div", "rem"] as const)
+          check(
+            trial(
+              prim,
+              target,
+              lanes,
+              [dtype, dtype],
+              dtype,
+              (k, [a, b]) => k.prim(prim, [a!, b!], same(prim)),
+              nonZero(dtype),
+            ),
+          );
+        for (const prim of ["shl", "shr"] as const)
+          check(
+            trial(
+              prim,
+              target,
+              lanes,
+              [dtype, dtype],
+              dtype,
+              (k, [a, b]) => k.prim(prim, [a!, b!], same(prim)),
+              counts(dtype),
+            ),
+          );
+        for (const divisor of [1, 4, 7, 64])
+          for (const prim of ["div", "rem"] as const)
+            check(trial(`${prim}${divisor}`, target, lanes, [dtype], dtype, (k, [a]) => k[prim](a!, divisor)));
       }
       check(trial("select", target, lanes, ["bool", dtype, dtype], dtype, (k, [c, a, b]) => k.select(c!, a!, b!)));
-      check(trial("selectLess", target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.select(k.lt(a!, b!), k.add(a!, b!), b!)));
+      check(
+        trial("selectLess", target, lanes, [dtype, dtype], dtype, (k, [a, b]) =>
+          k.select(k.lt(a!, b!), k.add(a!, b!), b!),
+        ),
+      );
     }
     expect(failures.join("\n")).toBe("");
   });
@@ -105,10 +160,23 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
         const exponents = (name: string, data: Uint8Array): Uint8Array => {
           if (name !== "b") return data;
           const values = dtype === "f32" ? new Float32Array(data.buffer) : new Float64Array(data.buffer);
-          values.forEach((_, i) => (values[i] = [0, 1, -1, 100, -126, -127, -149, -160, 127, 128, 200, -300, 300, 2000, -2000, 1023, -1074][(i * 5) % 17] as number));
+          values.forEach(
+            (_, i) =>
+              (values[i] = [0, 1, -1, 100, -126, -127, -149, -160, 127, 128, 200, -300, 300, 2000, -2000, 1023, -1074][
+                (i * 5) % 17
+              ] as number),
+          );
           return data;
         };
-        const result = trial("scale2", target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.scale2(a!, b!), exponents);
+        const result = trial(
+          "scale2",
+          target,
+          lanes,
+          [dtype, dtype],
+          dtype,
+          (k, [a, b]) => k.scale2(a!, b!),
+          exponents,
+        );
         if (result !== undefined) failures.push(result);
       }
     }
@@ -118,9 +186,12 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
   test("bool", () => {
     const failures: string[] = [];
     for (const lanes of LANES) {
-      for (const prim of ["and", "or", "xor"] as const) failures.push(trial(prim, target, lanes, ["bool", "bool"], "bool", (k, [a, b]) => k[prim](a!, b!)) ?? "");
+      for (const prim of ["and", "or", "xor"] as const)
+        failures.push(trial(prim, target, lanes, ["bool", "bool"], "bool", (k, [a, b]) => k[prim](a!, b!)) ?? "");
       failures.push(trial("not", target, lanes, ["bool"], "bool", (k, [a]) => k.not(a!)) ?? "");
-      failures.push(trial("select", target, lanes, ["bool", "bool", "bool"], "bool", (k, [a, b, c]) => k.select(a!, b!, c!)) ?? "");
+      failures.push(
+        trial("select", target, lanes, ["bool", "bool", "bool"], "bool", (k, [a, b, c]) => k.select(a!, b!, c!)) ?? "",
+      );
     }
     expect(failures.join("")).toBe("");
   });
@@ -130,7 +201,9 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
     const check = (result: string | undefined): void => void (result !== undefined && failures.push(result));
     for (const lanes of LANES) {
       if (lanes === 1) continue;
-      check(trial("broadcast", target, lanes, [dtype], dtype, (k, [a]) => k.broadcast(k.extract(a!, lanes - 1), lanes)));
+      check(
+        trial("broadcast", target, lanes, [dtype], dtype, (k, [a]) => k.broadcast(k.extract(a!, lanes - 1), lanes)),
+      );
       for (let seedOf = 0; seedOf < 6; seedOf++) {
         const patterns = [
           Array.from({ length: lanes }, (_x, i) => lanes - 1 - i),
@@ -140,15 +213,29 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
           Array.from({ length: lanes }, () => lanes + 1),
           Array.from({ length: lanes }, (_x, i) => i ^ 1),
         ];
-        check(trial(`shuffle${seedOf}`, target, lanes, [dtype, dtype], dtype, (k, [a, b]) => k.shuffle(a!, b!, patterns[seedOf]!)));
+        check(
+          trial(`shuffle${seedOf}`, target, lanes, [dtype, dtype], dtype, (k, [a, b]) =>
+            k.shuffle(a!, b!, patterns[seedOf]!),
+          ),
+        );
       }
-      const combiners: readonly Combiner[] = dtype === "bool" ? ["and", "or"] : isIntegerType(dtype) ? ["sum", "prod", "max", "min", "and", "or"] : ["sum", "max", "min"];
+      const combiners: readonly Combiner[] =
+        dtype === "bool"
+          ? ["and", "or"]
+          : isIntegerType(dtype)
+            ? ["sum", "prod", "max", "min", "and", "or"]
+            : ["sum", "max", "min"];
       // Sums of f16 and bf16 are rounded once instead of at each step.
       for (const combiner of combiners) {
         if ((dtype === "f16" || dtype === "bf16") && combiner === "sum") continue;
-        check(trial(`horizontal_${combiner}`, target, lanes, [dtype], dtype, (k, [a]) => k.broadcast(k.horizontal(combiner, a!), lanes)));
+        check(
+          trial(`horizontal_${combiner}`, target, lanes, [dtype], dtype, (k, [a]) =>
+            k.broadcast(k.horizontal(combiner, a!), lanes),
+          ),
+        );
       }
-      if (isIntegerType(dtype)) check(trial("iota", target, lanes, [dtype], dtype, (k, [a]) => k.add(k.iota(k.extract(a!, 0), lanes), a!)));
+      if (isIntegerType(dtype))
+        check(trial("iota", target, lanes, [dtype], dtype, (k, [a]) => k.add(k.iota(k.extract(a!, 0), lanes), a!)));
     }
     expect(failures.join("\n")).toBe("");
   });
@@ -179,9 +266,14 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
           const places = Array.from({ length: count }, (_x, i) => (i * 41 + 5) % count);
           const permutation = narrow ? Int32Array.from(places) : BigInt64Array.from(places, BigInt);
           const difference = trials.compare(k.finish(), target, {
-            buffers: { a: randomElements(dtype, count, seed), m: randomElements("bool", count, seed + 1), p: permutation },
+            buffers: {
+              a: randomElements(dtype, count, seed),
+              m: randomElements("bool", count, seed + 1),
+              p: permutation,
+            },
           });
-          if (difference !== undefined) failures.push(`${difference} (${lanes} lanes, narrow ${narrow}, masked ${masked}, seed ${seed})`);
+          if (difference !== undefined)
+            failures.push(`${difference} (${lanes} lanes, narrow ${narrow}, masked ${masked}, seed ${seed})`);
         }
       }
     }
@@ -198,9 +290,17 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
       k.parallel(8, (i) => {
         const at = k.mul(i, lanes);
         const bytes = (buffer: typeof a): KValue => k.load(buffer, k.mul(at, 4), { lanes: 4 * lanes });
-        k.store(acc, at, k.intrinsic("dot4u8i8", [k.load(acc, at, { lanes }), bytes(a), bytes(b)], vectorType("i32", lanes)));
+        k.store(
+          acc,
+          at,
+          k.intrinsic("dot4u8i8", [k.load(acc, at, { lanes }), bytes(a), bytes(b)], vectorType("i32", lanes)),
+        );
       });
-      const inputs = { a: randomElements("u8", 4 * count, seed, 256), b: randomElements("i8", 4 * count, seed, 128), acc: randomElements("i32", count, seed) };
+      const inputs = {
+        a: randomElements("u8", 4 * count, seed, 256),
+        b: randomElements("i8", 4 * count, seed, 128),
+        acc: randomElements("i32", count, seed),
+      };
       const difference = trials.compare(k.finish(), target, { buffers: inputs });
       if (difference !== undefined) failures.push(`${difference} (${lanes} lanes)`);
     }
@@ -216,11 +316,35 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
       return data;
     };
     for (const lanes of [4, 8, 16, 32]) {
-      failures.push(trial("toBf16Bits", target, lanes, ["f32"], "bf16", (k, [a]) => k.intrinsic("toBf16Bits", [a!], vectorType("bf16", lanes)), normal) ?? "");
-      failures.push(trial("bf16Pair", target, lanes, ["f32", "f32"], "bf16", (k, [a, b]) => {
-        const pair = k.intrinsic("bf16Pair", [a!, b!], vectorType("bf16", 2 * lanes));
-        return k.shuffle(pair, pair, Array.from({ length: lanes }, (_lane, i) => 2 * i + (i & 1)));
-      }, normal) ?? "");
+      failures.push(
+        trial(
+          "toBf16Bits",
+          target,
+          lanes,
+          ["f32"],
+          "bf16",
+          (k, [a]) => k.intrinsic("toBf16Bits", [a!], vectorType("bf16", lanes)),
+          normal,
+        ) ?? "",
+      );
+      failures.push(
+        trial(
+          "bf16Pair",
+          target,
+          lanes,
+          ["f32", "f32"],
+          "bf16",
+          (k, [a, b]) => {
+            const pair = k.intrinsic("bf16Pair", [a!, b!], vectorType("bf16", 2 * lanes));
+            return k.shuffle(
+              pair,
+              pair,
+              Array.from({ length: lanes }, (_lane, i) => 2 * i + (i & 1)),
+            );
+          },
+          normal,
+        ) ?? "",
+      );
     }
     expect(failures.join("")).toBe("");
   });
@@ -234,7 +358,9 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
         k.parallel(1, () => k.store(out, 0, k.intrinsic(name, [k.load(x, 0, { lanes })], typeOf("f32", lanes))));
         const data = Float32Array.from({ length: lanes }, (_x, i) => 0.3 + 1.7 * i);
         const kernel = k.finish();
-        const result = trials.run(compileKernel(kernel, target), kernel, { buffers: { x: data } }).get("out") as Uint8Array;
+        const result = trials
+          .run(compileKernel(kernel, target), kernel, { buffers: { x: data } })
+          .get("out") as Uint8Array;
         new Float32Array(result.buffer).forEach((y, i) => {
           const exact = name === "rcpApprox" ? 1 / data[i]! : 1 / Math.sqrt(data[i]!);
           expect(Math.abs(y / exact - 1)).toBeLessThan(2 ** -11);
@@ -256,7 +382,13 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
       masks.toReversed().forEach((mask, i) => (sum = k.select(mask, sum, k.sub(sum, values[i]!))));
       k.store(out, 0, sum);
     });
-    expect(trials.compare(k.finish(), target, { buffers: { x: new Uint8Array(Float32Array.from({ length: 40 * lanes }, (_x, i) => ((i * 37) % 101) - 50).buffer) } })).toBeUndefined();
+    expect(
+      trials.compare(k.finish(), target, {
+        buffers: {
+          x: new Uint8Array(Float32Array.from({ length: 40 * lanes }, (_x, i) => ((i * 37) % 101) - 50).buffer),
+        },
+      }),
+    ).toBeUndefined();
   });
 
   test("a division by what may be zero is not moved out of a loop that does not run", () => {
@@ -265,10 +397,15 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
     const out = k.buffer("out", "i32", 64, { access: "readwrite" });
     k.parallel(2, (task) => {
       k.for({ end: n }, (i) => {
-        k.for({ end: 4 }, (j) => k.store(out, k.add(k.mul(i, 4), j), k.cast(k.add(k.div(k.add(task, 17), n), j), "i32")));
+        k.for({ end: 4 }, (j) =>
+          k.store(out, k.add(k.mul(i, 4), j), k.cast(k.add(k.div(k.add(task, 17), n), j), "i32")),
+        );
       });
     });
-    for (const length of [0, 3]) expect(trials.compare(k.finish(), target, { buffers: { out: new Uint8Array(256) }, symbols: { n: length } })).toBeUndefined();
+    for (const length of [0, 3])
+      expect(
+        trials.compare(k.finish(), target, { buffers: { out: new Uint8Array(256) }, symbols: { n: length } }),
+      ).toBeUndefined();
   });
 
   test("a masked scalar load out of bounds is not folded into its use", () => {
@@ -279,9 +416,17 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
     k.parallel(8, (i) => {
       const at = k.sub(k.mul(i, 1000), 1000);
       const inside = k.and(k.ge(at, 0), k.lt(at, 6));
-      k.store(out, k.mul(i, lanes), k.add(k.load(out, k.mul(i, lanes), { lanes }), k.broadcast(k.load(x, at, { mask: inside }), lanes)));
+      k.store(
+        out,
+        k.mul(i, lanes),
+        k.add(k.load(out, k.mul(i, lanes), { lanes }), k.broadcast(k.load(x, at, { mask: inside }), lanes)),
+      );
     });
-    expect(trials.compare(k.finish(), target, { buffers: { x: randomElements("f32", 6, seed), out: randomElements("f32", 8 * lanes, seed) } })).toBeUndefined();
+    expect(
+      trials.compare(k.finish(), target, {
+        buffers: { x: randomElements("f32", 6, seed), out: randomElements("f32", 8 * lanes, seed) },
+      }),
+    ).toBeUndefined();
   });
 
   test("prefix masks at every length", () => {
@@ -297,7 +442,9 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
         });
         const kernel = k.finish();
         for (let length = 0; length <= 40; length += 3) {
-          expect(trials.compare(kernel, target, { buffers: { a: randomElements(dtype, 40, seed) }, symbols: { n: length } })).toBeUndefined();
+          expect(
+            trials.compare(kernel, target, { buffers: { a: randomElements(dtype, 40, seed) }, symbols: { n: length } }),
+          ).toBeUndefined();
         }
       }
     }
@@ -314,13 +461,17 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
         k.parallel(2, (task) => {
           const row = (r: number): KValue => k.mul(k.add(k.mul(task, rows), r), n);
           for (const sum of sums) k.assign(sum, 0);
-          const step = (j: KValue): void => sums.forEach((sum, r) => k.assign(sum, k.add(k.read(sum), k.load(x, k.add(row(r), j), { lanes: 8 }))));
+          const step = (j: KValue): void =>
+            sums.forEach((sum, r) => k.assign(sum, k.add(k.read(sum), k.load(x, k.add(row(r), j), { lanes: 8 }))));
           if (inner) k.for({ end: k.sub(n, 7) }, step);
           else step(k.mul(task, 3));
           for (let r = rows - 1; r >= 0; r--) k.store(out, k.add(row(r), 4), k.read(sums[r]!));
           for (let r = 0; r < rows; r++) k.store(out, row(r), k.extract(k.read(sums[r]!), 1));
         });
-        const difference = trials.compare(k.finish(), target, { buffers: { x: randomElements("f32", 4096, seed) }, symbols: { n: 37 } });
+        const difference = trials.compare(k.finish(), target, {
+          buffers: { x: randomElements("f32", 4096, seed) },
+          symbols: { n: 37 },
+        });
         expect(difference).toBeUndefined();
       }
     }

@@ -6,7 +6,7 @@
  */
 import { mem, r64, rsp } from "../asm/index.ts";
 import type { Instr, Item, Mem, MemSize, Operand, Reg } from "../asm/index.ts";
-import { selectForm } from "../asm/match.ts";
+import { findForm } from "../asm/match.ts";
 import { GENERAL, MASK, TILE, VECTOR, isInstr, makeInstr, vectorReg } from "./code.ts";
 import type { Code, Virtual } from "./code.ts";
 import type { ItemEffects } from "./liveness.ts";
@@ -148,18 +148,10 @@ export class Spiller {
     // A whole-register operation on a vector reads as many bytes as its register form.
     const operands = instr.operands.map((operand, i) => (i === at ? place : operand));
     const folded: Instr = { ...instr, operands };
-    try {
-      const form = selectForm(folded);
-      if (
-        recreate === undefined &&
-        form.broadcastCount === 0 &&
-        form.memSize > (this.code.virtuals[virtual] as Virtual).bytes
-      )
-        return undefined;
-      return folded;
-    } catch {
-      return undefined;
-    }
+    const form = findForm(folded);
+    if (form === undefined) return undefined;
+    const { bytes } = this.code.virtuals[virtual] as Virtual;
+    return recreate === undefined && form.broadcastCount === 0 && form.memSize > bytes ? undefined : folded;
   }
 }
 

@@ -2,8 +2,9 @@
  * Matrix tiles (AMX): loads, stores, products, and the configuration that gives each tile register its shape.
  *
  * The shape of a tile register is fixed for the whole kernel, so the allocator gives a register only to tiles of one
- * shape, and the configuration follows from its choice. So tiles of all shapes that occur have to fit eight registers,
- * even where they are not live together: a kernel pads its last rows instead of using smaller tiles for them. It is loaded at the entry and released at the return.
+ * shape, and the configuration follows from its choice; it is loaded at the entry and released at the return. So tiles
+ * of all shapes that occur have to fit eight registers, even where they are not live together: a kernel pads its last
+ * rows instead of using smaller tiles for them.
  */
 import type { KType, KValue, Stmt } from "@quern/core/kernel";
 import { label, mem, tmm } from "../asm/index.ts";

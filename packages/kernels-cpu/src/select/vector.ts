@@ -16,7 +16,14 @@ import { shiftVectors } from "./shift.ts";
 
 export type Operand = Reg | Mem;
 
-const floatStems: Partial<Record<Prim, string>> = { add: "vadd", sub: "vsub", mul: "vmul", div: "vdiv", min: "vmin", max: "vmax" };
+const floatStems: Partial<Record<Prim, string>> = {
+  add: "vadd",
+  sub: "vsub",
+  mul: "vmul",
+  div: "vdiv",
+  min: "vmin",
+  max: "vmax",
+};
 
 /** The instruction that does the whole work for one part, when there is one. */
 function directOp(s: Selector | undefined, prim: Prim, type: KType): string | undefined {
@@ -30,25 +37,47 @@ function directOp(s: Selector | undefined, prim: Prim, type: KType): string | un
   const bytes = laneBytesOf(dtype);
   const letter = LANE_LETTERS[bytes] as string;
   switch (prim) {
-    case "add": return `vpadd${letter}`;
-    case "sub": return `vpsub${letter}`;
-    case "mul": return bytes === 2 ? "vpmullw" : bytes === 4 ? "vpmulld" : bytes === 8 && s?.wide === true ? "vpmullq" : undefined;
+    case "add":
+      return `vpadd${letter}`;
+    case "sub":
+      return `vpsub${letter}`;
+    case "mul":
+      return bytes === 2
+        ? "vpmullw"
+        : bytes === 4
+          ? "vpmulld"
+          : bytes === 8 && s?.wide === true
+            ? "vpmullq"
+            : undefined;
     case "min":
-    case "max": return bytes === 8 && s?.wide !== true ? undefined : `vp${prim}${isSigned(dtype) ? "s" : "u"}${letter}`;
+    case "max":
+      return bytes === 8 && s?.wide !== true ? undefined : `vp${prim}${isSigned(dtype) ? "s" : "u"}${letter}`;
     // The element size matters for operands that are broadcast from memory.
-    case "and": return bytes === 8 ? "vandpd" : "vandps";
-    case "or": return bytes === 8 ? "vorpd" : "vorps";
-    case "xor": return bytes === 8 ? "vxorpd" : "vxorps";
-    default: return undefined;
+    case "and":
+      return bytes === 8 ? "vandpd" : "vandps";
+    case "or":
+      return bytes === 8 ? "vorpd" : "vorps";
+    case "xor":
+      return bytes === 8 ? "vxorpd" : "vxorps";
+    default:
+      return undefined;
   }
 }
 
 /** Is the primitive a single instruction that reads its operands before it writes, with memory allowed as the last? */
 export function isDirect(prim: Prim, dtype: KDType): boolean {
-  return directOp(undefined, prim, { dtype, lanes: 4, rows: 1 }) !== undefined || (prim === "sqrt" && isFloating(dtype));
+  return (
+    directOp(undefined, prim, { dtype, lanes: 4, rows: 1 }) !== undefined || (prim === "sqrt" && isFloating(dtype))
+  );
 }
 
-export function vectorPrim(s: Selector, prim: Prim, type: KType, operands: readonly (readonly Operand[])[], into: readonly Reg[] | undefined): readonly Reg[] {
+export function vectorPrim(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  operands: readonly (readonly Operand[])[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const [a, b] = operands as [readonly Operand[], readonly Operand[]];
   const op = operands.length === 2 ? directOp(s, prim, type) : undefined;
@@ -63,31 +92,48 @@ export function vectorPrim(s: Selector, prim: Prim, type: KType, operands: reado
     case "sqrt": {
       const out = s.results(type, into);
       const name = `vsqrt${floatSuffix(type)}`;
-      out.forEach((to, i) => (type.lanes === 1 ? code.emit(name, to, a[i]!.kind === "reg" ? (a[i] as Reg) : to, a[i]!) : code.emit(name, to, a[i]!)));
+      out.forEach((to, i) =>
+        type.lanes === 1
+          ? code.emit(name, to, a[i]!.kind === "reg" ? (a[i] as Reg) : to, a[i]!)
+          : code.emit(name, to, a[i]!),
+      );
       return out;
     }
-    case "neg": return negate(s, type, registers[0]!, into);
-    case "abs": return absolute(s, type, registers[0]!, into);
-    case "not": return invert(s, type, registers[0]!, into);
+    case "neg":
+      return negate(s, type, registers[0]!, into);
+    case "abs":
+      return absolute(s, type, registers[0]!, into);
+    case "not":
+      return invert(s, type, registers[0]!, into);
     case "floor":
     case "ceil":
     case "trunc":
-    case "round": return roundTo(s, prim, type, registers[0]!, into);
+    case "round":
+      return roundTo(s, prim, type, registers[0]!, into);
     case "shl":
-    case "shr": return shiftVectors(s, prim, type, registers[0]!, registers[1]!, into);
+    case "shr":
+      return shiftVectors(s, prim, type, registers[0]!, registers[1]!, into);
     case "div":
-    case "rem": return divideVectors(s, prim, type, registers[0]!, registers[1]!, into);
-    case "mul": return multiply(s, type, registers[0]!, registers[1]!, into);
+    case "rem":
+      return divideVectors(s, prim, type, registers[0]!, registers[1]!, into);
+    case "mul":
+      return multiply(s, type, registers[0]!, registers[1]!, into);
     case "min":
-    case "max": return pickWide(s, prim, type, registers[0]!, registers[1]!, into);
-    case "scale2": return scaleByPower(s, type, registers[0]!, registers[1]!, into);
-    default: return s.unsupported(prim, dtype, "no instruction sequence is known");
+    case "max":
+      return pickWide(s, prim, type, registers[0]!, registers[1]!, into);
+    case "scale2":
+      return scaleByPower(s, type, registers[0]!, registers[1]!, into);
+    default:
+      return s.unsupported(prim, dtype, "no instruction sequence is known");
   }
 }
 
 /** The sign bit of each lane, or the other way round. */
 function signMask(s: Selector, type: KType, invertBits: boolean): Reg {
-  const bytes = literalBytes(type.dtype === "f64" ? "u64" : "u32", type.dtype === "f64" ? (invertBits ? 0x7fffffffffffffffn : 1n << 63n) : invertBits ? 0x7fffffff : 0x80000000);
+  const bytes = literalBytes(
+    type.dtype === "f64" ? "u64" : "u32",
+    type.dtype === "f64" ? (invertBits ? 0x7fffffffffffffffn : 1n << 63n) : invertBits ? 0x7fffffff : 0x80000000,
+  );
   return splat(s, bytes, Math.max(16, s.shape(type).bytes));
 }
 
@@ -147,24 +193,45 @@ function invert(s: Selector, type: KType, a: readonly Reg[], into: readonly Reg[
 
 const roundImmediates: Partial<Record<Prim, number>> = { round: 8, floor: 9, ceil: 10, trunc: 11 };
 
-function roundTo(s: Selector, prim: Prim, type: KType, a: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+function roundTo(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  a: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const out = s.results(type, into);
   const name = `${s.wide ? "vrndscale" : "vround"}${floatSuffix(type)}`;
   const mode = roundImmediates[prim] as number;
-  out.forEach((to, i) => (type.lanes === 1 ? code.emit(name, to, a[i]!, a[i]!, mode) : code.emit(name, to, a[i]!, mode)));
+  out.forEach((to, i) =>
+    type.lanes === 1 ? code.emit(name, to, a[i]!, a[i]!, mode) : code.emit(name, to, a[i]!, mode),
+  );
   return out;
 }
 
 /** 64-bit products from 32-bit ones (AVX2), and bytes through 16 bits. */
-function multiply(s: Selector, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+function multiply(
+  s: Selector,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const { bytes } = s.shape(type);
   const out = s.results(type, into);
   if (laneBytesOf(type.dtype) === 1) {
     const low = splat(s, Uint8Array.of(255, 0, 255, 0), bytes);
     out.forEach((to, i) => {
-      const [even, oddA, oddB, odd, evenLow, oddHigh] = Array.from({ length: 6 }, () => s.vector(bytes)) as [Reg, Reg, Reg, Reg, Reg, Reg];
+      const [even, oddA, oddB, odd, evenLow, oddHigh] = Array.from({ length: 6 }, () => s.vector(bytes)) as [
+        Reg,
+        Reg,
+        Reg,
+        Reg,
+        Reg,
+        Reg,
+      ];
       code.emit("vpmullw", even, a[i]!, b[i]!);
       code.emit("vpsrlw", oddA, a[i]!, 8);
       code.emit("vpsrlw", oddB, b[i]!, 8);
@@ -176,7 +243,15 @@ function multiply(s: Selector, type: KType, a: readonly Reg[], b: readonly Reg[]
     return out;
   }
   out.forEach((to, i) => {
-    const [highA, highB, cross1, cross2, cross, shifted, low] = Array.from({ length: 7 }, () => s.vector(bytes)) as [Reg, Reg, Reg, Reg, Reg, Reg, Reg];
+    const [highA, highB, cross1, cross2, cross, shifted, low] = Array.from({ length: 7 }, () => s.vector(bytes)) as [
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+      Reg,
+    ];
     code.emit("vpsrlq", highA, a[i]!, 32);
     code.emit("vpsrlq", highB, b[i]!, 32);
     code.emit("vpmuludq", cross1, highA, b[i]!);
@@ -190,7 +265,14 @@ function multiply(s: Selector, type: KType, a: readonly Reg[], b: readonly Reg[]
 }
 
 /** Minimum and maximum of 64-bit integers (AVX2). */
-function pickWide(s: Selector, prim: Prim, type: KType, a: readonly Reg[], b: readonly Reg[], into: readonly Reg[] | undefined): readonly Reg[] {
+function pickWide(
+  s: Selector,
+  prim: Prim,
+  type: KType,
+  a: readonly Reg[],
+  b: readonly Reg[],
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
   const { code } = s;
   const { bytes } = s.shape(type);
   const out = s.results(type, into);
@@ -207,7 +289,14 @@ function pickWide(s: Selector, prim: Prim, type: KType, a: readonly Reg[], b: re
  * product can be inexact. n is limited to what takes every finite x to zero or infinity. Two factors will do for an n
  * that is known to be within twice the range of exponents.
  */
-export function scaleByPower(s: Selector, type: KType, x: readonly Reg[], n: readonly Reg[], into: readonly Reg[] | undefined, range?: Range): readonly Reg[] {
+export function scaleByPower(
+  s: Selector,
+  type: KType,
+  x: readonly Reg[],
+  n: readonly Reg[],
+  into: readonly Reg[] | undefined,
+  range?: Range,
+): readonly Reg[] {
   const { code } = s;
   const { dtype } = type;
   const { bytes } = s.shape(type);
@@ -269,7 +358,8 @@ export function emitFma(s: Selector, value: KValue, into: readonly Reg[] | undef
   const [a, b] = waits(first) && !waits(second) ? [second, first] : [first, second];
   if (waits(b)) memory = s.foldable(b, true);
   const out = (): readonly Reg[] => s.results(type, into);
-  const same = (x: readonly Reg[] | undefined): boolean => into !== undefined && x !== undefined && x[0]?.id === into[0]?.id;
+  const same = (x: readonly Reg[] | undefined): boolean =>
+    into !== undefined && x !== undefined && x[0]?.id === into[0]?.id;
   if (memory !== undefined) {
     const [aRegs, cRegs] = [s.regs(a), addendRegs()];
     const to = out();

@@ -98,7 +98,7 @@ const SMALLEST_NORMAL = 2 ** -126;
 
 /** A denormal becomes a zero of its sign. */
 function flush(x: number): number {
-  return Math.abs(x) < SMALLEST_NORMAL ? x * 0 : x;
+  return Math.abs(x) < SMALLEST_NORMAL ? Math.sign(x) / Infinity : x;
 }
 
 const word = new DataView(new ArrayBuffer(4));
