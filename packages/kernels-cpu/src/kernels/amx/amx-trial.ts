@@ -1,42 +1,8 @@
 /**
- * Cases of the kernels on the matrix unit, for tests: random graphs of one product with work behind it, and the
- * target they are made for.
+ * Cases of the kernels on the matrix unit, for tests: random graphs of one product with work behind it.
  */
 
 import { type Graph, type MatmulPrecision, type Value, GraphBuilder, Tensor, randomNumbers } from "@quern/core";
-import type { CpuTarget } from "../../host/cpu-target.ts";
-
-/** A processor with tiles, whatever the one at hand has. */
-export const AMX_TARGET: CpuTarget = {
-  name: "avx512+vnni+amx",
-  vectorBytes: 64,
-  vectorRegisters: 32,
-  maskRegisters: 7,
-  tileRegisters: 8,
-  features: new Set([
-    "sse4.2",
-    "movbe",
-    "popcnt",
-    "lzcnt",
-    "bmi1",
-    "bmi2",
-    "avx",
-    "fma",
-    "f16c",
-    "avx2",
-    "avx512f",
-    "avx512dq",
-    "avx512cd",
-    "avx512bw",
-    "avx512vl",
-    "avx512vnni",
-    "avx512bf16",
-    "avx512vbmi",
-    "amx-tile",
-    "amx-int8",
-    "amx-bf16",
-  ]),
-};
 
 export interface MatmulCase {
   readonly name: string;
