@@ -12,6 +12,8 @@ import { type CaseOutcome, type Opened, openForTests, runCase } from "./gpu.test
 const SEED = 20265;
 /** Cases that compile at the same time. */
 const PARALLEL = 4;
+/** For the first compilation of a dozen shaders on a busy machine. */
+const TIMEOUT = 240_000;
 /** At least so many cases run: a device that refuses everything must not pass. */
 const LEAST_CASES = 700;
 
@@ -29,7 +31,7 @@ export function describeConformance(width: 128 | 256 | 512, required: string | u
     });
 
     for (const op of allOps()) {
-      test(`${op.name}`, async (context) => {
+      test(`${op.name}`, { timeout: TIMEOUT }, async (context) => {
         if ("reason" in opened) return context.skip(opened.reason);
         const { device } = opened;
         const outcomes = await inGroups(op.cases(), (opCase) => runCase(device, op, opCase, SEED));

@@ -13,7 +13,7 @@ import {
   shapeSize,
 } from "@quern/core";
 import type { GpuKernel } from "./kernel.ts";
-import { forEachTap, imageAxes, nest, windowOf } from "./nest.ts";
+import { forEachTap, imageAxes, nest, positionOf, windowOf } from "./nest.ts";
 
 export const convDirect: GpuKernel = {
   name: "conv_direct",
@@ -27,9 +27,10 @@ export const convDirect: GpuKernel = {
     const { channel, spatial } = imageAxes(attrs, x.type.shape.length);
     const groups = (attrs["groups"] as number | undefined) ?? 1;
     const inPerGroup = w.type.shape[1] as Dim;
-    const kernel = new GroupKernel(`conv_${window.kernel.join("x")}`, site);
+    const kernel = new GroupKernel(`conv_direct_${window.kernel.join("x")}`, site);
     const { k } = kernel;
     const pick = <T>(list: readonly T[]): T[] => spatial.map((axis) => list[axis] as T);
+    const extents = { sizes: pick(x.type.shape), outSizes: pick(y.type.shape) };
     nest(k, y.type.shape, (index) => {
       const out = index[channel] as KValue;
       const dtype = computeType(y.type.dtype);
@@ -39,10 +40,11 @@ export const convDirect: GpuKernel = {
           ? k.index(0)
           : k.mul(k.div(out, k.div(k.index(w.type.shape[0] as Dim), groups)), k.index(inPerGroup));
       k.for({ end: inPerGroup }, (c) => {
-        forEachTap(k, window, pick(index), pick(x.type.shape), pick(y.type.shape), ({ position, tap, inside }) => {
+        forEachTap(k, window.kernel, (tap) => {
+          const { at, inside } = positionOf(k, window, pick(index), tap, extents);
           const from = [...index];
           from[channel] = k.add(firstIn, c);
-          spatial.forEach((axis, i) => (from[axis] = position[i] as KValue));
+          spatial.forEach((axis, i) => (from[axis] = at[i] as KValue));
           const element = kernel.element(x, { index: from, mask: inside });
           const weight = kernel.element(w, { index: [out, c, ...tap] });
           k.assign(sum, k.fma(element, weight, k.read(sum)));

@@ -46,50 +46,56 @@ export function imageAxes(
   return { channel: last ? rank - 1 : 1, spatial: Array.from({ length: rank - 2 }, (_, i) => i + (last ? 1 : 2)) };
 }
 
-export interface Tap {
-  /** Position in the input, per spatial axis; may lie in the padding. */
-  readonly position: readonly KValue[];
-  /** Index within the kernel, per spatial axis. */
-  readonly tap: readonly KValue[];
-  /** True inside the input; absent where every tap is. */
+/** Calls `body` in nested loops over the taps of a window: an index per spatial axis. */
+export function forEachTap(k: KernelBuilder, kernel: readonly number[], body: (tap: readonly KValue[]) => void): void {
+  const loop = (tap: readonly KValue[]): void => {
+    const taps = kernel[tap.length];
+    if (taps === undefined) return body(tap);
+    k.for({ end: taps }, (i) => loop([...tap, i]));
+  };
+  loop([]);
+}
+
+/** Sizes of the spatial axes of the input and of the results that are computed. */
+export interface Extents {
+  readonly sizes: readonly Dim[];
+  readonly outSizes: readonly Dim[];
+}
+
+export interface Position {
+  /** In the input, per spatial axis; may lie in the padding. */
+  readonly at: readonly KValue[];
+  /** True inside the input; absent where every tap of every result is. */
   readonly inside: KValue | undefined;
 }
 
-/** Calls `body` in loops over the taps of the window at `output` (spatial indices of the result). */
-export function forEachTap(
+/** Where the input of `tap` of the window at `output` lies. */
+export function positionOf(
   k: KernelBuilder,
   window: Window,
   output: readonly KValue[],
-  sizes: readonly Dim[],
-  outSizes: readonly Dim[],
-  body: (tap: Tap) => void,
-): void {
-  const loop = (
-    axis: number,
-    position: readonly KValue[],
-    tap: readonly KValue[],
-    inside: KValue | undefined,
-  ): void => {
-    const size = sizes[axis];
-    if (size === undefined) return body({ position, tap, inside });
+  tap: readonly KValue[],
+  { sizes, outSizes }: Extents,
+): Position {
+  let inside: KValue | undefined;
+  const at = sizes.map((size, axis) => {
     const [taps, stride, dilation, before] = [window.kernel, window.strides, window.dilations, window.padsBefore].map(
       (list) => list[axis],
     ) as [number, number, number, number];
-    k.for({ end: taps }, (i) => {
-      const at = k.sub(k.add(k.mul(output[axis] as KValue, stride), k.mul(i, dilation)), before);
-      const all = before === 0 && fits(size, outSizes[axis] as Dim, taps, stride, dilation);
-      const bound = k.index(size);
-      const here = all ? undefined : before === 0 ? k.lt(at, bound) : k.and(k.ge(at, 0), k.lt(at, bound));
-      const both = inside === undefined || here === undefined ? (inside ?? here) : k.and(inside, here);
-      loop(axis + 1, [...position, at], [...tap, i], both);
-    });
-  };
-  loop(0, [], [], undefined);
+    const position = k.sub(k.add(k.mul(output[axis] as KValue, stride), k.mul(tap[axis] as KValue, dilation)), before);
+    const bound = k.index(size);
+    const low = before === 0 ? undefined : k.ge(position, 0);
+    const high = fits(size, outSizes[axis] as Dim, taps, stride, dilation, before) ? undefined : k.lt(position, bound);
+    for (const side of [low, high]) {
+      if (side !== undefined) inside = inside === undefined ? side : k.and(inside, side);
+    }
+    return position;
+  });
+  return { at, inside };
 }
 
 /** True where no window reaches beyond the end. */
-function fits(size: Dim, outSize: Dim, taps: number, stride: number, dilation: number): boolean {
-  return (
-    typeof size === "number" && typeof outSize === "number" && (outSize - 1) * stride + (taps - 1) * dilation < size
-  );
+function fits(size: Dim, outSize: Dim, taps: number, stride: number, dilation: number, before: number): boolean {
+  if (typeof size !== "number" || typeof outSize !== "number") return false;
+  return (outSize - 1) * stride + (taps - 1) * dilation - before < size;
 }

@@ -15,14 +15,14 @@ import {
   kernelMath,
 } from "@quern/core";
 import type { GpuKernel } from "./kernel.ts";
-import { type Tap, type Window, forEachTap, imageAxes, nest, windowOf } from "./nest.ts";
+import { type Position, type Window, forEachTap, imageAxes, nest, positionOf, windowOf } from "./nest.ts";
 
 interface Pool {
   readonly kernel: GroupKernel;
   readonly window: Window;
   readonly sizes: readonly Dim[];
   /** Calls `body` with each tap and its element (0 outside of the input). */
-  forEachElement(body: (element: KValue, tap: Tap) => void): void;
+  forEachElement(body: (element: KValue, position: Position) => void): void;
 }
 
 /** One launch whose result elements are computed by `reduce`. */
@@ -37,10 +37,11 @@ function lowerPool(site: KernelSite, reduce: (pool: Pool) => KValue): readonly L
   const sizes = pick(x.type.shape);
   nest(kernel.k, y.type.shape, (index) => {
     const forEachElement: Pool["forEachElement"] = (body) =>
-      forEachTap(kernel.k, window, pick(index), sizes, pick(y.type.shape), (tap) => {
+      forEachTap(kernel.k, window.kernel, (tap) => {
+        const position = positionOf(kernel.k, window, pick(index), tap, { sizes, outSizes: pick(y.type.shape) });
         const from = [...index];
-        spatial.forEach((axis, i) => (from[axis] = tap.position[i] as KValue));
-        body(kernel.element(x, { index: from, mask: tap.inside }), tap);
+        spatial.forEach((axis, i) => (from[axis] = position.at[i] as KValue));
+        body(kernel.element(x, { index: from, mask: position.inside }), position);
       });
     kernel.store(reduce({ kernel, window, sizes, forEachElement }), { index });
   });
@@ -73,7 +74,7 @@ export const averagePool: GpuKernel = {
       const sum = k.local("sum", dtype, 0);
       const count = k.local("count", "index", 0);
       const countPadding = site.anchor.attrs["countIncludePad"] === true;
-      forEachElement((element, { inside, position }) => {
+      forEachElement((element, { inside, at: position }) => {
         k.assign(sum, k.add(k.read(sum), element));
         let counted = inside;
         if (countPadding) {
