@@ -71,10 +71,17 @@ export class Code {
     return this.region.depth;
   }
 
-  /** Where code goes that could stand at `depth`: out of all loops, but no further, so that values live no longer than needed. */
-  placeFor(depth: number): number {
+  /**
+   * Where code goes that could stand at `depth`: out of all loops, but no further, so that values live no longer than
+   * needed. `outOfTasks` leaves the loops over tasks as well, for values of which there are few.
+   */
+  placeFor(depth: number, outOfTasks = false): number {
     let place = depth;
-    while (place < this.depth && !this.regions[place + 1]!.repeats) place += 1;
+    while (place < this.depth) {
+      const inner = this.regions[place + 1]!;
+      if (inner.repeats || (outOfTasks && inner.kind === "loop")) break;
+      place += 1;
+    }
     return place;
   }
 

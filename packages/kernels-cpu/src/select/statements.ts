@@ -86,7 +86,7 @@ function selectLet(s: Selector, value: KValue): void {
   for (const arg of argsOf(def)) depth = Math.max(depth, s.depthOf(arg));
   // A division stays in its loop: outside, the divisor may be zero because the loop never runs.
   if (mayTrap(value)) depth = code.depth;
-  const place = code.placeFor(Math.min(depth, code.depth));
+  const place = code.placeFor(Math.min(depth, code.depth), s.shape(value.type).file !== GENERAL);
   if (place === code.depth) {
     s.bind(value, s.operations.materialise(s, value, into));
     return;
