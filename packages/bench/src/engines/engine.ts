@@ -67,4 +67,6 @@ export interface CompiledFacts {
   readonly plannedPeakBytes: number | null;
   readonly flops: number | null;
   readonly bytes: number | null;
+  /** At which precisions f32 products are computed, where the engine says: what was asked for, or a higher one. */
+  readonly precisions?: readonly MatmulPrecision[];
 }

@@ -79,11 +79,13 @@ function factsOf(device: Device, { report }: Executable): CompiledFacts {
     if (known.length === 0 || known.includes(undefined)) return null;
     return known.reduce<number>((sum, value) => sum + (value ?? 0), 0);
   };
+  const precisions = new Set(report.launches.flatMap(({ precision }) => precision ?? []));
   return {
     device: device.name,
     plannedPeakBytes: report.plannedPeakBytes,
     flops: total((launch) => launch.flops),
     bytes: total((launch) => launch.bytes),
+    ...(precisions.size === 0 ? {} : { precisions: [...precisions].toSorted() }),
   };
 }
 

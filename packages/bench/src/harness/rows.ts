@@ -118,6 +118,7 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     peakShare: shareOfRoofline(gflops, attainable) ?? shareOfRoofline(perSecond(bytes), bandwidth),
     device: facts?.device ?? null,
     plannedPeakBytes: facts?.plannedPeakBytes ?? null,
+    ...(facts?.precisions === undefined ? {} : { precisions: facts.precisions }),
     ...(profile === undefined || profile.length === 0 ? {} : { profile }),
     ...(impossible
       ? {

@@ -15,6 +15,20 @@ export function formatMs(ms: number | null): string {
   return ms < 1000 ? `${digits(ms)} ms` : `${digits(ms / 1000)} s`;
 }
 
+/** The precision asked for, and what products were computed at where that is another one: "high (computed at highest)". */
+export function formatPrecision({
+  precision,
+  precisions,
+}: {
+  readonly precision: string;
+  readonly precisions?: readonly string[] | undefined;
+}): string {
+  const others = (precisions ?? []).filter((used) => used !== precision);
+  return others.length === 0
+    ? precision
+    : `${precision} (${others.length === precisions?.length ? "" : "partly "}computed at ${others.join(", ")})`;
+}
+
 export function formatBytes(bytes: number | null): string {
   if (bytes === null) return "–";
   if (bytes < 1024) return `${bytes} B`;

@@ -4,7 +4,16 @@
  */
 
 import type { Result, Results } from "../results/schema.ts";
-import { digits, formatBytes, formatInterval, formatMs, formatRatio, formatShare, formatVerified } from "./format.ts";
+import {
+  digits,
+  formatBytes,
+  formatInterval,
+  formatMs,
+  formatPrecision,
+  formatRatio,
+  formatShare,
+  formatVerified,
+} from "./format.ts";
 import { escapeHtml, ratioChart, rooflineChart, seriesClass, timeChart, type RooflineCeiling } from "./svg.ts";
 import { findComparison, summaries } from "./terminal.ts";
 
@@ -129,7 +138,7 @@ function tableSection(results: Results): string {
           row.shape,
           String(row.threads),
           row.engine,
-          row.precision,
+          formatPrecision(row),
           formatMs(row.median),
           formatInterval(row.low, row.high),
           comparison === undefined ? "" : formatRatio(comparison.ratio),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleResults } from "../results/sample-results.ts";
-import { digits, formatBytes, formatMs, formatRatio } from "./format.ts";
+import { digits, formatBytes, formatMs, formatPrecision, formatRatio } from "./format.ts";
 import { renderHtml } from "./html.ts";
 import { ratioChart, rooflineChart } from "./svg.ts";
 import { formatTable } from "./table.ts";
@@ -138,4 +138,13 @@ describe("formats", () => {
     );
     expect(lines).toEqual(["a    c", "──  ──", "x    1", "yy  20"]);
   });
+});
+
+it("a precision says when products were computed at another one", () => {
+  expect(formatPrecision({ precision: "high" })).toBe("high");
+  expect(formatPrecision({ precision: "high", precisions: ["high"] })).toBe("high");
+  expect(formatPrecision({ precision: "high", precisions: ["highest"] })).toBe("high (computed at highest)");
+  expect(formatPrecision({ precision: "medium", precisions: ["highest", "medium"] })).toBe(
+    "medium (partly computed at highest)",
+  );
 });

@@ -5,7 +5,16 @@
 
 import { geometricMean } from "../harness/statistics.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
-import { formatBytes, formatInterval, formatMs, formatRatio, formatShare, formatVerified, digits } from "./format.ts";
+import {
+  formatBytes,
+  formatInterval,
+  formatMs,
+  formatPrecision,
+  formatRatio,
+  formatShare,
+  formatVerified,
+  digits,
+} from "./format.ts";
 import { formatTable, type Column } from "./table.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
@@ -80,7 +89,7 @@ function steadyTable(results: Results): string[] {
       name,
       String(row.threads),
       row.engine,
-      row.precision,
+      formatPrecision(row),
       formatMs(row.median),
       comparison === undefined ? "" : formatRatio(comparison.ratio),
       comparison === undefined ? "" : formatInterval(comparison.low, comparison.high),

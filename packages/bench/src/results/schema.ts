@@ -155,6 +155,12 @@ export const resultsSchema = {
           peakShare: { type: ["number", "null"], description: "Share of the measured roofline, 0 to 1" },
           device: { type: ["string", "null"], description: "What the engine says it ran on" },
           plannedPeakBytes: { type: ["number", "null"] },
+          precisions: {
+            type: "array",
+            description:
+              "Precisions at which f32 products were computed, where the engine says: `precision` or a higher one",
+            items: { enum: ["highest", "high", "medium"] },
+          },
           profile: {
             type: "array",
             items: {

@@ -47,7 +47,7 @@ export interface LaunchReport {
   readonly decision: string;
   readonly flops?: number;
   readonly bytes?: number;
-  /** Precision of the matrix products inside, where it is below "highest". */
+  /** At which precision f32 products inside were computed: what was asked for, or a higher one. Absent without any. */
   readonly precision?: MatmulPrecision;
 }
 

@@ -12,6 +12,7 @@ import {
   type KValue,
   type Launch,
   type LaunchReport,
+  type MatmulPrecision,
   type Node,
   type Value,
   InternalError,
@@ -100,7 +101,7 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
         launch,
         compiled: compileOnce(launch.kernel, environment, compiled),
       });
-      reports.push(reportOf(launch, rivals));
+      reports.push(reportOf(launch, rivals, precisionOf(launch)));
     }
   }
   const unique = [...compiled.values()];
@@ -219,13 +220,24 @@ function accessesOf(step: Step): Accesses {
   };
 }
 
-function reportOf(launch: Launch, rivals: string): LaunchReport {
+/** Ops whose f32 products the precision is about. */
+const PRODUCTS = new Set(["matmul", "conv", "convTranspose", "lstm", "gru", "rnn"]);
+
+/** At which precision a launch computes f32 products, if it does; packing and the like do not. */
+function precisionOf({ precision, nodes, flops }: Launch): MatmulPrecision | undefined {
+  if (precision !== undefined) return precision;
+  const isProduct =
+    flops !== undefined && nodes.some(({ op, outputs }) => PRODUCTS.has(op) && outputs[0]?.type.dtype === "f32");
+  return isProduct ? "highest" : undefined;
+}
+
+function reportOf(launch: Launch, rivals: string, precision: MatmulPrecision | undefined): LaunchReport {
   return {
     kernel: launch.kernel.name,
     nodes: launch.nodes.map((node) => node.name ?? node.op),
     decision: rivals === "" ? launch.decision : `${launch.decision} [${rivals}]`,
     ...(typeof launch.flops === "number" ? { flops: launch.flops } : {}),
     ...(typeof launch.bytes === "number" ? { bytes: launch.bytes } : {}),
-    ...(launch.precision === undefined ? {} : { precision: launch.precision }),
+    ...(precision === undefined ? {} : { precision }),
   };
 }
