@@ -24,6 +24,7 @@ import {
   type KValue,
   type Kernel,
   type Local,
+  PRIMS,
   type Prim,
   type ScalarParam,
   type Stmt,
@@ -63,7 +64,28 @@ export interface ForOptions {
 
 interface Scope {
   readonly statements: Stmt[];
-  readonly shared: Map<string, KValue>;
+  /** Keys of the values that later statements of the block share, by the kind of key. */
+  readonly names: string[];
+  readonly pairs: number[];
+  readonly triples: number[];
+}
+
+/** Keys of operations on one or two values are numbers: the operation and two value ids. */
+const PAIR_IDS = 2 ** 20;
+/** The same for three values. */
+const TRIPLE_IDS = 2 ** 15;
+const PRIM_CODES: ReadonlyMap<Prim, number> = new Map(PRIMS.map((prim, i) => [prim, i]));
+/** Codes behind those of the primitives: conversions to each type, then broadcasts and iotas of 2^n lanes. */
+const TYPE_CODES: ReadonlyMap<KDType, number> = new Map(
+  [...(Object.keys(DTYPE_INFO) as DType[]), "index" as const].map((dtype, i) => [dtype, i]),
+);
+const CAST_CODE = PRIMS.length;
+const BITCAST_CODE = CAST_CODE + TYPE_CODES.size;
+const BROADCAST_CODE = BITCAST_CODE + TYPE_CODES.size;
+const IOTA_CODE = BROADCAST_CODE + 32;
+
+function newScope(): Scope {
+  return { statements: [], names: [], pairs: [], triples: [] };
 }
 
 export function isValue(x: unknown): x is KValue {
@@ -77,7 +99,13 @@ export class KernelBuilder {
   readonly #symbols: string[] = [];
   readonly #scratch: Buffer[] = [];
   readonly #locals: Local[] = [];
-  readonly #scopes: Scope[] = [{ statements: [], shared: new Map() }];
+  readonly #scopes: Scope[] = [newScope()];
+  #scope: Scope = this.#scopes[0] as Scope;
+  /** Literals, parameters and the values of the open blocks, by key. */
+  readonly #named = new Map<string, KValue>();
+  readonly #pairs = new Map<number, KValue>();
+  readonly #triples = new Map<number, KValue>();
+  readonly #indices = new Map<number, KValue>();
   #nextValue = 0;
   #nextBuffer = 0;
 
@@ -169,11 +197,10 @@ export class KernelBuilder {
   // --- Leaves -----------------------------------------------------------------------------------------------------
 
   #leaf(type: KType, def: Def, key: string): KValue {
-    const root = this.#scopes[0] as Scope;
-    const known = root.shared.get(key);
+    const known = this.#named.get(key);
     if (known !== undefined) return known;
     const value: KValue = { id: this.#nextValue++, type, def };
-    root.shared.set(key, value);
+    this.#named.set(key, value);
     return value;
   }
 
@@ -194,7 +221,15 @@ export class KernelBuilder {
 
   /** A size or offset as an index value: numbers become literals, symbolic dimensions arithmetic on parameters. */
   index(size: IndexArg): KValue {
-    if (typeof size === "number") return this.const("index", size);
+    if (typeof size === "number") {
+      let known = this.#indices.get(size);
+      // 0 and -0 are one key.
+      if (known === undefined || size === 0) {
+        known = this.const("index", size);
+        this.#indices.set(size, known);
+      }
+      return known;
+    }
     if (isValue(size)) {
       if (size.type.dtype !== "index") throw new UserError(`expected an index, got ${printType(size.type)}; cast it`);
       return size;
@@ -220,30 +255,47 @@ export class KernelBuilder {
 
   // --- Recording --------------------------------------------------------------------------------------------------
 
-  get #scope(): Scope {
-    return this.#scopes.at(-1) as Scope;
-  }
-
-  #emit(type: KType, def: Def, key?: string): KValue {
-    if (key !== undefined) {
-      for (let depth = this.#scopes.length - 1; depth >= 0; depth--) {
-        const known = this.#scopes[depth]?.shared.get(key);
-        if (known !== undefined) return known;
-      }
-    }
+  /** A value that nothing else can stand for, such as a load. */
+  #let(type: KType, def: Def): KValue {
     const value: KValue = { id: this.#nextValue++, type, def };
     this.#scope.statements.push({ kind: "let", value });
-    if (key !== undefined) this.#scope.shared.set(key, value);
+    return value;
+  }
+
+  #emit(type: KType, def: Def, key: string): KValue {
+    const known = this.#named.get(key);
+    if (known !== undefined) return known;
+    const value = this.#let(type, def);
+    this.#named.set(key, value);
+    this.#scope.names.push(key);
+    return value;
+  }
+
+  /** The value shared under an operation on `a` and perhaps `b`, or a new one that `def` makes. */
+  #emitPair(type: KType, code: number, a: number, b: number, def: Def): KValue {
+    const key = (code * PAIR_IDS + a) * PAIR_IDS + b;
+    const known = this.#pairs.get(key);
+    if (known !== undefined) return known;
+    const value = this.#let(type, def);
+    this.#pairs.set(key, value);
+    this.#scope.pairs.push(key);
     return value;
   }
 
   #record(body: () => void): Block {
-    const scope: Scope = { statements: [], shared: new Map() };
+    const outer = this.#scope;
+    const scope = newScope();
     this.#scopes.push(scope);
+    this.#scope = scope;
     try {
       body();
     } finally {
       this.#scopes.pop();
+      this.#scope = outer;
+      // Values of a block are not known after it.
+      for (let i = 0; i < scope.pairs.length; i++) this.#pairs.delete(scope.pairs[i] as number);
+      for (let i = 0; i < scope.names.length; i++) this.#named.delete(scope.names[i] as string);
+      for (let i = 0; i < scope.triples.length; i++) this.#triples.delete(scope.triples[i] as number);
     }
     return scope.statements;
   }
@@ -289,11 +341,29 @@ export class KernelBuilder {
     const ordered = canonicalOrder(prim, args);
     const simpler = simplify(this, prim, ordered, type);
     if (simpler !== undefined) return simpler;
+    const def: Def = { kind: "prim", prim, args: ordered };
     // The operands decide the type of the result, except for conversions.
-    const to = prim === "cast" || prim === "bitcast" ? type.dtype : "";
-    const [a, b, c] = ordered;
-    const key = `${prim}${to} ${a?.id} ${b?.id} ${c?.id}`;
-    return this.#emit(type, { kind: "prim", prim, args: ordered }, key);
+    const code =
+      prim === "cast"
+        ? CAST_CODE + (TYPE_CODES.get(type.dtype) as number)
+        : prim === "bitcast"
+          ? BITCAST_CODE + (TYPE_CODES.get(type.dtype) as number)
+          : (PRIM_CODES.get(prim) as number);
+    const a = (ordered[0] as KValue).id;
+    const b = ordered.length > 1 ? (ordered[1] as KValue).id : 0;
+    if (ordered.length < 3) {
+      invariant(a < PAIR_IDS && b < PAIR_IDS, () => `kernel ${this.name}: more than ${PAIR_IDS} values`);
+      return this.#emitPair(type, code, a, b, def);
+    }
+    const c = (ordered[2] as KValue).id;
+    if (a >= TRIPLE_IDS || b >= TRIPLE_IDS || c >= TRIPLE_IDS) return this.#emit(type, def, `${prim} ${a} ${b} ${c}`);
+    const key = ((code * TRIPLE_IDS + a) * TRIPLE_IDS + b) * TRIPLE_IDS + c;
+    const known = this.#triples.get(key);
+    if (known !== undefined) return known;
+    const value = this.#let(type, def);
+    this.#triples.set(key, value);
+    this.#scope.triples.push(key);
+    return value;
   }
 
   #unary(prim: Prim, a: KValue, allowed: (dtype: KDType) => boolean): KValue {
@@ -302,11 +372,24 @@ export class KernelBuilder {
   }
 
   #binary(prim: Prim, a: Arg, b: Arg, allowed: (dtype: KDType) => boolean = isNumeric): KValue {
+    // The usual cases without lists: two values of one type, or a scalar and a host number.
+    if (typeof a === "object" && a.type.rows === 1 && allowed(a.type.dtype)) {
+      const { type } = a;
+      if (typeof b === "object") {
+        const other = b.type;
+        if (other.dtype === type.dtype && other.lanes === type.lanes && other.rows === 1)
+          return this.prim(prim, [a, b], type);
+      } else if (type.lanes === 1) return this.prim(prim, [a, this.#literal(type.dtype, b)], type);
+    }
     const values = this.#unify(prim, [a, b]);
     this.#sameDType(prim, values);
     const [x] = values as [KValue];
     if (!allowed(x.type.dtype)) this.#fail(prim, "not defined for this type", values);
     return this.prim(prim, values, x.type);
+  }
+
+  #literal(dtype: KDType, value: Scalar): KValue {
+    return dtype === "index" && typeof value === "number" ? this.index(value) : this.const(dtype, value);
   }
 
   #compare(prim: Prim, a: Arg, b: Arg): KValue {
@@ -457,7 +540,7 @@ export class KernelBuilder {
     checkLanes("broadcast", lanes);
     const type = vectorType(value.type.dtype, lanes);
     if (value.def.kind === "const") return this.const(type, value.def.value);
-    return this.#emit(type, { kind: "broadcast", value }, `broadcast ${lanes} ${value.id}`);
+    return this.#emitPair(type, BROADCAST_CODE + Math.log2(lanes), value.id, 0, { kind: "broadcast", value });
   }
 
   /** start, start + 1, … */
@@ -466,7 +549,8 @@ export class KernelBuilder {
     if (start.type.lanes !== 1 || !isIntegerType(start.type.dtype))
       this.#fail("iota", "the start must be a scalar integer", [start]);
     if (lanes === 1) return start;
-    return this.#emit(vectorType(start.type.dtype, lanes), { kind: "iota", start }, `iota ${lanes} ${start.id}`);
+    const type = vectorType(start.type.dtype, lanes);
+    return this.#emitPair(type, IOTA_CODE + Math.log2(lanes), start.id, 0, { kind: "iota", start });
   }
 
   /** Combines all lanes to a scalar. */
@@ -541,7 +625,7 @@ export class KernelBuilder {
       if (other.def.kind === "const" && other.def.value !== true && Object.is(Number(other.def.value), 0))
         other = undefined;
     }
-    return this.#emit(type, { kind: "load", buffer, index: at, mask, other });
+    return this.#let(type, { kind: "load", buffer, index: at, mask, other });
   }
 
   /** Contiguous for a scalar index, a scatter for a vector index. Host numbers are stored as scalars. */
@@ -577,7 +661,7 @@ export class KernelBuilder {
     tile: { readonly rows: number; readonly lanes: number },
   ): KValue {
     const type: KType = { dtype: buffer.dtype, lanes: tile.lanes, rows: tile.rows };
-    return this.#emit(type, { kind: "tileLoad", buffer, index: this.index(index), stride: this.index(stride) });
+    return this.#let(type, { kind: "tileLoad", buffer, index: this.index(index), stride: this.index(stride) });
   }
 
   tileStore(buffer: Buffer, index: IndexArg, stride: IndexArg, value: KValue): void {
@@ -608,7 +692,7 @@ export class KernelBuilder {
   }
 
   read(local: Local): KValue {
-    return this.#emit(local.type, { kind: "read", local });
+    return this.#let(local.type, { kind: "read", local });
   }
 
   assign(local: Local, value: Arg): void {
@@ -682,7 +766,7 @@ export class KernelBuilder {
   /** The finished kernel: unused values removed, the others numbered in program order. */
   finish(): Kernel {
     invariant(this.#scopes.length === 1, () => `kernel ${this.name}: finish within a block`);
-    return finishKernel({
+    const kernel: Kernel = {
       name: this.name,
       buffers: this.#buffers,
       scalars: this.#scalars,
@@ -690,7 +774,8 @@ export class KernelBuilder {
       scratch: this.#scratch,
       locals: this.#locals,
       body: this.#scope.statements,
-    });
+    };
+    return finishKernel(kernel, this.#nextValue);
   }
 }
 

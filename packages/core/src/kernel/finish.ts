@@ -1,12 +1,12 @@
 /**
  * Last step of recording, and of every pass that rebuilds a kernel: removes what nothing uses, numbers the rest.
  *
- * In: a kernel with any unique ids. Out: an equal kernel without dead `let`s, dead locals, empty loops and empty
+ * In: a kernel with unique ids below `count`. Out: an equal kernel without dead `let`s, dead locals, empty loops and empty
  * ifs; values are numbered in program order, axes and `let`s first, then literals and parameters by first use;
  * locals and buffers are numbered in order. Equal kernels therefore print alike.
  */
 
-import type { Block, Buffer, Def, KValue, Kernel, Local, Stmt } from "./ir.ts";
+import type { Block, Def, KValue, Kernel, Local, Stmt } from "./ir.ts";
 
 /** Values that a definition uses directly. */
 export function operandsOf(def: Def): readonly KValue[] {
@@ -91,68 +91,130 @@ export function someStatement(block: Block, test: (statement: Stmt) => boolean):
   return block.some((statement) => test(statement) || blocksOf(statement).some((inner) => someStatement(inner, test)));
 }
 
-export function finishKernel(kernel: Kernel): Kernel {
-  let body = kernel.body;
+/** `count` is above every value id. The values, locals and buffers are the kernel's own and get their numbers in place. */
+export function finishKernel(kernel: Kernel, count: number): Kernel {
+  let { body } = kernel;
   // Dropping an assignment may leave its value unused, and the other way round; each round drops something.
   for (;;) {
-    const next = new Sweeper(body).block(body);
-    if (countStatements(next) === countStatements(body)) break;
+    const sweeper = new Sweeper(kernel.locals.length, count);
+    const next = sweeper.run(body);
     body = next;
+    if (!sweeper.changed) break;
   }
-  return new Numbering(kernel).run(body);
-}
-
-function countStatements(block: Block): number {
-  let count = 0;
-  visitStatements(block, () => count++);
-  return count;
+  return new Numbering(kernel, count).run(body);
 }
 
 /** Removes dead statements, walking backwards so that uses come before definitions. */
 class Sweeper {
-  readonly #used = new Set<KValue>();
-  readonly #read = new Set<Local>();
+  changed = false;
+  /** By value id and by local id. */
+  readonly #used: Uint8Array;
+  readonly #read: Uint8Array;
 
-  constructor(body: Block) {
-    visitStatements(body, (statement) => {
-      if (statement.kind === "let" && statement.value.def.kind === "read") this.#read.add(statement.value.def.local);
-      if (statement.kind === "tileMma") this.#read.add(statement.acc);
-    });
+  constructor(locals: number, count: number) {
+    this.#used = new Uint8Array(count);
+    this.#read = new Uint8Array(locals);
   }
 
-  block(block: Block): Block {
-    const kept: Stmt[] = [];
-    for (const statement of [...block].reverse()) {
-      const live = this.#statement(statement);
-      if (live === undefined) continue;
-      for (const value of operandsOfStatement(live)) this.#used.add(value);
-      kept.push(live);
+  run(body: Block): Block {
+    this.#findReads(body);
+    return this.#block(body);
+  }
+
+  #findReads(block: Block): void {
+    for (let i = 0; i < block.length; i++) {
+      const statement = block[i] as Stmt;
+      switch (statement.kind) {
+        case "let":
+          if (statement.value.def.kind === "read") this.#read[statement.value.def.local.id] = 1;
+          break;
+        case "tileMma":
+          this.#read[statement.acc.id] = 1;
+          break;
+        case "if":
+          this.#findReads(statement.then);
+          this.#findReads(statement.else);
+          break;
+        case "for":
+        case "parallel":
+        case "each":
+        case "reduce":
+          this.#findReads(statement.body);
+          break;
+        default:
+      }
     }
-    return kept.reverse();
+  }
+
+  /** The same array where everything in it stays. */
+  #block(block: Block): Block {
+    let kept: Stmt[] | undefined;
+    for (let i = block.length - 1; i >= 0; i--) {
+      const statement = block[i] as Stmt;
+      const live = this.#statement(statement);
+      if (live !== statement && kept === undefined) {
+        kept = [];
+        for (let j = block.length - 1; j > i; j--) kept.push(block[j] as Stmt);
+      }
+      if (live === undefined) {
+        this.changed = true;
+        continue;
+      }
+      this.#useOperands(live);
+      if (kept !== undefined) kept.push(live);
+    }
+    return kept === undefined ? block : kept.reverse();
+  }
+
+  #useOperands(statement: Stmt): void {
+    const used = this.#used;
+    switch (statement.kind) {
+      case "let": {
+        const { def } = statement.value;
+        if (def.kind === "prim") {
+          const { args } = def;
+          for (let i = 0; i < args.length; i++) used[(args[i] as KValue).id] = 1;
+          return;
+        }
+        if (def.kind === "read") return;
+        break;
+      }
+      case "assign":
+        used[statement.value.id] = 1;
+        return;
+      default:
+    }
+    const operands = operandsOfStatement(statement);
+    for (let i = 0; i < operands.length; i++) used[(operands[i] as KValue).id] = 1;
   }
 
   #statement(statement: Stmt): Stmt | undefined {
     switch (statement.kind) {
       case "let":
-        return this.#used.has(statement.value) ? statement : undefined;
+        return this.#used[statement.value.id] === 1 ? statement : undefined;
       case "assign":
-        return this.#read.has(statement.local) ? statement : undefined;
+        return this.#read[statement.local.id] === 1 ? statement : undefined;
       case "reduce": {
-        const used = this.#used.has(statement.result);
+        const used = this.#used[statement.result.id] === 1;
         if (!used && !hasEffect(statement.body)) return undefined;
-        this.#used.add(statement.yields);
-        return { ...statement, body: this.block(statement.body) };
+        this.#used[statement.yields.id] = 1;
+        const body = this.#block(statement.body);
+        return body === statement.body ? statement : { ...statement, body };
       }
       case "for":
       case "parallel":
       case "each": {
-        const body = this.block(statement.body);
-        return body.length === 0 ? undefined : { ...statement, body };
+        const body = this.#block(statement.body);
+        if (body.length === 0) return undefined;
+        return body === statement.body ? statement : { ...statement, body };
       }
       case "if": {
-        const otherwise = this.block(statement.else);
-        const then = this.block(statement.then);
-        return then.length + otherwise.length === 0 ? undefined : { ...statement, then, else: otherwise };
+        const otherwise = this.#block(statement.else);
+        const then = this.#block(statement.then);
+        if (then.length + otherwise.length === 0) return undefined;
+        return then === statement.then && otherwise === statement.else
+          ? statement
+          : { ...statement, then, else: otherwise };
       }
       default:
         return statement;
@@ -176,182 +238,108 @@ export function hasEffect(block: Block): boolean {
   return found;
 }
 
+/**
+ * Numbers values, locals and buffers where they stand. While it runs, a new number n is stored as `count + n`, which
+ * tells values that have their number from those that have not.
+ */
 class Numbering {
   readonly #kernel: Kernel;
-  readonly #values = new Map<KValue, KValue>();
+  readonly #count: number;
+  readonly #values: KValue[] = [];
   readonly #leaves: KValue[] = [];
-  readonly #locals = new Map<Local, Local>();
-  readonly #buffers = new Map<Buffer, Buffer>();
-  #next = 0;
+  readonly #locals: Local[] = [];
+  readonly #knownLocals: Uint8Array;
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, count: number) {
     this.#kernel = kernel;
+    this.#count = count;
+    this.#knownLocals = new Uint8Array(kernel.locals.length);
   }
 
   run(body: Block): Kernel {
-    const { name, scalars, symbols } = this.#kernel;
-    const renumber = (buffer: Buffer): Buffer => {
-      const renamed = { ...buffer, id: this.#buffers.size };
-      this.#buffers.set(buffer, renamed);
-      return renamed;
-    };
-    const buffers = this.#kernel.buffers.map(renumber);
-    const scratch = this.#kernel.scratch.map(renumber);
-    const numbered = this.#block(body);
-    for (const leaf of this.#leaves) (leaf as { id: number }).id = this.#next++;
+    const { name, scalars, symbols, buffers, scratch } = this.#kernel;
+    buffers.forEach((buffer, i) => ((buffer as { id: number }).id = i));
+    scratch.forEach((buffer, i) => ((buffer as { id: number }).id = buffers.length + i));
+    this.#block(body);
+    for (let i = 0; i < this.#values.length; i++) (this.#values[i] as { id: number }).id = i;
+    for (let i = 0; i < this.#leaves.length; i++) (this.#leaves[i] as { id: number }).id = this.#values.length + i;
+    for (let i = 0; i < this.#locals.length; i++) (this.#locals[i] as { id: number }).id = i;
     return {
       name,
-      buffers,
+      buffers: [...buffers],
       scalars: [...scalars],
       symbols: [...symbols],
-      scratch,
-      locals: [...this.#locals.values()],
-      body: numbered,
+      scratch: [...scratch],
+      locals: this.#locals,
+      body,
     };
   }
 
-  #define(value: KValue, def: Def): KValue {
-    const numbered: KValue = { id: this.#next++, type: value.type, def };
-    this.#values.set(value, numbered);
-    return numbered;
+  #define(value: KValue): void {
+    (value as { id: number }).id = this.#count + this.#values.length;
+    this.#values.push(value);
   }
 
-  #value(value: KValue): KValue {
-    const known = this.#values.get(value);
-    if (known !== undefined) return known;
+  #use(value: KValue): void {
+    if (value.id >= this.#count) return;
     // Literals and parameters get their numbers at the end; values of other kinds are defined before use, and the
     // verifier names the offender where a caller broke that rule.
-    const leaf: KValue = { id: value.id, type: value.type, def: value.def };
-    this.#values.set(value, leaf);
-    this.#leaves.push(leaf);
-    return leaf;
+    (value as { id: number }).id = this.#count;
+    this.#leaves.push(value);
   }
 
-  #local(local: Local): Local {
-    let numbered = this.#locals.get(local);
-    if (numbered === undefined) {
-      numbered = { ...local, id: this.#locals.size };
-      this.#locals.set(local, numbered);
-    }
-    return numbered;
+  #local(local: Local): void {
+    if (this.#knownLocals[local.id] === 1) return;
+    this.#knownLocals[local.id] = 1;
+    this.#locals.push(local);
   }
 
-  #buffer(buffer: Buffer): Buffer {
-    return this.#buffers.get(buffer) ?? buffer;
+  #useAll(values: readonly KValue[]): void {
+    for (let i = 0; i < values.length; i++) this.#use(values[i] as KValue);
   }
 
-  #optional(value: KValue | undefined): KValue | undefined {
-    return value === undefined ? undefined : this.#value(value);
+  #block(block: Block): void {
+    for (let i = 0; i < block.length; i++) this.#statement(block[i] as Stmt);
   }
 
-  #def(def: Def): Def {
-    switch (def.kind) {
-      case "const":
-      case "param":
-      case "axis":
-      case "reduced":
-        return def;
-      case "prim":
-        return { ...def, args: def.args.map((arg) => this.#value(arg)) };
-      case "intrinsic":
-        return { ...def, args: def.args.map((arg) => this.#value(arg)) };
-      case "read":
-        return { ...def, local: this.#local(def.local) };
-      case "load":
-        return {
-          kind: "load",
-          buffer: this.#buffer(def.buffer),
-          index: this.#value(def.index),
-          mask: this.#optional(def.mask),
-          other: this.#optional(def.other),
-        };
-      case "broadcast":
-      case "horizontal":
-      case "extract":
-        return { ...def, value: this.#value(def.value) };
-      case "iota":
-        return { ...def, start: this.#value(def.start) };
-      case "shuffle":
-        return { ...def, a: this.#value(def.a), b: this.#value(def.b) };
-      case "tileLoad":
-        return {
-          ...def,
-          buffer: this.#buffer(def.buffer),
-          index: this.#value(def.index),
-          stride: this.#value(def.stride),
-        };
-    }
-  }
-
-  #block(block: Block): Block {
-    return block.map((statement) => this.#statement(statement));
-  }
-
-  #statement(statement: Stmt): Stmt {
+  #statement(statement: Stmt): void {
     switch (statement.kind) {
       case "let": {
-        const def = this.#def(statement.value.def);
-        return { kind: "let", value: this.#define(statement.value, def) };
+        const { value } = statement;
+        const { def } = value;
+        if (def.kind === "prim") this.#useAll(def.args);
+        else if (def.kind === "read") this.#local(def.local);
+        else this.#useAll(operandsOf(def));
+        return this.#define(value);
       }
       case "assign":
-        return { kind: "assign", local: this.#local(statement.local), value: this.#value(statement.value) };
-      case "store":
-        return {
-          kind: "store",
-          buffer: this.#buffer(statement.buffer),
-          index: this.#value(statement.index),
-          value: this.#value(statement.value),
-          mask: this.#optional(statement.mask),
-        };
-      case "tileStore":
-        return {
-          kind: "tileStore",
-          buffer: this.#buffer(statement.buffer),
-          index: this.#value(statement.index),
-          stride: this.#value(statement.stride),
-          value: this.#value(statement.value),
-        };
+        this.#local(statement.local);
+        return this.#use(statement.value);
       case "tileMma":
-        return {
-          kind: "tileMma",
-          acc: this.#local(statement.acc),
-          a: this.#value(statement.a),
-          b: this.#value(statement.b),
-        };
-      case "for": {
-        const start = this.#value(statement.start);
-        const end = this.#value(statement.end);
-        const axis = this.#define(statement.axis, statement.axis.def);
-        return { ...statement, start, end, axis, body: this.#block(statement.body) };
-      }
-      case "if": {
-        const condition = this.#value(statement.condition);
-        return { kind: "if", condition, then: this.#block(statement.then), else: this.#block(statement.else) };
-      }
+        this.#local(statement.acc);
+        break;
+      case "if":
+        this.#use(statement.condition);
+        this.#block(statement.then);
+        return this.#block(statement.else);
+      case "for":
+        this.#use(statement.start);
+        this.#use(statement.end);
+        this.#define(statement.axis);
+        return this.#block(statement.body);
       case "parallel":
-      case "each": {
-        const count = this.#value(statement.count);
-        const axis = this.#define(statement.axis, statement.axis.def);
-        return { ...statement, count, axis, body: this.#block(statement.body) };
-      }
-      case "reduce": {
-        const count = this.#value(statement.count);
-        const axis = this.#define(statement.axis, statement.axis.def);
-        const body = this.#block(statement.body);
-        const yields = this.#value(statement.yields);
-        return {
-          ...statement,
-          count,
-          axis,
-          body,
-          yields,
-          result: this.#define(statement.result, statement.result.def),
-        };
-      }
-      case "barrier":
-        return statement;
-      case "prefetch":
-        return { ...statement, buffer: this.#buffer(statement.buffer), index: this.#value(statement.index) };
+      case "each":
+        this.#use(statement.count);
+        this.#define(statement.axis);
+        return this.#block(statement.body);
+      case "reduce":
+        this.#use(statement.count);
+        this.#define(statement.axis);
+        this.#block(statement.body);
+        this.#use(statement.yields);
+        return this.#define(statement.result);
+      default:
     }
+    this.#useAll(operandsOfStatement(statement));
   }
 }

@@ -33,15 +33,19 @@ function isPrim(value: KValue, prim: Prim): (KValue["def"] & { kind: "prim" }) |
 
 /** Constants of commutative integer operations go second, so that the rules meet them there. */
 export function canonicalOrder(prim: Prim, args: readonly KValue[]): readonly KValue[] {
-  const [a, b] = args;
-  if (!COMMUTATIVE.has(prim) || a === undefined || b === undefined || isFloatType(a.type.dtype)) return args;
+  if (!COMMUTATIVE.has(prim)) return args;
+  const a = args[0];
+  const b = args[1];
+  if (a === undefined || b === undefined || isFloatType(a.type.dtype)) return args;
   return a.def.kind === "const" && b.def.kind !== "const" ? [b, a] : args;
 }
 
 export function simplify(make: Maker, prim: Prim, args: readonly KValue[], type: KType): KValue | undefined {
   const folded = fold(make, prim, args, type);
   if (folded !== undefined) return folded;
-  const [a, b, c] = args as [KValue, KValue, KValue];
+  const a = args[0] as KValue;
+  const b = args[1] as KValue;
+  const c = args[2] as KValue;
   const dtype = a.type.dtype;
   switch (prim) {
     case "cast": {
@@ -82,12 +86,8 @@ export function simplify(make: Maker, prim: Prim, args: readonly KValue[], type:
 }
 
 function fold(make: Maker, prim: Prim, args: readonly KValue[], type: KType): KValue | undefined {
-  const values: Scalar[] = [];
-  for (const arg of args) {
-    const value = constantOf(arg);
-    if (value === undefined) return undefined;
-    values.push(toElement(arg.type.dtype, value));
-  }
+  for (let i = 0; i < args.length; i++) if ((args[i] as KValue).def.kind !== "const") return undefined;
+  const values = args.map((arg) => toElement(arg.type.dtype, constantOf(arg) as Scalar));
   const operand = args.at(-1) as KValue;
   const divides = (prim === "div" || prim === "rem") && isIntegerType(operand.type.dtype);
   if (divides && isConstant(operand, 0)) return undefined;
