@@ -20,9 +20,9 @@ import {
 } from "@quern/core";
 
 /** Elements of A that a task keeps in the second-level cache. */
-const A_BLOCK_ELEMENTS = 64 << 10;
+const A_BLOCK_ELEMENTS = 128 << 10;
 /** Longest block along k: a panel of B for it stays in the second-level cache beside the block of A. */
-export const MAX_K_BLOCK = 512;
+export const MAX_K_BLOCK = 1024;
 const LINE_ELEMENTS = 16;
 
 export interface GemmBlocking {
@@ -40,8 +40,11 @@ export function chooseBlocking(tile: TileShape, m: number, n: number, k: number,
   const kBlock = kBlocks === 1 ? k : Math.ceil(k / kBlocks / LINE_ELEMENTS) * LINE_ELEMENTS;
   const allRowTiles = Math.ceil(m / tile.rows);
   const allPanels = Math.ceil(n / tile.columns);
-  const rowTiles = Math.max(1, Math.min(allRowTiles, Math.floor(A_BLOCK_ELEMENTS / (tile.rows * kBlock))));
+  const fitting = Math.max(1, Math.min(allRowTiles, Math.floor(A_BLOCK_ELEMENTS / (tile.rows * kBlock))));
   // Enough tasks for even shares: rows first, since every range of panels copies A again.
+  const least = Math.ceil(allRowTiles / fitting);
+  const even = least === 1 ? 1 : Math.ceil(least / threads) * threads;
+  const rowTiles = Math.ceil(allRowTiles / Math.min(even, allRowTiles));
   const rowTasks = Math.ceil(allRowTiles / rowTiles);
   const wanted = threads === 1 ? 1 : Math.max(1, Math.ceil((threads * 2) / rowTasks));
   const panels = Math.max(1, Math.ceil(allPanels / Math.min(wanted, allPanels)));
