@@ -38,8 +38,8 @@ export interface GemmBlocking {
 export function chooseBlocking(tile: TileShape, m: number, n: number, k: number, threads: number): GemmBlocking {
   const kBlocks = Math.ceil(k / MAX_K_BLOCK);
   const kBlock = kBlocks === 1 ? k : Math.ceil(k / kBlocks / LINE_ELEMENTS) * LINE_ELEMENTS;
-  const allRowTiles = Math.ceil(m / tile.rows);
-  const allPanels = Math.ceil(n / tile.columns);
+  const allRowTiles = Math.max(1, Math.ceil(m / tile.rows));
+  const allPanels = Math.max(1, Math.ceil(n / tile.columns));
   const fitting = Math.max(1, Math.min(allRowTiles, Math.floor(A_BLOCK_ELEMENTS / (tile.rows * kBlock))));
   // Enough tasks for even shares: rows first, since every range of panels copies A again.
   const least = Math.ceil(allRowTiles / fitting);
