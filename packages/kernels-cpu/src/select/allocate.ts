@@ -6,18 +6,22 @@
  * depth, cost less than its own. Evicted registers live in memory, with a short-lived temporary around each use, and
  * the scan starts over. Copies prefer the register of their other side, so most of them vanish.
  */
-import { gpr16, gpr8, isInstr, k, mem, r32, r64, rsp, tmm, xmm, ymm, zmm } from "../asm/index.ts";
-import type { Instr, Item, Mem, Operand, Reg } from "../asm/index.ts";
+import { gpr16, gpr8, isInstr, k, r32, r64, rsp, tmm, xmm, ymm, zmm } from "../asm/index.ts";
+import type { Instr, Item, Operand, Reg } from "../asm/index.ts";
 import { InternalError } from "@quern/core";
 import type { Abi } from "./abi.ts";
 import { GENERAL, MASK, TILE, VECTOR } from "./code.ts";
 import type { Code, Virtual } from "./code.ts";
 import { PHYSICAL, findLiveness, itemEffects, nodeOf } from "./liveness.ts";
-import type { ItemEffects, Liveness } from "./liveness.ts";
+import type { ItemEffects, Liveness, NodeEffects } from "./liveness.ts";
 import { Spiller } from "./spill.ts";
+
+type Form = NodeEffects["form"];
 
 export interface Allocation {
   readonly items: Item[];
+  /** The form of each item where it is known. */
+  readonly forms: (Form | undefined)[];
   /** Virtual registers that were given a place in memory or are made anew at each use. */
   readonly spills: number;
   /** Physical general and vector registers that the code writes. */
@@ -30,6 +34,8 @@ export interface Allocation {
 }
 
 const fileStart = [0, 16, 48, 56] as const;
+/** The first vector register that VEX cannot name. */
+const HIGH = fileStart[VECTOR] + 16;
 
 /** Replaces every virtual register in `items`. `vectorRegisters` is 16 or 32; `frameBytes` is what selection already uses of the frame. */
 export function allocate(code: Code, items: Item[], vectorRegisters: number, abi: Abi, frameBytes: number): Allocation {
@@ -51,11 +57,15 @@ export function allocate(code: Code, items: Item[], vectorRegisters: number, abi
       if (!liveness.dead.includes(1)) break;
       // What only dead code used is dead as well, across blocks too.
       const { dead } = liveness;
-      const alive = current.map((_, i) => i).filter((i) => dead[i] === 0);
-      const before: ItemEffects = known;
-      const all: Item[] = current;
-      current = alive.map((i) => all[i] as Item);
-      known = alive.map((i) => before[i]);
+      const alive: Item[] = [];
+      const aliveEffects: ItemEffects = [];
+      for (let i = 0; i < current.length; i++) {
+        if (dead[i] === 1) continue;
+        alive.push(current[i] as Item);
+        aliveEffects.push(known[i]);
+      }
+      current = alive;
+      known = aliveEffects;
     }
     const { places, spilled, tileShapes } = scan(code, current, known, liveness, candidates);
     if (spilled.size === 0) return finish(code, current, known, liveness, places, tileShapes, spiller);
@@ -79,23 +89,29 @@ interface Scan {
 }
 
 function isCopy(instr: Instr): boolean {
-  const [to, from] = instr.operands;
-  if (
-    instr.operands.length !== 2 ||
-    instr.mask !== undefined ||
-    to?.kind !== "reg" ||
-    from?.kind !== "reg" ||
-    to.cls !== from.cls
-  )
-    return false;
-  return instr.op === "mov"
-    ? to.cls === "r64"
-    : instr.op === "vmovaps" ||
-        instr.op === "vmovups" ||
-        instr.op === "kmovq" ||
-        instr.op === "kmovw" ||
-        instr.op === "kmovd";
+  const { op, operands } = instr;
+  switch (op) {
+    case "mov":
+    case "vmovaps":
+    case "vmovups":
+    case "kmovq":
+    case "kmovw":
+    case "kmovd":
+      break;
+    default:
+      return false;
+  }
+  if (operands.length !== 2 || instr.mask !== undefined) return false;
+  const to = operands[0] as Operand;
+  const from = operands[1] as Operand;
+  return to.kind === "reg" && from.kind === "reg" && to.cls === from.cls && (op !== "mov" || to.cls === "r64");
 }
+
+/** Cost of an instruction by the number of loops around it. */
+const COST = [1, 8, 64, 512, 4096, 32768, 262144] as const;
+
+/** Sort keys hold a position and a node. */
+const KEY_NODES = 2 ** 24;
 
 function scan(
   code: Code,
@@ -118,9 +134,10 @@ function scan(
   for (let i = 0; i < items.length; i++) {
     const effect = known[i];
     if (effect === undefined || dead[i] === 1) continue;
-    const cost = 8 ** Math.min(6, depth[i] as number);
-    for (const reg of effect.reads) weights[nodeOf(reg)]! += cost;
-    for (const reg of effect.writes) weights[nodeOf(reg)]! += cost;
+    const cost = COST[Math.min(6, depth[i] as number)] as number;
+    const { reads, writes } = effect;
+    for (let r = 0; r < reads.length; r++) weights[reads[r] as number]! += cost;
+    for (let w = 0; w < writes.length; w++) weights[writes[w] as number]! += cost;
     const instr = items[i] as Instr;
     if (isCopy(instr)) {
       const to = nodeOf(instr.operands[0] as Reg);
@@ -130,11 +147,13 @@ function scan(
     }
   }
 
-  const order: number[] = [];
+  const starts = new Int32Array(nodes);
+  const keys: number[] = [];
   for (let node = PHYSICAL; node < nodes; node++) {
     const list = ranges[node] as number[];
     if (list.length === 0) continue;
-    order.push(node);
+    starts[node] = list[list.length - 2] as number;
+    keys.push((starts[node] as number) * KEY_NODES + node);
     const { recreate, temporary } = code.virtuals[node - PHYSICAL] as Virtual;
     let length = 0;
     for (let r = 0; r < list.length; r += 2) length += (list[r + 1] as number) - (list[r] as number);
@@ -142,50 +161,52 @@ function scan(
       ? Infinity
       : ((weights[node] as number) / (length + 4)) * (recreate === undefined ? 1 : 0.5);
   }
-  const startOf = (node: number): number => {
-    const list = ranges[node] as number[];
-    return list[list.length - 2] as number;
-  };
-  order.sort((a, b) => startOf(a) - startOf(b) || a - b);
+  const order = Float64Array.from(keys).sort();
 
   // Per physical register: the nodes placed there that have not ended.
-  const placed: number[][] = Array.from({ length: PHYSICAL }, (_, p) =>
-    (ranges[p] as number[]).length > 0 ? [p] : [],
-  );
+  const placed: number[][] = [];
+  for (let p = 0; p < PHYSICAL; p++) placed.push((ranges[p] as number[]).length > 0 ? [p] : []);
   const spilled = new Set<number>();
   const tileShapes = new Map<number, number>();
-  for (const node of order) {
+  /** Could a node with these ranges live in the register? Forgets nodes there that have ended. */
+  const isFree = (physical: number, mine: readonly number[], start: number): boolean => {
+    const list = placed[physical] as number[];
+    for (let i = 0; i < list.length; i++) {
+      const other = list[i] as number;
+      const theirs = ranges[other] as number[];
+      if ((theirs[1] as number) <= start) {
+        if (other >= PHYSICAL) {
+          list[i] = list[list.length - 1] as number;
+          list.pop();
+          i -= 1;
+        }
+        continue;
+      }
+      if (overlaps(mine, theirs)) return false;
+    }
+    return true;
+  };
+  for (let at = 0; at < order.length; at++) {
+    const node = (order[at] as number) % KEY_NODES;
     const mine = ranges[node] as number[];
-    const start = startOf(node);
+    const start = starts[node] as number;
     const virtual = code.virtuals[node - PHYSICAL] as Virtual;
     const registers = candidates[virtual.file] as number[];
-    const isFree = (physical: number): boolean => {
-      if (virtual.file === TILE && (tileShapes.get(physical) ?? virtual.bytes) !== virtual.bytes) return false;
-      const list = placed[physical] as number[];
-      for (let i = 0; i < list.length; i++) {
-        const other = list[i] as number;
-        const theirs = ranges[other] as number[];
-        if ((theirs[1] as number) <= start) {
-          if (other >= PHYSICAL) {
-            list[i] = list[list.length - 1] as number;
-            list.pop();
-            i -= 1;
-          }
-          continue;
-        }
-        if (overlaps(mine, theirs)) return false;
-      }
-      return true;
-    };
+    const isTile = virtual.file === TILE;
+    const fits = (physical: number): boolean =>
+      (!isTile || (tileShapes.get(physical) ?? virtual.bytes) === virtual.bytes) && isFree(physical, mine, start);
     let place = -1;
-    for (const other of hints[node] ?? []) {
-      const physical = places[other] as number;
-      if (physical >= 0 && registers.includes(physical) && isFree(physical)) {
-        place = physical;
-        break;
+    const wanted = hints[node];
+    if (wanted !== undefined) {
+      for (let h = 0; h < wanted.length && place < 0; h++) {
+        const physical = places[wanted[h] as number] as number;
+        if (physical >= 0 && registers.includes(physical) && fits(physical)) place = physical;
       }
     }
-    if (place < 0) place = registers.find(isFree) ?? -1;
+    for (let r = 0; r < registers.length && place < 0; r++) {
+      const physical = registers[r] as number;
+      if (fits(physical)) place = physical;
+    }
     if (place < 0) {
       let best = weights[node] as number;
       let victim = -1;
@@ -248,8 +269,11 @@ function finish(
   spiller: Spiller,
 ): Allocation {
   const out: Item[] = [];
+  const forms: (Form | undefined)[] = [];
   const usedGeneral = new Set<number>();
   const usedVector = new Set<number>();
+  // Forms were chosen as if every register were one of the first sixteen.
+  let isHigh = false;
   const physical = (reg: Reg): Reg => {
     if (reg.id < 1000) return reg;
     const node = nodeOf(reg);
@@ -266,8 +290,10 @@ function finish(
       case "r8":
         return gpr8(place);
       case "xmm":
+        if (place >= HIGH) isHigh = true;
         return xmm(place - fileStart[VECTOR]);
       case "ymm":
+        if (place >= HIGH) isHigh = true;
         return ymm(place - fileStart[VECTOR]);
       case "zmm":
         return zmm(place - fileStart[VECTOR]);
@@ -279,27 +305,37 @@ function finish(
   };
   for (let i = 0; i < items.length; i++) {
     const item = items[i] as Item;
-    if (!isInstr(item)) {
+    const effect = known[i];
+    if (!isInstr(item) || effect === undefined) {
       out.push(item);
+      forms.push(undefined);
       continue;
     }
     if (liveness.dead[i] === 1) continue;
-    for (const reg of known[i]?.writes ?? []) {
-      const place = places[nodeOf(reg)] as number;
+    const { writes } = effect;
+    for (let w = 0; w < writes.length; w++) {
+      const place = places[writes[w] as number] as number;
       if (place < fileStart[VECTOR]) usedGeneral.add(place - fileStart[GENERAL]);
       else if (place < fileStart[MASK]) usedVector.add(place - fileStart[VECTOR]);
     }
-    const operands = item.operands.map((operand) => replaceRegisters(operand, physical));
-    const [to, from] = operands;
-    if (isCopy(item) && (to as Reg).id === (from as Reg).id) continue;
-    if (reloads(out.at(-1), item, operands)) continue;
+    isHigh = false;
+    const operands: Operand[] = [];
+    for (let o = 0; o < item.operands.length; o++)
+      operands.push(replaceRegisters(item.operands[o] as Operand, physical));
+    if (isCopy(item) && (operands[0] as Reg).id === (operands[1] as Reg).id) continue;
+    // A shift by cl is the one form that takes a register by its number.
+    forms.push(isHigh || effect.form.hasByteReg ? undefined : effect.form);
+    if (reloads(out[out.length - 1], item, operands)) {
+      forms.pop();
+      continue;
+    }
     out.push(
       item.mask === undefined
         ? { op: item.op, operands }
         : { op: item.op, operands, mask: physical(item.mask), zeroing: item.zeroing },
     );
   }
-  return { items: out, spills: spiller.count, usedGeneral, usedVector, tileShapes, frameBytes: spiller.frameBytes };
+  return { items: out, forms, spills: spiller.count, usedGeneral, usedVector, tileShapes, frameBytes: spiller.frameBytes };
 }
 
 /** Does the instruction load what the one before has just stored from the same register? */
@@ -332,6 +368,15 @@ function replaceRegisters(operand: Operand, replace: (reg: Reg) => Reg): Operand
   if (operand.kind !== "mem") return operand;
   const { base, index } = operand;
   if ((base === undefined || base.id < 1000) && (index === undefined || index.id < 1000)) return operand;
-  const replaced: Mem = { ...operand, base: base && replace(base), index: index && replace(index) };
-  return mem(replaced);
+  const { scale, disp, label, broadcast, size } = operand;
+  return {
+    kind: "mem",
+    base: base && replace(base),
+    index: index && replace(index),
+    scale,
+    disp,
+    label,
+    broadcast,
+    size,
+  };
 }

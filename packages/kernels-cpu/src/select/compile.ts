@@ -61,15 +61,9 @@ export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV
   if (allocation.frameBytes > MAX_FRAME_BYTES)
     s.unsupported("kernel", "index", `it needs ${allocation.frameBytes} bytes of stack; unroll less`);
   const config = tileConfiguration(allocation.tileShapes);
-  const items = [
-    ...prologue(allocation, abi),
-    ...config.entry,
-    ...allocation.items,
-    ...config.exit,
-    ...epilogue(allocation, abi),
-    ...s.code.constants,
-  ];
-  const assembled: AssembledCode = assemble(items);
+  const entry = [...prologue(allocation, abi), ...config.entry];
+  const items = [...entry, ...allocation.items, ...config.exit, ...epilogue(allocation, abi), ...s.code.constants];
+  const assembled: AssembledCode = assemble(items, [...entry.map(() => undefined), ...allocation.forms]);
   return {
     name: kernel.name,
     target,

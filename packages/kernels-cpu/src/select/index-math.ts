@@ -1,16 +1,14 @@
 /**
- * Index values and addresses.
+ * Index values.
  *
  * `add`, `sub`, `mul` and constant `shl` of indices emit nothing: they build polynomials (`affine.ts`), and code
- * appears where a register is needed. A sum is computed in the outermost region where all its atoms are known, once
- * per region. In an innermost loop an address that moves by a constant 1, 2, 4 or 8 bytes per unit of the loop
- * variable uses it as the index register; any other linear address becomes a pointer that the loop increments.
+ * appears where a register is needed. A sum is computed in the outermost region where it pays, once per region.
  */
-import { DTYPE_INFO, InternalError } from "@quern/core";
+import { InternalError } from "@quern/core";
 import type { SymbolicDim } from "@quern/core";
 import type { Buffer, KValue } from "@quern/core/kernel";
 import { mem } from "../asm/index.ts";
-import type { Item, Mem, Reg } from "../asm/index.ts";
+import type { Reg } from "../asm/index.ts";
 import type { Affine, Term } from "./affine.ts";
 import {
   ZERO,
@@ -49,27 +47,6 @@ export interface LoopAxis {
   readonly pointers: Map<string, Reg>;
 }
 
-interface Place {
-  readonly base: Reg;
-  readonly index?: Reg;
-  readonly scale?: 1 | 2 | 4 | 8;
-}
-
-/** An address that was used, without its constant. */
-interface Seen {
-  readonly sum: Affine;
-  readonly buffer: number;
-  /** The loop it moves with. */
-  readonly loop: LoopAxis | undefined;
-  readonly region: Region;
-}
-
-/** One whose register serves others a multiple of `stride` away. */
-interface Row extends Seen {
-  readonly reg: Reg;
-  readonly stride: Term;
-}
-
 export class IndexMath {
   readonly loops: LoopAxis[] = [];
   private readonly s: Selector;
@@ -77,8 +54,6 @@ export class IndexMath {
   private readonly polynomials: (Affine | undefined)[] = [];
   private readonly params = new Map<string, number>();
   private readonly buffers = new Map<number, number>();
-  private readonly seen: Seen[] = [];
-  private readonly rows: Row[] = [];
 
   constructor(s: Selector) {
     this.s = s;
@@ -177,11 +152,6 @@ export class IndexMath {
     return this.newAtom(depth, reg);
   }
 
-  /** An atom for the variable of a loop; taking its register marks the loop. */
-  axisAtom(depth: number, take: () => Reg): number {
-    return this.newAtom(depth, undefined, take);
-  }
-
   private param(name: string): number {
     let atom = this.params.get(name);
     if (atom === undefined) {
@@ -195,7 +165,7 @@ export class IndexMath {
     return atom;
   }
 
-  private bufferAtom(buffer: Buffer): number {
+  bufferAtom(buffer: Buffer): number {
     let atom = this.buffers.get(buffer.id);
     if (atom === undefined) {
       atom = this.newAtom(0, undefined, () => {
@@ -234,17 +204,21 @@ export class IndexMath {
     return this.sum(sum);
   }
 
-  private atomReg(atom: number): Reg {
+  atomReg(atom: number): Reg {
     const record = this.atoms[atom]!;
     const axis = this.loops.find((loop) => loop.atom === atom);
     if (axis !== undefined) axis.used = true;
     return (record.reg ??= record.make!());
   }
 
-  private termDepth(term: Term): number {
+  termDepth(term: Term): number {
     let depth = 0;
     for (const atom of term.atoms) depth = Math.max(depth, this.atoms[atom]!.depth);
     return depth;
+  }
+
+  atomDepth(atom: number): number {
+    return this.atoms[atom]!.depth;
   }
 
   depthOfSum(sum: Affine): number {
@@ -372,162 +346,8 @@ export class IndexMath {
     }
     return reg;
   }
-
-  /** The memory operand of element `at` of the buffer, `bytes` bytes further. `size` is given where the instruction leaves it open. */
-  address(buffer: Buffer, at: KValue, bytes: number, size: 0 | 1 | 2 | 4 | 8): Mem {
-    const scaled = scaleAffine(this.affine(at), DTYPE_INFO[buffer.dtype].bytes);
-    const sum = addAffine(addAffine(atomAffine(this.bufferAtom(buffer)), scaled), constantAffine(bytes));
-    return this.memory(sum, size, buffer.id);
-  }
-
-  /** As {@link address}, without an index register. */
-  addressInBase(buffer: Buffer, at: KValue): Mem {
-    const place = this.address(buffer, at, 0, 0);
-    if (place.index === undefined) return place;
-    const reg = this.s.code.general();
-    this.s.code.emit("lea", reg, mem({ ...place, disp: 0 }));
-    return mem({ base: reg, disp: place.disp });
-  }
-
-  private memory(sum: Affine, size: 0 | 1 | 2 | 4 | 8, buffer: number): Mem {
-    if (!fits32(sum.constant)) return mem({ base: this.sum(sum), size: size || undefined });
-    const terms: Affine = { constant: 0, terms: sum.terms };
-    const place = { disp: sum.constant, size: size || undefined };
-    const loop = this.loops.at(-1);
-    const fixed = (): Mem => mem({ ...place, ...(this.nearRow(terms, buffer, undefined) ?? this.baseAndIndex(terms)) });
-    if (loop === undefined || !loop.innermost) return fixed();
-    const moving = terms.terms.filter((term) => term.atoms.includes(loop.atom));
-    if (moving.length === 0) return fixed();
-    const still = terms.terms.filter((term) => !term.atoms.includes(loop.atom));
-    const isLinear = moving.every(
-      (term) =>
-        term.atoms.every((atom) => atom === loop.atom || this.atoms[atom]!.depth < loop.region.depth) &&
-        term.atoms.indexOf(loop.atom) === term.atoms.lastIndexOf(loop.atom),
-    );
-    const isStill = still.every((term) => this.termDepth(term) < loop.region.depth);
-    if (!isLinear || !isStill) return fixed();
-    const near = this.nearRow(terms, buffer, loop);
-    if (near !== undefined) return mem({ ...place, ...near });
-    const [only] = moving as [Term];
-    if (moving.length === 1 && only.atoms.length === 1 && isScale(only.coefficient) && still.length > 0) {
-      return mem({
-        ...place,
-        base: this.sum({ constant: 0, terms: still }),
-        index: this.atomReg(loop.atom),
-        scale: only.coefficient,
-      });
-    }
-    return mem({ ...place, base: this.pointer(loop, terms) });
-  }
-
-  /** [base + index * scale] for a sum that is not strength-reduced: the cheapest split into two registers. */
-  private baseAndIndex(sum: Affine): Place {
-    const depth = this.depthOfSum(sum);
-    if (this.s.code.lookUp(`${termsKey(sum.terms)}0`, depth) !== undefined) return { base: this.sum(sum) };
-    const inner = sum.terms.filter((term) => this.termDepth(term) === depth);
-    const [only] = inner as [Term];
-    if (inner.length === 1 && sum.terms.length > 1 && only.atoms.length === 1 && isScale(only.coefficient)) {
-      const outer = sum.terms.filter((term) => term !== only);
-      return {
-        base: this.sum({ constant: 0, terms: outer }),
-        index: this.atomReg(only.atoms[0]!),
-        scale: only.coefficient,
-      };
-    }
-    return { base: this.sum(sum) };
-  }
-
-  /**
-   * Addresses a few symbolic strides behind one that has been used: `[row + stride]`, `[row + stride * 2]`,
-   * `[row + 3 strides]`, and a register of its own for every fourth row.
-   */
-  private nearRow(sum: Affine, buffer: number, loop: LoopAxis | undefined): Place | undefined {
-    const { code } = this.s;
-    const isOpen = (seen: Seen): boolean =>
-      seen.buffer === buffer &&
-      seen.loop === loop &&
-      code.regions[seen.region.depth] === seen.region &&
-      seen.region.depth <= code.depth;
-    for (let i = this.rows.length - 1; i >= 0; i--) {
-      const row = this.rows[i]!;
-      if (!isOpen(row)) continue;
-      const step = singleDifference(sum, row.sum);
-      if (step === undefined || step.key !== row.stride.key) continue;
-      const count = step.coefficient / row.stride.coefficient;
-      const stride: Affine = { constant: 0, terms: [row.stride] };
-      if (count === 1 || count === 2) return { base: row.reg, index: this.sum(stride), scale: count };
-      if (count === 3) return { base: row.reg, index: this.sum(scaleAffine(stride, 3)) };
-      if (count === 4 || count === 8) {
-        let reg: Reg;
-        if (loop !== undefined) reg = this.pointer(loop, sum);
-        else {
-          const index = this.sum(stride);
-          reg = code.general();
-          code.emit("lea", reg, mem({ base: row.reg, index, scale: count }));
-        }
-        this.rows.push({ sum, buffer, loop, region: code.region, reg, stride: row.stride });
-        return { base: reg };
-      }
-    }
-    for (let i = this.seen.length - 1; i >= Math.max(0, this.seen.length - 24); i--) {
-      const seen = this.seen[i]!;
-      if (!isOpen(seen)) continue;
-      const stride = singleDifference(sum, seen.sum);
-      if (stride === undefined || stride.coefficient <= 0 || this.termDepth(stride) > 0) continue;
-      const reg = loop === undefined ? this.sum(seen.sum) : this.pointer(loop, seen.sum);
-      this.rows.push({ ...seen, region: code.region, reg, stride });
-      return { base: reg, index: this.sum({ constant: 0, terms: [stride] }) };
-    }
-    this.seen.push({ sum, buffer, loop, region: code.region });
-    return undefined;
-  }
-
-  private pointer(loop: LoopAxis, sum: Affine): Reg {
-    const key = termsKey(sum.terms);
-    const known = loop.pointers.get(key);
-    if (known !== undefined) return known;
-    const { code } = this.s;
-    const moving = sum.terms.filter((term) => term.atoms.includes(loop.atom));
-    const still = sum.terms.filter((term) => !term.atoms.includes(loop.atom));
-    const reg = code.general();
-    const outside = loop.region.depth - 1;
-    let start: Affine = { constant: 0, terms: still };
-    let step: Affine = ZERO;
-    for (const term of moving) {
-      const atoms = term.atoms.filter((atom) => atom !== loop.atom);
-      const slope: Affine =
-        atoms.length === 0
-          ? constantAffine(term.coefficient)
-          : { constant: 0, terms: [{ coefficient: term.coefficient, atoms, key: atoms.join(".") }] };
-      start = addAffine(start, multiplyAffine(slope, loop.start) as Affine);
-      step = addAffine(step, slope, loop.step);
-    }
-    code.at(outside, () => {
-      const first = this.sum(start);
-      code.emit("mov", reg, first);
-      const by = isConstant(step) && fits32(step.constant) ? step.constant : this.sum(step);
-      const latch: Item[] = [];
-      const saved = code.region.items.length;
-      code.emit("add", reg, by);
-      latch.push(...code.region.items.splice(saved));
-      loop.region.latch.push(...latch);
-    });
-    loop.pointers.set(key, reg);
-    return reg;
-  }
-}
-
-/** The only term in which two sums differ, with the difference of its coefficients. */
-function singleDifference(a: Affine, b: Affine): Term | undefined {
-  if (Math.abs(a.terms.length - b.terms.length) > 1) return undefined;
-  const { terms } = addAffine(a, b, -1);
-  return terms.length === 1 ? terms[0] : undefined;
 }
 
 export function fits32(value: number): boolean {
   return value >= -0x80000000 && value <= 0x7fffffff;
-}
-
-function isScale(value: number): value is 1 | 2 | 4 | 8 {
-  return value === 1 || value === 2 || value === 4 || value === 8;
 }

@@ -26,7 +26,7 @@ export function emitBroadcast(
   if (waiting || isParam) {
     if (waiting) s.pending[scalar.id] = 0;
     const place = waiting
-      ? s.index.address(def.buffer, def.index, 0, 0)
+      ? s.addresses.address(def.buffer, def.index, 0, 0)
       : s.slot((def as { name: string }).name, undefined);
     return spread(s, type, (to) => broadcastMemory(s, type, to, place), into);
   }

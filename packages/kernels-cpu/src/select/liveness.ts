@@ -9,6 +9,8 @@ import { effects } from "../asm/index.ts";
 import type { Effects, Instr, Item, Reg, RegClass } from "../asm/index.ts";
 import { isInstr } from "./code.ts";
 
+type Form = Effects["form"];
+
 export const PHYSICAL = 64;
 
 const fileBase: Record<RegClass, number> = { r64: 0, r32: 0, r16: 0, r8: 0, xmm: 16, ymm: 16, zmm: 16, k: 48, tmm: 56 };
@@ -36,14 +38,33 @@ interface BasicBlock {
   readonly successors: number[];
 }
 
-export type ItemEffects = (Effects | undefined)[];
+/** What an instruction does to nodes. */
+export interface NodeEffects {
+  readonly form: Form;
+  readonly reads: readonly number[];
+  readonly writes: readonly number[];
+  readonly readsFlags: boolean;
+  readonly writesFlags: boolean;
+  readonly writesMemory: boolean;
+}
+
+export type ItemEffects = (NodeEffects | undefined)[];
 
 /** The effects of every instruction, `undefined` for other items. */
 export function itemEffects(items: readonly Item[], known: ItemEffects): void {
   for (let i = 0; i < items.length; i++) {
+    if (known[i] !== undefined) continue;
     const item = items[i] as Item;
-    if (known[i] === undefined && isInstr(item)) known[i] = effects(item);
+    known[i] = isInstr(item) ? nodeEffects(effects(item)) : undefined;
   }
+}
+
+function nodeEffects({ form, reads, writes, readsFlags, writesFlags, writesMemory }: Effects): NodeEffects {
+  const readNodes: number[] = [];
+  for (let i = 0; i < reads.length; i++) readNodes.push(nodeOf(reads[i] as Reg));
+  const writtenNodes: number[] = [];
+  for (let i = 0; i < writes.length; i++) writtenNodes.push(nodeOf(writes[i] as Reg));
+  return { form, reads: readNodes, writes: writtenNodes, readsFlags, writesFlags, writesMemory };
 }
 
 function isJump(instr: Instr): boolean {
@@ -100,23 +121,26 @@ export function findLiveness(items: readonly Item[], effectsOf: ItemEffects, nod
   const used = new Uint32Array(count * words);
   const defined = new Uint32Array(count * words);
   const liveIn = new Uint32Array(count * words);
-  blocks.forEach((block, b) => {
+  for (let b = 0; b < count; b++) {
+    const { start, end } = blocks[b] as BasicBlock;
     const base = b * words;
-    for (let i = block.start; i < block.end; i++) {
+    for (let i = start; i < end; i++) {
       const effect = effectsOf[i];
       if (effect === undefined) continue;
-      for (const reg of effect.reads) {
-        const node = nodeOf(reg);
+      const { reads, writes } = effect;
+      for (let r = 0; r < reads.length; r++) {
+        const node = reads[r] as number;
         const word = base + (node >>> 5);
         const bit = 1 << (node & 31);
         if (((defined[word] as number) & bit) === 0) used[word] = (used[word] as number) | bit;
       }
-      for (const reg of effect.writes) {
-        const node = nodeOf(reg);
-        defined[base + (node >>> 5)] = (defined[base + (node >>> 5)] as number) | (1 << (node & 31));
+      for (let w = 0; w < writes.length; w++) {
+        const node = writes[w] as number;
+        const word = base + (node >>> 5);
+        defined[word] = (defined[word] as number) | (1 << (node & 31));
       }
     }
-  });
+  }
   for (let changed = true; changed;) {
     changed = false;
     for (let b = count - 1; b >= 0; b--) {
@@ -124,7 +148,7 @@ export function findLiveness(items: readonly Item[], effectsOf: ItemEffects, nod
       const { successors } = blocks[b] as BasicBlock;
       for (let w = 0; w < words; w++) {
         let out = 0;
-        for (const s of successors) out |= liveIn[s * words + w] as number;
+        for (let s = 0; s < successors.length; s++) out |= liveIn[(successors[s] as number) * words + w] as number;
         const next = ((used[base + w] as number) | (out & ~(defined[base + w] as number))) >>> 0;
         if (next !== liveIn[base + w]) {
           liveIn[base + w] = next;
@@ -136,6 +160,9 @@ export function findLiveness(items: readonly Item[], effectsOf: ItemEffects, nod
   return { ...buildRanges(blocks, effectsOf, liveIn, words, nodes, items.length), depth };
 }
 
+/** Shared by the nodes that do not occur. */
+const NO_RANGES: number[] = [];
+
 function buildRanges(
   blocks: readonly BasicBlock[],
   effectsOf: ItemEffects,
@@ -144,13 +171,15 @@ function buildRanges(
   nodes: number,
   length: number,
 ): Omit<Liveness, "depth"> {
-  const ranges: number[][] = Array.from({ length: nodes }, () => []);
+  const ranges: number[][] = [];
+  for (let node = 0; node < nodes; node++) ranges.push(NO_RANGES);
   const dead = new Uint8Array(length);
   const live = new Uint8Array(nodes);
   const addRange = (node: number, start: number, end: number): void => {
     const list = ranges[node] as number[];
     const last = list.length - 2;
-    if (last >= 0 && (list[last] as number) <= end) {
+    if (last < 0) ranges[node] = [start, end];
+    else if ((list[last] as number) <= end) {
       if (start < (list[last] as number)) list[last] = start;
     } else list.push(start, end);
   };
@@ -158,7 +187,9 @@ function buildRanges(
     const block = blocks[b] as BasicBlock;
     const from = block.start * 2;
     live.fill(0);
-    for (const s of block.successors) {
+    const { successors } = block;
+    for (let next = 0; next < successors.length; next++) {
+      const s = successors[next] as number;
       for (let w = 0; w < words; w++) {
         for (let bits = liveIn[s * words + w] as number; bits !== 0; bits &= bits - 1) {
           const node = (w << 5) + 31 - Math.clz32(bits & -bits);
@@ -176,7 +207,10 @@ function buildRanges(
       const { reads, writes } = effect;
       if (writes.length > 0 && !effect.writesMemory && !(flagsLive && effect.writesFlags)) {
         let needed = false;
-        for (const reg of writes) needed ||= reg.id < 1000 || live[nodeOf(reg)] === 1;
+        for (let w = 0; w < writes.length; w++) {
+          const node = writes[w] as number;
+          if (node < PHYSICAL || live[node] === 1) needed = true;
+        }
         if (!needed) {
           dead[i] = 1;
           continue;
@@ -184,16 +218,16 @@ function buildRanges(
       }
       if (effect.writesFlags) flagsLive = false;
       if (effect.readsFlags) flagsLive = true;
-      for (const reg of writes) {
-        const node = nodeOf(reg);
+      for (let w = 0; w < writes.length; w++) {
+        const node = writes[w] as number;
         if (live[node] === 1) {
           const list = ranges[node] as number[];
           list[list.length - 2] = i * 2 + 1;
           live[node] = 0;
         } else addRange(node, i * 2 + 1, i * 2 + 2);
       }
-      for (const reg of reads) {
-        const node = nodeOf(reg);
+      for (let r = 0; r < reads.length; r++) {
+        const node = reads[r] as number;
         if (live[node] === 1) continue;
         live[node] = 1;
         addRange(node, from, i * 2 + 1);

@@ -22,7 +22,7 @@ export function loadFolded(
   s.pending[value.id] = 0;
   const out = into ?? s.fresh(to);
   const bytes = target.lanes * laneBytesOf(type.dtype);
-  out.forEach((reg, i) => code.emit(op, reg, s.index.address(def.buffer, def.index, i * bytes, 0)));
+  out.forEach((reg, i) => code.emit(op, reg, s.addresses.address(def.buffer, def.index, i * bytes, 0)));
   return out;
 }
 

@@ -108,7 +108,7 @@ export function storeInteger(s: Selector, place: Mem, from: Reg, bytes: number):
 function loadScalar(s: Selector, type: KType, def: Load, into: Reg | undefined): Reg {
   const { code } = s;
   const out = into ?? (s.fresh(type)[0] as Reg);
-  const place = s.index.address(def.buffer, def.index, 0, 0);
+  const place = s.addresses.address(def.buffer, def.index, 0, 0);
   const load = (to: Reg): void => {
     if (s.shape(type).file === GENERAL) loadInteger(s, to, place, type);
     else code.emit(type.dtype === "f32" ? "vmovss" : "vmovsd", to, place);
@@ -180,7 +180,7 @@ function storeScalar(s: Selector, stmt: Store): void {
   const { value, buffer, index, mask } = stmt;
   const { type } = value;
   const from = s.reg(value);
-  const place = s.index.address(buffer, index, 0, 0);
+  const place = s.addresses.address(buffer, index, 0, 0);
   const skip = code.label("skip");
   if (mask !== undefined) {
     const condition = r32(s.reg(mask).id);
@@ -264,5 +264,5 @@ function storeByLane(s: Selector, place: Mem, from: Reg, shape: Shape, mask: KVa
 }
 
 export function selectPrefetch(s: Selector, stmt: Extract<Stmt, { kind: "prefetch" }>): void {
-  s.code.emit(`prefetcht${stmt.level}`, s.index.address(stmt.buffer, stmt.index, 0, 0));
+  s.code.emit(`prefetcht${stmt.level}`, s.addresses.address(stmt.buffer, stmt.index, 0, 0));
 }

@@ -11,6 +11,7 @@ import type { Block, Buffer, KDType, Kernel, KType, KValue, Local, Prim } from "
 import { mem, r32, r64, rdi } from "../asm/index.ts";
 import type { Mem, Reg } from "../asm/index.ts";
 import type { Abi } from "./abi.ts";
+import { Addresses } from "./addresses.ts";
 import { analyse, valueCount } from "./analysis.ts";
 import type { Facts } from "./analysis.ts";
 import { isFloating, laneBytesOf } from "./element.ts";
@@ -59,6 +60,7 @@ export class Selector {
   readonly code: Code = new Code();
   readonly facts: Facts;
   readonly index: IndexMath;
+  readonly addresses: Addresses;
   readonly slots: readonly SlotUse[];
   /** Registers of values by id. */
   readonly values: (readonly Reg[] | undefined)[];
@@ -95,6 +97,7 @@ export class Selector {
       ...(kernel.scratch.length > 0 ? [{ name: "scratch", kind: "scratch" as const }] : []),
     ];
     this.index = new IndexMath(this);
+    this.addresses = new Addresses(this);
     const { code } = this;
     [this.args, this.taskBegin, this.taskEnd, this.threadIndex] = abi.args.map((id) => {
       const reg = code.general();
@@ -258,14 +261,14 @@ export class Selector {
       return undefined;
     this.pending[value.id] = 0;
     this.pending[scalar.id] = 0;
-    const place = this.index.address(scalar.def.buffer, scalar.def.index, 0, 0);
+    const place = this.addresses.address(scalar.def.buffer, scalar.def.index, 0, 0);
     const one = mem({ ...place, broadcast: shape.lanes as 2 | 4 | 8 | 16 });
     return Array.from({ length: shape.parts }, () => one);
   }
 
   /** Memory operands of consecutive parts. */
   parts(buffer: Buffer, at: KValue, shape: Shape): Mem[] {
-    return Array.from({ length: shape.parts }, (_, part) => this.index.address(buffer, at, part * shape.bytes, 0));
+    return Array.from({ length: shape.parts }, (_, part) => this.addresses.address(buffer, at, part * shape.bytes, 0));
   }
 
   /** Memory operands of a waiting load, else registers. */

@@ -9,6 +9,7 @@ import type { Instr, Item, Mem, MemSize, Operand, Reg } from "../asm/index.ts";
 import { findForm } from "../asm/match.ts";
 import { GENERAL, MASK, TILE, VECTOR, isInstr, makeInstr, vectorReg } from "./code.ts";
 import type { Code, Virtual } from "./code.ts";
+import { PHYSICAL } from "./liveness.ts";
 import type { ItemEffects } from "./liveness.ts";
 import { InternalError } from "@quern/core";
 
@@ -58,10 +59,10 @@ export class Spiller {
         continue;
       }
       if (dead[i] === 1) continue;
-      const concerned = new Set<number>();
-      for (const reg of effect.reads) if (reg.id >= 1000 && spilled.has(reg.id - 1000)) concerned.add(reg.id - 1000);
-      for (const reg of effect.writes) if (reg.id >= 1000 && spilled.has(reg.id - 1000)) concerned.add(reg.id - 1000);
-      if (concerned.size === 0) {
+      const concerned: number[] = [];
+      collectSpilled(effect.reads, spilled, concerned);
+      collectSpilled(effect.writes, spilled, concerned);
+      if (concerned.length === 0) {
         out.push(item);
         effects.push(effect);
         continue;
@@ -70,8 +71,8 @@ export class Spiller {
       const after: Item[] = [];
       let instr: Instr | undefined = item;
       for (const virtual of concerned) {
-        const isRead = effect.reads.some((reg) => reg.id === virtual + 1000);
-        const isWritten = effect.writes.some((reg) => reg.id === virtual + 1000);
+        const isRead = effect.reads.includes(virtual + PHYSICAL);
+        const isWritten = effect.writes.includes(virtual + PHYSICAL);
         instr = instr && this.replace(instr, virtual, isRead, isWritten, before, after);
       }
       for (const added of before) out.push(added);
@@ -152,6 +153,14 @@ export class Spiller {
     if (form === undefined) return undefined;
     const { bytes } = this.code.virtuals[virtual] as Virtual;
     return recreate === undefined && form.broadcastCount === 0 && form.memSize > bytes ? undefined : folded;
+  }
+}
+
+/** Adds the spilled ones of the nodes to `into`, each once. */
+function collectSpilled(nodes: readonly number[], spilled: ReadonlySet<number>, into: number[]): void {
+  for (let i = 0; i < nodes.length; i++) {
+    const virtual = (nodes[i] as number) - PHYSICAL;
+    if (virtual >= 0 && spilled.has(virtual) && !into.includes(virtual)) into.push(virtual);
   }
 }
 

@@ -21,7 +21,7 @@ export function tileShape(type: KType): number {
 
 /** [base + stride * 1], which the instructions require in this form. */
 function tileMemory(s: Selector, buffer: Parameters<Selector["parts"]>[0], index: KValue, stride: KValue): Mem {
-  const place = s.index.addressInBase(buffer, index);
+  const place = s.addresses.addressInBase(buffer, index);
   const step = s.index.sum(scaleAffine(s.index.affine(stride), laneBytesOf(buffer.dtype)));
   return mem({ ...place, index: step });
 }
