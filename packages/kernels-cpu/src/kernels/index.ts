@@ -1,5 +1,6 @@
 /** The CPU kernel set: every kernel record, in no particular order (cost decides). */
 
+import { convAmx } from "./amx/conv.ts";
 import { matmulAmx } from "./amx/matmul.ts";
 import { convDepthwise } from "./conv/depthwise.ts";
 import { convTiles } from "./conv/conv-tiles.ts";
@@ -20,6 +21,7 @@ import { resizeTables } from "./resize/resize.ts";
 
 export const CPU_KERNELS: readonly CpuKernel[] = [
   matmulAmx,
+  convAmx,
   matmulF32,
   matmulDynamicF32,
   convTiles,

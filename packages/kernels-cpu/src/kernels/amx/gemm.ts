@@ -19,6 +19,7 @@ import {
   type KernelBuilder,
   type KValue,
   tileColumnMasks,
+  invariant,
 } from "@quern/core";
 import { floatsOf } from "../gemm/pack.ts";
 import { type Row32, type Terms, TILE_DEPTH, TILE_ELEMENTS, splitTo, storeSplit } from "./split.ts";
@@ -100,8 +101,8 @@ export interface AmxSource {
   /** Packed panels of B and the element offset of the first one. */
   readonly panels: Buffer;
   readonly panelsAt: KValue;
-  /** Sums between slabs. */
-  partial(row: KValue, column: KValue): { readonly buffer: Buffer; readonly index: KValue };
+  /** Where sums wait between slabs; needed where the blocking has several. */
+  partial?(row: KValue, column: KValue): { readonly buffer: Buffer; readonly index: KValue };
   /** Takes 16 finished results of row `row` from column `column` on. */
   store(row: KValue, column: KValue, value: KValue, mask: KValue | undefined): void;
 }
@@ -206,6 +207,7 @@ function convertRows({ k, source, blocking, a, rows, rowBlocks, firstRow }: Task
         k.add(to, k.mul(step, terms * TILE_ELEMENTS)),
         source.loadRow(k.add(firstRow, row), from, masks),
         terms,
+        TILE_ELEMENTS,
       );
     };
     k.for({ end: whole }, (step) => convert(step, TILE_DEPTH));
@@ -287,6 +289,7 @@ function finishBlock(
       const mask = masks[v];
       let value = k.load(sums, k.add(k.add(sumsAt, k.mul(row, columns)), v * LANES), { lanes: LANES });
       if (addPartial || keepPartial) {
+        invariant(source.partial !== undefined, "several slabs without a place for their sums");
         const { buffer, index } = source.partial(at, column);
         if (addPartial) value = k.add(value, k.load(buffer, index, { lanes: LANES, mask }));
         if (keepPartial) {

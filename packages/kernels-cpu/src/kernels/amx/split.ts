@@ -52,8 +52,8 @@ export function splitTo(to: Uint16Array, at: number, distance: number, terms: Te
 /** 32 consecutive f32 as two vectors of 16. */
 export type Row32 = readonly [KValue, KValue];
 
-/** Stores the terms of 32 values to `to[at...]`, `to[at + TILE_ELEMENTS...]`. */
-export function storeSplit(k: KernelBuilder, to: Buffer, at: KValue, row: Row32, terms: Terms): void {
+/** Stores the terms of 32 values to `to[at...]`, `to[at + distance...]`. */
+export function storeSplit(k: KernelBuilder, to: Buffer, at: KValue, row: Row32, terms: Terms, distance: number): void {
   const pair = (low: KValue, high: KValue): KValue =>
     k.intrinsic("bf16Pair", [high, low], { dtype: "bf16", lanes: 32, rows: 1 });
   if (terms === 1) return k.store(to, at, pair(...row));
@@ -62,7 +62,7 @@ export function storeSplit(k: KernelBuilder, to: Buffer, at: KValue, row: Row32,
     k.store(to, k.add(at, 16 * half), high);
     return k.sub(x, k.cast(high, "f32"));
   });
-  k.store(to, k.add(at, TILE_ELEMENTS), pair(...(rest as [KValue, KValue])));
+  k.store(to, k.add(at, distance), pair(...(rest as [KValue, KValue])));
 }
 
 function toBf16(k: KernelBuilder, x: KValue): KValue {

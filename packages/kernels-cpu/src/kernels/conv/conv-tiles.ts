@@ -271,7 +271,8 @@ function splitPixel(k: KernelBuilder, pixel: KValue, width: number, site: Kernel
   return spatiallyUniform(site) ? [k.index(0), pixel] : [k.div(pixel, width), k.rem(pixel, width)];
 }
 
-function spatiallyUniform(site: KernelSite): boolean {
+/** Are all operands behind the anchor full, or the same for all pixels? */
+export function spatiallyUniform(site: KernelSite): boolean {
   const full = (site.anchor.outputs[0] as Value).type.shape;
   return site.body.inputs.every(({ value }) => {
     const { shape } = value.type;
