@@ -33,17 +33,20 @@ export interface AssembledCode {
   listing(): string;
 }
 
-/** Assembles the items in order; constants go behind the code. Throws an {@link AssemblerError} on the first fault. */
-export function assemble(items: readonly Item[]): AssembledCode {
-  return assembleForms(items, []);
+/**
+ * Assembles the items in order; constants go behind the code. Throws an {@link AssemblerError} on the first fault.
+ * `known[i]` is the form of `items[i]` where it was chosen already.
+ */
+export function assemble(items: readonly Item[], known: readonly (Form | undefined)[] = []): AssembledCode {
+  return assembleForms(items, known);
 }
 
-/** `known[i]` is the form of `items[i]` where it was chosen already. */
 function assembleForms(items: readonly Item[], known: readonly (Form | undefined)[]): AssembledCode {
   const sink = new CodeSink();
   const gaps: Gap[] = [];
   const positions = new Map<string, Position>();
-  const itemPositions: Position[] = [];
+  // Two numbers per item: bytes and gaps before it.
+  const itemPositions = new Int32Array(2 * items.length);
   const fixupGaps: number[] = [];
   const pool = new ConstantPool();
   let alignment = 1;
@@ -62,7 +65,8 @@ function assembleForms(items: readonly Item[], known: readonly (Form | undefined
 
   for (let i = 0; i < items.length; i++) {
     const item = items[i] as Item;
-    itemPositions.push({ at: sink.length, gaps: gaps.length });
+    itemPositions[2 * i] = sink.length;
+    itemPositions[2 * i + 1] = gaps.length;
     if (isInstr(item)) {
       const form = known[i] ?? selectForm(item);
       const target = item.operands[0];
@@ -111,7 +115,12 @@ function assembleForms(items: readonly Item[], known: readonly (Form | undefined
     labels,
     codeSize,
     alignment,
-    listing: () => listing(items, itemPositions.map(offset), codeSize, bytes, labels),
+    listing: () => {
+      const offsets = items.map((_, i) =>
+        offset({ at: itemPositions[2 * i] as number, gaps: itemPositions[2 * i + 1] as number }),
+      );
+      return listing(items, offsets, codeSize, bytes, labels);
+    },
   };
 }
 

@@ -15,6 +15,7 @@ import { selectForm } from "./match.ts";
 
 /** The registers, flags and memory that an instruction touches; a register may occur in both lists. */
 export interface Effects {
+  readonly form: Form;
   readonly reads: readonly Reg[];
   readonly writes: readonly Reg[];
   readonly readsFlags: boolean;
@@ -48,7 +49,9 @@ export function effects(instr: Instr): Effects {
       writesMemory ||= expected.writes;
     }
   }
-  for (const { reg, reads: isRead, writes: isWritten } of form.implicit) {
+  const { implicit } = form;
+  for (let i = 0; i < implicit.length; i++) {
+    const { reg, reads: isRead, writes: isWritten } = implicit[i] as Form["implicit"][number];
     if (reg === undefined) {
       readsMemory ||= isRead;
       writesMemory ||= isWritten;
@@ -61,7 +64,15 @@ export function effects(instr: Instr): Effects {
     reads.push(mask);
     if (form.mask === "required") writes.push(mask);
   }
-  return { reads, writes, readsFlags: form.readsFlags, writesFlags: form.writesFlags, readsMemory, writesMemory };
+  return {
+    form,
+    reads,
+    writes,
+    readsFlags: form.readsFlags,
+    writesFlags: form.writesFlags,
+    readsMemory,
+    writesMemory,
+  };
 }
 
 /** The result is the same whatever the source registers hold. */
