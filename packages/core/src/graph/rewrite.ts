@@ -3,7 +3,7 @@
  * to replacement values, or `undefined` to keep it. Equal nodes are shared and unused nodes vanish on the way.
  */
 
-import { collectSymbols, sameShape } from "../dim.ts";
+import { type Dim, collectSymbols, sameShape } from "../dim.ts";
 import { GraphBuilder } from "./builder.ts";
 import { type Attr, type Attrs, type Graph, type Node, type Value, isGraph } from "./graph.ts";
 
@@ -54,15 +54,24 @@ export function copyNode(
 
 /** First number not used by a data-dependent symbol (`name$number`) in the types of `graph`. */
 function nextFreshDim(graph: Graph): number {
-  const names = new Set<string>();
-  for (const node of graph.nodes) {
-    for (const output of node.outputs) for (const dim of output.type.shape) collectSymbols(dim, names);
+  let names: Set<string> | undefined;
+  for (const { outputs } of graph.nodes) {
+    for (let i = 0; i < outputs.length; i++) {
+      const { shape } = (outputs[i] as Value).type;
+      for (let axis = 0; axis < shape.length; axis++) {
+        const dim = shape[axis] as Dim;
+        if (typeof dim !== "number") collectSymbols(dim, (names ??= new Set()));
+      }
+    }
   }
+  if (names === undefined) return 0;
   return Math.max(-1, ...[...names].map((name) => Number(/\$(\d+)$/.exec(name)?.[1] ?? -1))) + 1;
 }
 
 function rewriteSubgraphs(attrs: Attrs, rewrite: NodeRewrite, options: RewriteOptions): Attrs {
-  if (!Object.values(attrs).some(isGraph)) return attrs;
+  let hasGraph = false;
+  for (const key in attrs) if (isGraph(attrs[key])) hasGraph = true;
+  if (!hasGraph) return attrs;
   const entries = Object.entries(attrs).map(([key, attr]): [string, Attr] =>
     isGraph(attr) ? [key, rewriteGraph(attr, rewrite, options)] : [key, attr],
   );

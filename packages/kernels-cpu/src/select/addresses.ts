@@ -200,9 +200,32 @@ export class Addresses {
 
 /** The only term in which two sums differ, with the difference of its coefficients. */
 function singleDifference(a: Affine, b: Affine): Term | undefined {
-  if (Math.abs(a.terms.length - b.terms.length) > 1) return undefined;
-  const { terms } = addAffine(a, b, -1);
-  return terms.length === 1 ? terms[0] : undefined;
+  const [x, y] = [a.terms, b.terms];
+  if (Math.abs(x.length - y.length) > 1) return undefined;
+  let found: Term | undefined;
+  let i = 0;
+  let j = 0;
+  while (i < x.length || j < y.length) {
+    const p = x[i];
+    const q = y[j];
+    let term: Term | undefined;
+    if (q === undefined || (p !== undefined && p.key < q.key)) {
+      term = p as Term;
+      i += 1;
+    } else if (p === undefined || q.key < p.key) {
+      term = { coefficient: -q.coefficient, atoms: q.atoms, key: q.key };
+      j += 1;
+    } else {
+      const coefficient = p.coefficient - q.coefficient;
+      if (coefficient !== 0) term = { coefficient, atoms: p.atoms, key: p.key };
+      i += 1;
+      j += 1;
+    }
+    if (term === undefined) continue;
+    if (found !== undefined) return undefined;
+    found = term;
+  }
+  return found;
 }
 
 function isScale(value: number): value is 1 | 2 | 4 | 8 {

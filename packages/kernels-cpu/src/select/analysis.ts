@@ -30,7 +30,8 @@ export function argsOf(def: Def): readonly KValue[] {
     case "intrinsic":
       return def.args;
     case "load":
-      return [def.index, ...(def.mask ? [def.mask] : []), ...(def.other ? [def.other] : [])];
+      if (def.mask === undefined) return [def.index];
+      return def.other === undefined ? [def.index, def.mask] : [def.index, def.mask, def.other];
     case "broadcast":
     case "horizontal":
     case "extract":
@@ -42,9 +43,11 @@ export function argsOf(def: Def): readonly KValue[] {
     case "tileLoad":
       return [def.index, def.stride];
     default:
-      return [];
+      return NONE;
   }
 }
+
+const NONE: readonly never[] = [];
 
 /** The values a statement uses itself, not those of its body. */
 export function operandsOf(stmt: Stmt): readonly KValue[] {
@@ -54,7 +57,7 @@ export function operandsOf(stmt: Stmt): readonly KValue[] {
     case "assign":
       return [stmt.value];
     case "store":
-      return [stmt.index, stmt.value, ...(stmt.mask ? [stmt.mask] : [])];
+      return stmt.mask === undefined ? [stmt.index, stmt.value] : [stmt.index, stmt.value, stmt.mask];
     case "tileStore":
       return [stmt.index, stmt.stride, stmt.value];
     case "tileMma":
@@ -82,7 +85,7 @@ export function blocksOf(stmt: Stmt): readonly Block[] {
     case "if":
       return [stmt.then, stmt.else];
     default:
-      return [];
+      return NONE;
   }
 }
 
@@ -125,18 +128,26 @@ export function analyse(kernel: Kernel, ids: number): Facts {
     onlyUse[id] = { position, block, index, stmt };
     const definition = definitions[id];
     if (definition === undefined) return;
-    for (const loop of loops) if (definition.position < loop.start) loop.outside.add(id);
+    for (let i = 0; i < loops.length; i++) {
+      const loop = loops[i] as (typeof loops)[number];
+      if (definition.position < loop.start) loop.outside.add(id);
+    }
   };
   const visit = (block: Block): void => {
     const number = blocks.length;
     blocks.push(block);
-    const loads = new Map<string, KValue>();
-    block.forEach((stmt, index) => {
+    const loads = new Map<string | number, KValue>();
+    for (let index = 0; index < block.length; index++) {
+      const stmt = block[index] as Stmt;
       position += 1;
       if (mayWrite(stmt)) loads.clear();
       if (stmt.kind === "let" && stmt.value.def.kind === "load") {
         const { buffer, index: at, mask, other } = stmt.value.def;
-        const key = `${buffer.id} ${at.id} ${stmt.value.type.lanes} ${mask?.id ?? "-"} ${other?.id ?? "-"}`;
+        const { lanes } = stmt.value.type;
+        const key =
+          mask === undefined && buffer.id < 256 && lanes < 4096
+            ? (at.id * 256 + buffer.id) * 4096 + lanes
+            : `${buffer.id} ${at.id} ${lanes} ${mask?.id ?? "-"} ${other?.id ?? "-"}`;
         const first = loads.get(key);
         if (first === undefined) loads.set(key, stmt.value);
         else {
@@ -144,7 +155,8 @@ export function analyse(kernel: Kernel, ids: number): Facts {
           uses[first.id]! += 1;
         }
       }
-      for (const value of operandsOf(stmt)) use(value, stmt, number, index);
+      const operands = operandsOf(stmt);
+      for (let i = 0; i < operands.length; i++) use(operands[i] as KValue, stmt, number, index);
       if (stmt.kind === "let") {
         const definition = { value: stmt.value, position, block: number, index };
         definitions[stmt.value.id] = definition;
@@ -163,13 +175,17 @@ export function analyse(kernel: Kernel, ids: number): Facts {
         position += 1;
         for (const id of loops.pop()?.outside ?? []) lastUse[id] = Math.max(lastUse[id]!, position);
       }
-    });
+    }
   };
   visit(kernel.body);
 
-  /** Reads of each local that are aliases so far. */
-  for (const { value, position: at } of reads) {
+  const readsOf = new Map<number, Definition[]>();
+  for (const read of reads) {
+    const { value, position: at } = read;
     if (value.def.kind !== "read") continue;
+    const list = readsOf.get(value.def.local.id);
+    if (list === undefined) readsOf.set(value.def.local.id, [read]);
+    else list.push(read);
     const last = lastUse[value.id]!;
     if ((assigns.get(value.def.local.id) ?? []).some((q) => q > at && q < last)) copiedReads[value.id] = 1;
   }
@@ -180,31 +196,41 @@ export function analyse(kernel: Kernel, ids: number): Facts {
     if (at.block !== block) continue;
     usedInBlock[value.id] = 1;
     if (at.stmt.kind === "if") branchOnly[value.id] = 1;
-    const between = (blocks[block] as Block).slice(index + 1, at.index);
+    const statements = blocks[block] as Block;
     const { kind } = value.def;
-    if ((kind === "load" || kind === "broadcast") && !between.some(mayWrite)) deferrable[value.id] = 1;
-    if (at.stmt.kind === "assign" && !between.some((stmt) => touches(stmt, (at.stmt as { local: Local }).local))) {
+    if (kind === "load" || kind === "broadcast") {
+      let waits = true;
+      for (let i = index + 1; i < at.index && waits; i++) waits = !mayWrite(statements[i] as Stmt);
+      if (waits) deferrable[value.id] = 1;
+    }
+    if (at.stmt.kind === "assign") {
       const { local } = at.stmt;
-      const blocked = reads.some(
-        (read) =>
-          read.value.def.kind === "read" &&
-          read.value.def.local.id === local.id &&
-          copiedReads[read.value.id] === 0 &&
-          read.position < definition.position &&
-          lastUse[read.value.id]! > definition.position,
-      );
-      if (!blocked) destination[value.id] = local;
+      let isFree = true;
+      for (let i = index + 1; i < at.index && isFree; i++) isFree = !touches(statements[i] as Stmt, local);
+      const others = isFree ? (readsOf.get(local.id) ?? []) : [];
+      for (let i = 0; i < others.length && isFree; i++) {
+        const read = others[i] as Definition;
+        isFree =
+          copiedReads[read.value.id] !== 0 ||
+          read.position >= definition.position ||
+          lastUse[read.value.id]! <= definition.position;
+      }
+      if (isFree) destination[value.id] = local;
     }
   }
   return { uses, deferrable, destination, copiedReads, usedInBlock, sameLoad, branchOnly };
 }
 
+function hasBlocks({ kind }: Stmt): boolean {
+  return kind === "for" || kind === "if" || kind === "parallel" || kind === "each" || kind === "reduce";
+}
+
 function mayWrite(stmt: Stmt): boolean {
-  return stmt.kind === "store" || stmt.kind === "tileStore" || stmt.kind === "barrier" || blocksOf(stmt).length > 0;
+  return stmt.kind === "store" || stmt.kind === "tileStore" || stmt.kind === "barrier" || hasBlocks(stmt);
 }
 
 function touches(stmt: Stmt, local: Local): boolean {
-  if (blocksOf(stmt).length > 0) return true;
+  if (hasBlocks(stmt)) return true;
   if (stmt.kind === "assign") return stmt.local.id === local.id;
   if (stmt.kind === "tileMma") return stmt.acc.id === local.id;
   return stmt.kind === "let" && stmt.value.def.kind === "read" && stmt.value.def.local.id === local.id;
@@ -217,9 +243,14 @@ export function valueCount(kernel: Kernel): number {
     if (value.id >= count) count = value.id + 1;
   };
   const visit = (block: Block): void => {
-    for (const stmt of block) {
-      operandsOf(stmt).forEach(see);
-      if (stmt.kind === "let") see(stmt.value);
+    for (let i = 0; i < block.length; i++) {
+      const stmt = block[i] as Stmt;
+      const operands = operandsOf(stmt);
+      for (let a = 0; a < operands.length; a++) see(operands[a] as KValue);
+      if (stmt.kind === "let") {
+        see(stmt.value);
+        continue;
+      }
       if (stmt.kind === "for" || stmt.kind === "parallel" || stmt.kind === "each" || stmt.kind === "reduce")
         see(stmt.axis);
       blocksOf(stmt).forEach(visit);

@@ -54,7 +54,8 @@ export function selectFor(s: Selector, stmt: For): void {
 /** Selects the body `count` times, one after the other. */
 function copies(s: Selector, stmt: For, count: number, axis: (copy: number) => Affine): void {
   for (let i = 0; i < count; i++) {
-    forgetBody(s, stmt.axis, stmt.body);
+    if (s.selectedLoops.has(stmt)) forgetBody(s, stmt.axis, stmt.body);
+    else s.selectedLoops.add(stmt);
     s.index.define(stmt.axis, axis(i));
     s.operations.selectBlock(s, stmt.body);
   }
@@ -67,15 +68,19 @@ function copies(s: Selector, stmt: For, count: number, axis: (copy: number) => A
 function forgetBody(s: Selector, axis: KValue, body: Block, changed: Set<number> = new Set()): void {
   s.index.forget(axis);
   changed.add(axis.id);
-  for (const stmt of body) {
+  for (let i = 0; i < body.length; i++) {
+    const stmt = body[i] as Stmt;
     if (stmt.kind === "let") {
       const { id, def } = stmt.value;
-      const depends = argsOf(def).some((arg) => changed.has(arg.id));
+      const args = argsOf(def);
+      let depends = false;
+      for (let a = 0; a < args.length && !depends; a++) depends = changed.has((args[a] as KValue).id);
       if (depends) changed.add(id);
       else if (s.values[id] !== undefined && s.depths[id]! < s.code.depth) continue;
       s.values[id] = undefined;
       s.pending[id] = 0;
       s.index.forget(stmt.value);
+      continue;
     }
     for (const inner of blocksOf(stmt)) forgetBody(s, stmt.kind === "for" ? stmt.axis : axis, inner, changed);
   }

@@ -7,7 +7,7 @@
  * are packed in their own element size. Masks are opmasks with AVX-512, else vectors of 32-bit lanes.
  */
 import { InternalError, UnsupportedError } from "@quern/core";
-import type { Block, Buffer, KDType, Kernel, KType, KValue, Local, Prim } from "@quern/core/kernel";
+import type { Block, Buffer, KDType, Kernel, KType, KValue, Local, Prim, Stmt } from "@quern/core/kernel";
 import { mem, r32, r64, rdi } from "../asm/index.ts";
 import type { Mem, Reg } from "../asm/index.ts";
 import type { Abi } from "./abi.ts";
@@ -69,6 +69,8 @@ export class Selector {
   /** Values that wait for their use. */
   readonly pending: Uint8Array;
   readonly aliases: Uint8Array;
+  /** Loops whose bodies have been selected before, so that values of theirs may be known. */
+  readonly selectedLoops: Set<Stmt> = new Set();
   /** Bytes at the bottom of the stack frame that selected code uses itself. */
   frameBytes = 0;
   readonly args: Reg;
