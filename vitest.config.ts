@@ -12,8 +12,8 @@ export default defineConfig({
   test: {
     pool: "forks",
     execArgv: ["--conditions=quern-src"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     projects: [
       {
         extends: true,

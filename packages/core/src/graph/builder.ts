@@ -5,7 +5,7 @@
  * chaining (`x.add(b).relu()`) stand in `methods.ts`; everything ends in `apply`.
  */
 
-import { type Dim, type Shape, printDim, symbol } from "../dim.ts";
+import { type Dim, type Shape, printDim, printShape, symbol } from "../dim.ts";
 import { DTYPE_INFO, type DType } from "../dtype.ts";
 import { UserError, invariant } from "../errors.ts";
 import type { InferContext } from "../ops/op.ts";
@@ -27,6 +27,14 @@ import {
 
 /** Integer tensors of up to this many elements are tracked as dimensions. */
 const MAX_TRACKED_DIMS = 64;
+
+/** Attributes of a hostile file reach the shapes: what op rules let through stops here. */
+function requireSizes(op: string, types: readonly TensorType[]): void {
+  for (const { shape } of types) {
+    if (shape.every((dim) => typeof dim !== "number" || (dim >= 0 && Number.isSafeInteger(dim)))) continue;
+    throw new UserError(`${op}: the output would have shape ${printShape(shape)}`);
+  }
+}
 
 export class GraphBuilder {
   readonly #inputs: NamedValue[] = [];
@@ -79,6 +87,7 @@ export class GraphBuilder {
         this.#context,
         inputs,
       );
+    if (known === undefined) requireSizes(name, types);
     if (op.impure === true) return this.#create(name, inputs, attrs, types);
     const key = this.#key(name, inputs, attrs);
     const shared = this.#shared.get(key);

@@ -83,3 +83,10 @@ test("values of another graph are refused", () => {
   expect(() => x.add(y)).toThrow("a value of another graph was given");
   expect(() => a.relu(y)).toThrow("a value of another graph was given");
 });
+
+test("no op gives a size that is none", () => {
+  const g = graph("sizes");
+  const x = g.input("x", "f32", [1]);
+  expect(() => g.apply("expand", [x], { shape: [-3] })).toThrow("expand: the output would have shape [-3]");
+  expect(() => g.apply("expand", [x], { shape: [1e300] })).toThrow("expand: the output would have shape");
+});
