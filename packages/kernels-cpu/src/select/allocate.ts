@@ -335,7 +335,15 @@ function finish(
         : { op: item.op, operands, mask: physical(item.mask), zeroing: item.zeroing },
     );
   }
-  return { items: out, forms, spills: spiller.count, usedGeneral, usedVector, tileShapes, frameBytes: spiller.frameBytes };
+  return {
+    items: out,
+    forms,
+    spills: spiller.count,
+    usedGeneral,
+    usedVector,
+    tileShapes,
+    frameBytes: spiller.frameBytes,
+  };
 }
 
 /** Does the instruction load what the one before has just stored from the same register? */
