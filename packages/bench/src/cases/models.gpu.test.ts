@@ -17,6 +17,8 @@ const REQUIRED = env["QUERN_REQUIRE_GPU"];
 const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 /** Largest difference from the recorded outputs, relative to their largest element. */
 const BOUND = 1e-5;
+/** The software driver compiles dozens of shaders at their first dispatch. */
+const TIMEOUT = 300_000;
 
 const MODELS = [
   { name: "mnist", file: "packages/bench/models/mnist/model.onnx" },
@@ -30,7 +32,7 @@ function largest(values: readonly number[]): number {
 }
 
 for (const { name, file } of MODELS) {
-  test(`${name}`, async (context) => {
+  test(`${name}`, { timeout: TIMEOUT }, async (context) => {
     if (!existsSync(ROOT + file)) return context.skip(`${file} is not there`);
     const device = await gpu().catch((error: unknown) => {
       if (!(error instanceof UnsupportedError) || (REQUIRED !== undefined && REQUIRED !== "0")) throw error;

@@ -93,7 +93,7 @@ function passTarget(): PassTarget {
   const anchors = new Set(GPU_KERNELS.flatMap((kernel) => kernel.ops));
   return {
     keeps: (op) => KEPT.has(op) || anchors.has(op),
-    convLayout: "nchw",
+    convLayout: "nhwc",
     takesEpilogue: (node: Node) => anchors.has(node.op) && node.outputs.length === 1,
   };
 }

@@ -1,6 +1,7 @@
 /**
- * f32 convolution with constant weights, ungrouped: an invocation computes 4 neighbouring pixels of 4 output channels in
- * registers. Per input channel and tap it reads 4 elements of the image and one vector of weights for 16 multiply-adds.
+ * f32 convolution with constant weights, ungrouped, channels last: an invocation computes 4 neighbouring pixels of 4
+ * output channels in registers. Per input channel and tap it reads 4 elements of the image and one vector of weights for
+ * 16 multiply-adds.
  *
  * Weights are packed at compile time as [⌈outputs / 4⌉][inputs][taps][4], zeros beyond the last output.
  */
@@ -30,6 +31,7 @@ export const convTiles: GpuKernel = {
     const [x, w] = site.anchor.inputs as [Value, Value];
     if (x.type.dtype !== "f32") return x.type.dtype;
     if (siteConstant(site, w) === undefined) return "the weights are not constant";
+    if (site.anchor.attrs["layout"] !== "nhwc") return "the channels are not the last axis";
     return (site.anchor.attrs["groups"] ?? 1) === 1 ? true : "groups";
   },
   lower: (site) => {
@@ -73,23 +75,19 @@ export const convTiles: GpuKernel = {
           });
         });
       });
-      const width = k.index(y.type.shape[pixelAxis] as Dim);
+      const firstOut = k.mul(outBlock, LANES);
+      const exists = outputs % LANES === 0 ? undefined : k.lt(k.iota(firstOut, LANES), outputs);
+      const width = y.type.shape[pixelAxis] as Dim;
       sums.forEach((sum, p) => {
-        const result = k.read(sum);
-        k.if(k.lt(k.add(firstPixel, p), width), () => {
-          for (let lane = 0; lane < LANES; lane++) {
-            const out = k.add(k.mul(outBlock, LANES), lane);
-            const store = (): void => {
-              const total = k.extract(result, lane);
-              const index = (pixels[p] as readonly KValue[]).with(channel, out);
-              kernel.store(bias === undefined ? total : k.add(total, kernel.element(bias, { index: [out] })), {
-                index,
-              });
-            };
-            if (outputs % LANES === 0) store();
-            else k.if(k.lt(out, outputs), store);
-          }
-        });
+        const store = (): void => {
+          const index = (pixels[p] as readonly KValue[]).with(channel, firstOut);
+          const place = { index, lanes: LANES, mask: exists };
+          const result = k.read(sum);
+          if (bias === undefined) kernel.store(result, place);
+          else kernel.store(k.add(result, kernel.element(bias, { ...place, index: [firstOut] })), place);
+        };
+        if (p === 0 || (typeof width === "number" && width % PIXELS === 0)) store();
+        else k.if(k.lt(k.add(firstPixel, p), k.index(width)), store);
       });
     });
     const flops = dimMul(shapeSize(y.type.shape), 2 * inputs * taps);
