@@ -23,7 +23,7 @@ const LEAST_CASES = { full: 700, some: 350 } as const;
 
 export function describeConformance(width: 128 | 256 | 512, required: string | undefined): void {
   describe(`op records, vectors of ${width} bits, seed ${SEED}`, () => {
-    let opened: Opened;
+    let opened: Opened = { reason: "not opened" };
     let ran = 0;
     beforeAll(async () => {
       vi.stubEnv("LP_NATIVE_VECTOR_WIDTH", String(width));

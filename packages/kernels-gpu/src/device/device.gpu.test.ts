@@ -12,7 +12,7 @@ import { type Opened, openForTests, runCase } from "./gpu.test-support.ts";
 const REQUIRED = env["QUERN_REQUIRE_GPU"];
 const PACKAGE = fileURLToPath(new URL("../..", import.meta.url));
 
-let opened: Opened;
+let opened: Opened = { reason: "not opened" };
 beforeAll(async () => {
   opened = await openForTests(REQUIRED);
 });

@@ -14,7 +14,7 @@ const STEPS = 7;
 /** Rounding errors of a dozen operations on values around 1, each within a few units of 2^-23. */
 const TOLERANCE = { rtol: 2 ** -16, atol: 2 ** -16 };
 
-let opened: Opened;
+let opened: Opened = { reason: "not opened" };
 beforeAll(async () => {
   opened = await openForTests(env["QUERN_REQUIRE_GPU"]);
 });
