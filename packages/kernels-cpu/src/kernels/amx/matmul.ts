@@ -199,11 +199,15 @@ function packLaunch(
           return k.add(k.add(target, j * TILE_ELEMENTS), k.add(tile, k.mul(k.rem(pair, 16), TILE_DEPTH)));
         };
         const zero = k.broadcast(k.const("f32", 0), 16);
+        const distance = block.columns * TILE_ELEMENTS;
         const store = (pair: KValue, even: KValue, odd: KValue): void =>
-          storeInterleaved(k, to, place(pair), even, odd, terms, block.columns * TILE_ELEMENTS);
+          storeInterleaved(k, to, place(pair), even, odd, terms, distance);
         k.for({ end: depth >> 1 }, (pair) => store(pair, row(k.mul(pair, 2)), row(k.add(k.mul(pair, 2), 1))));
         if (depth % 2 === 1) store(k.index(depth >> 1), row(k.index(depth - 1)), zero);
-        k.for({ start: (depth + 1) >> 1, end: steps * (TILE_DEPTH / 2) }, (pair) => store(pair, zero, zero));
+        k.for({ start: (depth + 1) >> 1, end: steps * (TILE_DEPTH / 2) }, (pair) => {
+          const nothing = k.broadcast(k.const("bf16", 0), TILE_DEPTH);
+          for (let term = 0; term < terms; term++) k.store(to, k.add(place(pair), term * distance), nothing);
+        });
       }
     }),
   );

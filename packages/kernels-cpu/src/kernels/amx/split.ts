@@ -71,7 +71,7 @@ function toBf16(k: KernelBuilder, x: KValue): KValue {
 
 /**
  * Stores the terms of two rows of 16 values, k steps 2p and 2p + 1, as row p of a right-hand tile: the pairs of one
- * column stand together. The second term goes `distance` elements further on.
+ * column stand together. Lanes of 32 bits are cheap to move, so this happens before the conversion.
  */
 export function storeInterleaved(
   k: KernelBuilder,
@@ -82,10 +82,11 @@ export function storeInterleaved(
   terms: Terms,
   distance: number,
 ): void {
-  const pattern = Array.from({ length: 32 }, (_, lane) => (lane % 2) * 16 + (lane >> 1));
-  const [e, o] = [toBf16(k, even), toBf16(k, odd)];
-  k.store(to, at, k.shuffle(e, o, pattern));
-  if (terms === 1) return;
-  const [re, ro] = [k.sub(even, k.cast(e, "f32")), k.sub(odd, k.cast(o, "f32"))];
-  k.store(to, k.add(at, distance), k.shuffle(toBf16(k, re), toBf16(k, ro), pattern));
+  const pairs = (first: number): KValue =>
+    k.shuffle(
+      even,
+      odd,
+      Array.from({ length: 16 }, (_, lane) => (lane % 2) * 16 + first + (lane >> 1)),
+    );
+  storeSplit(k, to, at, [pairs(0), pairs(8)], terms, distance);
 }
