@@ -16,7 +16,7 @@ import {
   toleranceOf,
 } from "@quern/core";
 import { gpu } from "./gpu.ts";
-import type { GpuOptions } from "./webgpu.ts";
+import type { GpuOptions } from "./options.ts";
 
 /** A device, or why there is none. */
 export type Opened = { readonly device: Device } | { readonly reason: string };

@@ -20,7 +20,8 @@ import {
 import { GPU_KERNELS } from "../kernels/index.ts";
 import { GpuExecutable } from "./executable.ts";
 import { compileProgram } from "./program.ts";
-import { type GpuOptions, type OpenDevice, openDevice } from "./webgpu.ts";
+import type { GpuOptions } from "./options.ts";
+import { type OpenDevice, openDevice } from "./webgpu.ts";
 
 /** Ops that the generic lowering computes whole; everything else is decomposed where its record can. */
 const KEPT: ReadonlySet<string> = new Set(["softmax", "logSoftmax", "layerNorm", "rmsNorm", "gelu"]);
