@@ -6,6 +6,7 @@
 import {
   type DimBindings,
   type Graph,
+  type MatmulPrecision,
   type Node,
   type Tensor,
   DTYPE_INFO,
@@ -17,6 +18,9 @@ import {
   toleranceOf,
 } from "@quern/core";
 
+/** What products below "highest" may lose, in units of the largest result. */
+const LOSS: Readonly<Record<MatmulPrecision, number>> = { highest: 0, high: 1e-4, medium: 2e-2 };
+
 /** Throws an `InternalError` that names kernel, node and element where `actual` is not what the reference gives. */
 export function checkResults(
   kernel: string,
@@ -24,6 +28,7 @@ export function checkResults(
   inputs: readonly (Tensor | undefined)[],
   actual: readonly Tensor[],
   bindings: DimBindings,
+  precision: MatmulPrecision = "highest",
 ): void {
   const expected = runNodeOnHost(node, inputs, bindings);
   expected.forEach((reference, i) => {
@@ -34,7 +39,7 @@ export function checkResults(
     for (let at = 0; at < wanted.length; at++) {
       const [a, b] = [wanted[at] as number, found[at] as number];
       if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue;
-      if (Math.abs(a - b) <= atol + rtol * (Math.abs(a) + 1e-2 * scale)) continue;
+      if (Math.abs(a - b) <= atol + rtol * (Math.abs(a) + 1e-2 * scale) + LOSS[precision] * scale) continue;
       const types = node.inputs.map((input) => (input === undefined ? "_" : printTensorType(input.type))).join(", ");
       throw new InternalError(
         `check: ${kernel} computed ${b} for element ${at} of ${node.op}(${types})${node.name === undefined ? "" : ` "${node.name}"`}, the reference gives ${a}`,

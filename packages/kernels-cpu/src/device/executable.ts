@@ -149,6 +149,7 @@ export class CpuExecutable implements Executable {
         step.node.inputs.map((input) => input && tensor(input)),
         step.node.outputs.map(tensor),
         symbols,
+        step.launch.precision,
       );
     }
     table.setRange(0, table.length);
