@@ -40,10 +40,8 @@ export class GraphBuilder {
   readonly #inputs: NamedValue[] = [];
   readonly #outputs: NamedValue[] = [];
   readonly #shared = new Map<string, Node>();
-  readonly #identity = new WeakMap<object, number>();
   readonly #dims = new Map<Value, readonly Dim[] | undefined>();
   #nextNode = 0;
-  #nextIdentity = 0;
   #nextSymbol: number;
   /** Source name given to the nodes created next; importers set it per source node. */
   sourceName: string | undefined;
@@ -165,29 +163,47 @@ export class GraphBuilder {
   }
 
   #key(name: string, inputs: readonly (Value | undefined)[], attrs: Attrs): string {
-    const sources = inputs.map((input) => (input === undefined ? "_" : `${input.node.id}.${input.index}`));
-    const entries = Object.entries(attrs).map(([key, attr]) => `${key}=${this.#attrKey(attr)}`);
-    return `${name}(${sources.join()}){${entries.sort().join()}}`;
-  }
-
-  #attrKey(attr: Attr): string {
-    if (typeof attr === "string") return JSON.stringify(attr);
-    if (typeof attr === "boolean") return String(attr);
-    if (typeof attr === "number") return Object.is(attr, -0) ? "-0" : String(attr);
-    if (Array.isArray(attr)) return `[${attr.map((item: Attr) => this.#attrKey(item)).join()}]`;
-    if (isConstantData(attr as Attr)) {
-      const data = attr as ConstantData;
-      // Small constants are shared by content, large ones by identity of their memory view.
-      const content = data.bytes.byteLength <= 64 ? data.bytes.join(" ") : `#${this.#identityOf(data.bytes)}`;
-      return `${data.dtype}[${data.shape.join()}]${content}`;
+    let key = `${name}(`;
+    for (let i = 0; i < inputs.length; i++) {
+      const input = inputs[i];
+      key += input === undefined ? "_," : `${input.node.id}.${input.index},`;
     }
-    if (isGraph(attr as Attr)) return `graph#${this.#identityOf(attr as Graph)}`;
-    return printDim(attr as Dim);
+    return key + attrsKey(attrs);
   }
+}
 
-  #identityOf(object: object): number {
-    let id = this.#identity.get(object);
-    if (id === undefined) this.#identity.set(object, (id = this.#nextIdentity++));
-    return id;
+/** Keys of attributes that were asked for: nodes keep the object when they are copied from graph to graph. */
+const attrsKeys = new WeakMap<Attrs, string>();
+const identities = new WeakMap<object, number>();
+let nextIdentity = 0;
+
+function attrsKey(attrs: Attrs): string {
+  let key = attrsKeys.get(attrs);
+  if (key === undefined) {
+    const entries = Object.entries(attrs).map(([name, attr]) => `${name}=${attrKey(attr)}`);
+    key = `){${entries.sort().join()}}`;
+    attrsKeys.set(attrs, key);
   }
+  return key;
+}
+
+function attrKey(attr: Attr): string {
+  if (typeof attr === "string") return JSON.stringify(attr);
+  if (typeof attr === "boolean") return String(attr);
+  if (typeof attr === "number") return Object.is(attr, -0) ? "-0" : String(attr);
+  if (Array.isArray(attr)) return `[${attr.map((item: Attr) => attrKey(item)).join()}]`;
+  if (isConstantData(attr as Attr)) {
+    const data = attr as ConstantData;
+    // Small constants are shared by content, large ones by identity of their memory view.
+    const content = data.bytes.byteLength <= 64 ? data.bytes.join(" ") : `#${identityOf(data.bytes)}`;
+    return `${data.dtype}[${data.shape.join()}]${content}`;
+  }
+  if (isGraph(attr as Attr)) return `graph#${identityOf(attr as Graph)}`;
+  return printDim(attr as Dim);
+}
+
+function identityOf(object: object): number {
+  let id = identities.get(object);
+  if (id === undefined) identities.set(object, (id = nextIdentity++));
+  return id;
 }

@@ -13,6 +13,19 @@ import { formsOf } from "./table.ts";
 
 const kinds: number[] = [0, 0, 0, 0, 0, 0];
 
+/** What the last plain instruction of a mnemonic was: code repeats itself. */
+interface Recent {
+  readonly count: number;
+  readonly first: number;
+  readonly second: number;
+  readonly third: number;
+  readonly memSize: number;
+  readonly broadcast: number;
+  readonly form: Form;
+}
+
+const recent = new Map<string, Recent>();
+
 /** The form that encodes the instruction, or undefined. */
 export function findForm(instr: Instr): Form | undefined {
   const { operands, mask, zeroing, rounding } = instr;
@@ -30,7 +43,36 @@ export function findForm(instr: Instr): Form | undefined {
       memFirst = i === 0;
     }
   }
-  const forms = formsOf(instr.op);
+  // Up to three operands without a mask or rounding: most instructions.
+  const plain = count <= 3 && mask === undefined && zeroing !== true && rounding === undefined;
+  const first = count > 0 ? (kinds[0] as number) : 0;
+  const second = count > 1 ? (kinds[1] as number) : 0;
+  const third = count > 2 ? (kinds[2] as number) : 0;
+  const last = plain ? recent.get(instr.op) : undefined;
+  if (
+    last !== undefined &&
+    last.first === first &&
+    last.second === second &&
+    last.third === third &&
+    last.count === count &&
+    last.memSize === memSize &&
+    last.broadcast === broadcast
+  )
+    return last.form;
+  const form = search(instr, count, memSize, broadcast, memFirst);
+  if (plain && form !== undefined) recent.set(instr.op, { count, first, second, third, memSize, broadcast, form });
+  return form;
+}
+
+/** The first form in table order that takes the operands, whose kinds are in `kinds`. */
+function search(
+  { op, mask, zeroing, rounding }: Instr,
+  count: number,
+  memSize: number,
+  broadcast: number,
+  memFirst: boolean,
+): Form | undefined {
+  const forms = formsOf(op);
   candidates: for (let f = 0; f < forms.length; f++) {
     const form = forms[f] as Form;
     const expected = form.operands;

@@ -79,7 +79,8 @@ export class Selector {
   readonly taskEnd: Reg;
   readonly operations: Operations;
   private readonly localRegs: (readonly Reg[] | undefined)[] = [];
-  private readonly shapes = new Map<string, Shape>();
+  /** By dtype, then lanes and rows. */
+  private readonly shapes = new Map<KDType, Map<number, Shape>>();
 
   constructor(kernel: Kernel, target: CpuTarget, abi: Abi, operations: Operations) {
     this.kernel = kernel;
@@ -115,12 +116,11 @@ export class Selector {
 
   shape(type: KType): Shape {
     const { dtype, lanes, rows } = type;
-    const key = `${dtype}.${lanes}.${rows}`;
-    let shape = this.shapes.get(key);
-    if (shape === undefined) {
-      shape = this.makeShape(dtype, lanes, rows);
-      this.shapes.set(key, shape);
-    }
+    let ofType = this.shapes.get(dtype);
+    if (ofType === undefined) this.shapes.set(dtype, (ofType = new Map()));
+    const key = lanes * 65536 + rows;
+    let shape = ofType.get(key);
+    if (shape === undefined) ofType.set(key, (shape = this.makeShape(dtype, lanes, rows)));
     return shape;
   }
 
