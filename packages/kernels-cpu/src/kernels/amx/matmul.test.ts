@@ -4,7 +4,15 @@
  * hand where it has AVX-512 with bf16, its tiles emulated where it has none.
  */
 
-import { type MatmulPrecision, type Tensor, referenceDevice } from "@quern/core";
+import {
+  type MatmulPrecision,
+  type Value,
+  GraphBuilder,
+  Tensor,
+  randomNumbers,
+  referenceDevice,
+  symbol,
+} from "@quern/core";
 import { describe, expect, test } from "vitest";
 import { AMX } from "../../select/index.ts";
 import { runnableTargets } from "../../select/kernel-trial.ts";
@@ -57,6 +65,33 @@ test("sums wait in the result where A does not fit the second-level cache at onc
     const error = errorOf(one, "high", execute, false);
     expect(error.rms, `rms error, ${name}, seed ${SEED}`).toBeLessThan(ERROR_LIMIT.high.rms);
     expect(error.max, `largest error, ${name}, seed ${SEED}`).toBeLessThan(ERROR_LIMIT.high.max);
+  }
+});
+
+test.each(executions)("rows known at run time, %s", (_where, execute) => {
+  const random = randomNumbers(SEED);
+  const tensor = (shape: readonly number[]): Tensor =>
+    Tensor.from(
+      "f32",
+      Array.from({ length: (shape[0] as number) * (shape[1] as number) }, () => Math.floor(random() * 9) - 4),
+      shape,
+    );
+  const builder = new GraphBuilder();
+  const weights = builder.constant({ dtype: "f32", shape: [75, 41], bytes: tensor([75, 41]).bytes() });
+  builder.output("y", builder.apply("matmul", [builder.input("a", "f32", [symbol("n"), 75]), weights])[0] as Value);
+  const graph = builder.build("symbolic");
+  for (const n of [1, 33, 300]) {
+    const inputs = { a: tensor([n, 75]) };
+    const expected = referenceDevice().compile(graph).runSync(inputs);
+    const result = trial(graph, inputs, matmulAmx, { target: SIMULATED_AMX, threads: 2, precision: "high" }, execute, {
+      n,
+    });
+    expect(result.used, result.refusals.join()).toBe(1);
+    // Small integers are exact.
+    expect(relativeError(result.outputs["y"] as Tensor, expected["y"] as Tensor), `${n} rows, seed ${SEED}`).toEqual({
+      rms: 0,
+      max: 0,
+    });
   }
 });
 

@@ -32,6 +32,8 @@ import {
 import { matrixUnit, unitNanoseconds } from "./unit.ts";
 import { type Row32, TILE_DEPTH, TILE_ELEMENTS, storeInterleaved, termsOf } from "./split.ts";
 
+/** Rows of a task where their number is known at run time; fewer take a part of its scratch. */
+const MOST_ROWS = 256;
 /** Fewer rows use the unit too badly. */
 const FEWEST_ROWS = 8;
 
@@ -71,7 +73,7 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const resultIsF32 = (site.node.outputs[0] as Value).type.dtype === "f32";
   const blocking = chooseAmxBlocking(
     terms,
-    typical(m),
+    typeof m === "number" ? m : MOST_ROWS,
     typical(n),
     depth,
     typical(batch) >= threads ? 1 : threads,
