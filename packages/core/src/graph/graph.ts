@@ -80,6 +80,18 @@ export function reachableNodes(outputs: readonly Value[], also: readonly Value[]
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
+/** True when a node of the graph, or of a sub-graph at any depth, satisfies `test`. */
+export function someNode(graph: Graph, test: (node: Node) => boolean): boolean {
+  for (const node of graph.nodes) {
+    if (test(node)) return true;
+    for (const key in node.attrs) {
+      const attr = node.attrs[key];
+      if (isGraph(attr) && someNode(attr, test)) return true;
+    }
+  }
+  return false;
+}
+
 /** The nodes which read each value, and how often graph outputs name it. */
 export function usesOf(graph: Graph): Map<Value, { readers: Node[]; outputs: number }> {
   const uses = new Map<Value, { readers: Node[]; outputs: number }>();

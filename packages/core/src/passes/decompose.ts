@@ -4,7 +4,7 @@
  * Repeats until nothing changes, since a decomposition may use ops that decompose again.
  */
 
-import type { Graph } from "../graph/graph.ts";
+import { type Graph, someNode } from "../graph/graph.ts";
 import { inlineGraph, rewriteGraph } from "../graph/rewrite.ts";
 import { findOp } from "../ops/registry.ts";
 import { constantOf } from "./fold-constants.ts";
@@ -16,6 +16,7 @@ export function decompose(graph: Graph, context: PassContext): Graph {
   let current = graph;
   for (let round = 0; round < MAX_ROUNDS; round++) {
     let changed = false;
+    if (!someNode(current, ({ op }) => !context.target.keeps(op) && findOp(op).decompose !== undefined)) return current;
     current = rewriteGraph(current, (node, inputs, builder) => {
       if (context.target.keeps(node.op)) return undefined;
       const outputs = findOp(node.op).decompose?.(builder, inputs, node.attrs);
@@ -29,6 +30,7 @@ export function decompose(graph: Graph, context: PassContext): Graph {
 
 /** `if` with a constant condition becomes the branch which runs. */
 export function foldBranches(graph: Graph): Graph {
+  if (!someNode(graph, (node) => node.op === "if")) return graph;
   return rewriteGraph(graph, (node, inputs, builder) => {
     if (node.op !== "if") return undefined;
     const [condition, ...captured] = inputs;

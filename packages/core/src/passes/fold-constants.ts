@@ -7,7 +7,7 @@
 
 import { isStatic, shapeSize } from "../dim.ts";
 import type { ConstantData, Graph, Node, Value } from "../graph/graph.ts";
-import { isConstantData, isGraph } from "../graph/graph.ts";
+import { isConstantData, isGraph, someNode } from "../graph/graph.ts";
 import { rewriteGraph } from "../graph/rewrite.ts";
 import { findOp } from "../ops/registry.ts";
 import { transposeConstant } from "./move-constant.ts";
@@ -16,6 +16,7 @@ import { evaluateConstantNode } from "../runtime/reference.ts";
 const MAX_FOLDED_ELEMENTS = 1 << 16;
 
 export function foldConstants(graph: Graph): Graph {
+  if (!someNode(graph, mayFold)) return graph;
   return rewriteGraph(graph, (node, inputs, builder) => {
     const op = findOp(node.op);
     if (node.op === "constant" || node.op === "dimTensor" || op.impure === true || op.reference === undefined)
@@ -39,6 +40,16 @@ export function foldConstants(graph: Graph): Graph {
       return [builder.constant(transposeConstant(first, node.attrs["perm"] as readonly number[]))];
     return evaluateConstantNode(node, constants).map((data) => builder.constant(data));
   });
+}
+
+/** True when nothing but constants goes in. */
+function mayFold({ op, inputs }: Node): boolean {
+  if (op === "constant" || op === "input" || op === "dimTensor") return false;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (input !== undefined && input.node.op !== "constant") return false;
+  }
+  return true;
 }
 
 /** The data of a constant value. */

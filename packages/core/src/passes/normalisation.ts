@@ -6,12 +6,13 @@
  */
 
 import type { GraphBuilder } from "../graph/builder.ts";
-import { type Graph, type Node, type Value, usesOf } from "../graph/graph.ts";
+import { type Graph, type Node, type Value, someNode, usesOf } from "../graph/graph.ts";
 import { rewriteGraph } from "../graph/rewrite.ts";
 import { constantOf } from "./fold-constants.ts";
 import { splatOf } from "./simplify.ts";
 
 export function foldNormalisation(graph: Graph): Graph {
+  if (!someNode(graph, ({ op }) => op === "div" || op === "batchNorm")) return graph;
   const uses = usesOf(graph);
   return rewriteGraph(graph, (node, inputs, builder) => {
     if (inputs.some((input) => input === undefined)) return undefined;
