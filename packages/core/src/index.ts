@@ -18,6 +18,7 @@ export * from "./lower/generic.ts";
 export * from "./lower/launch.ts";
 export * from "./lower/register-tile.ts";
 export * from "./lower/site.ts";
+export * from "./lower/task-count.ts";
 export { foldConstants } from "./passes/fold-constants.ts";
 export * from "./passes/pass.ts";
 export * from "./passes/pipeline.ts";

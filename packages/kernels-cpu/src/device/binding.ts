@@ -5,7 +5,7 @@
  * a binding happens; concurrent runs use instances of their own.
  */
 
-import { type DimBindings, type KValue, InternalError, debug, evaluateDim } from "@quern/core";
+import { type DimBindings, InternalError, debug, evaluateDim, evaluateIndex, symbolValue } from "@quern/core";
 import { type NativeHost, type NativeMemory, ProgramTable, type Step as NativeRecord, slotF32 } from "../host/index.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import type { NativeStep, Program } from "./program.ts";
@@ -61,43 +61,6 @@ export function bindProgram(program: Program, symbols: DimBindings): Binding {
   debug(3, () => `memory plan: ${planned.length} buffers in ${plan.peakBytes} bytes`);
   const worthSharing = estimateNs(program, symbols, elementsOf) > SHARING_NS;
   return { symbols, plan, offsetOf, elementsOf, taskCounts, worthSharing };
-}
-
-/** Evaluates an index expression over dimension symbols, as the machine code does. */
-export function evaluateIndex(value: KValue, symbols: DimBindings): number {
-  const { def } = value;
-  if (def.kind === "const") return Number(def.value);
-  if (def.kind === "param") return symbolValue(def.name, symbols);
-  if (def.kind !== "prim") throw new InternalError(`a task count depends on a ${def.kind}`);
-  const [a = 0, b = 0] = def.args.map((arg) => evaluateIndex(arg, symbols));
-  switch (def.prim) {
-    case "add":
-      return a + b;
-    case "sub":
-      return a - b;
-    case "mul":
-      return a * b;
-    case "div":
-      return Math.trunc(a / b);
-    case "rem":
-      return a % b;
-    case "min":
-      return Math.min(a, b);
-    case "max":
-      return Math.max(a, b);
-    case "shl":
-      return a * 2 ** b;
-    case "shr":
-      return Math.floor(a / 2 ** b);
-    default:
-      throw new InternalError(`a task count uses ${def.prim}`);
-  }
-}
-
-function symbolValue(name: string, symbols: DimBindings): number {
-  const value = symbols[name];
-  if (value === undefined) throw new InternalError(`no value for symbol ${name}`);
-  return value;
 }
 
 /** A place in the slot table that holds the address of an input or output, written before each run. */

@@ -7,12 +7,12 @@
 
 import {
   type DimBindings,
-  type KValue,
   type ScalarParam,
   InternalError,
   UnsupportedError,
   debug,
   evaluateDim,
+  evaluateIndex,
 } from "@quern/core";
 import { foldGrid } from "../wgsl/geometry.ts";
 import type { Program, Step } from "./program.ts";
@@ -135,33 +135,3 @@ export class Binding {
 
 /** The flags of `GPUBufferUsage` and `GPUMapMode`, which Node has no globals for. */
 export const GPU_USAGE = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, UNIFORM: 64, STORAGE: 128, READ_MODE: 1 } as const;
-
-/** Evaluates an index value over constants and symbols. */
-function evaluateIndex({ def }: KValue, symbols: DimBindings): number {
-  if (def.kind === "const") return Number(def.value);
-  if (def.kind === "param") {
-    const value = symbols[def.name];
-    if (value === undefined) throw new InternalError(`no value for symbol ${def.name}`);
-    return value;
-  }
-  if (def.kind !== "prim") throw new InternalError(`a task count depends on a ${def.kind}`);
-  const [a = 0, b = 0] = def.args.map((arg) => evaluateIndex(arg, symbols));
-  switch (def.prim) {
-    case "add":
-      return a + b;
-    case "sub":
-      return a - b;
-    case "mul":
-      return a * b;
-    case "div":
-      return Math.trunc(a / b);
-    case "rem":
-      return a % b;
-    case "min":
-      return Math.min(a, b);
-    case "max":
-      return Math.max(a, b);
-    default:
-      throw new InternalError(`a task count uses ${def.prim}`);
-  }
-}
