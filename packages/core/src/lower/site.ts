@@ -81,11 +81,6 @@ export function siteSignature(site: KernelSite): string {
   return `${operands.join(";")}\n${printGraph(site.body, { constants: [] }, { sourceNames: false })}`;
 }
 
-/** True when nothing is computed behind the anchor. */
-export function isBare(site: KernelSite): boolean {
-  return site.body.outputs.every(({ value }) => value.node === site.anchor);
-}
-
 export interface LaunchFacts {
   readonly decision: string;
   readonly flops?: Dim;

@@ -114,7 +114,6 @@ function epilogueRegion(
   const shape = (anchor.outputs[0] as Value).type.shape;
   const members = new Set<Node>([anchor]);
   let best = { nodes: new Set(members), exit: anchor };
-  const after = new Set<Node>([anchor]);
   for (;;) {
     const next = [...members]
       .flatMap(readersOf)
@@ -123,7 +122,6 @@ function epilogueRegion(
     if (next === undefined || taken.has(next) || !isPointwise(next) || members.size >= MAX_GROUP_NODES) break;
     if (!sameShape((next.outputs[0] as Value).type.shape, shape)) break;
     // Other inputs must be ready before the anchor starts: they may not depend on a member.
-    after.add(next);
     const others = next.inputs.filter((input) => input !== undefined && !members.has(input.node)) as Value[];
     if (others.some((input) => dependsOn(input.node, members, anchor.id))) break;
     members.add(next);

@@ -1,5 +1,6 @@
 /**
- * Control flow between native segments: runs the sub-graphs of `if` and `loop` as programs of their own.
+ * Control flow between native segments: runs the branches of `if` as programs of their own. Loops are left to the
+ * reference implementation.
  */
 
 import { type Executable, type Graph, type Node, type Tensor, type Tensors, isGraph } from "@quern/core";
