@@ -128,6 +128,10 @@ export class GraphBuilder {
         if (!(error instanceof UserError)) throw error;
       }
     }
+    invariant(
+      dims === undefined || (dims.length === size && !dims.includes(undefined as never)),
+      () => `${node.op}: shape arithmetic knows [${dims?.join(", ")}] of ${printShape(type.shape)}`,
+    );
     this.#dims.set(value, dims);
     return dims;
   }

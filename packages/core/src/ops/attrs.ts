@@ -29,9 +29,9 @@ function isNumber(attr: Attr): boolean {
   return typeof attr === "number";
 }
 
-/** A number, or a symbolic dimension: an object that is neither a list, a graph nor a constant. */
+/** An integer, or a symbolic dimension: an object that is neither a list, a graph nor a constant. */
 function isDim(attr: Attr): boolean {
-  if (typeof attr === "number") return true;
+  if (typeof attr === "number") return Number.isInteger(attr);
   return typeof attr === "object" && !Array.isArray(attr) && !isGraph(attr) && !isConstantData(attr);
 }
 
@@ -84,7 +84,7 @@ export function stringsAttr(op: string, attrs: Attrs, name: string, fallback?: r
 }
 
 export function dimsAttr(op: string, attrs: Attrs, name: string, fallback?: readonly Dim[]): readonly Dim[] {
-  return read(op, attrs, name, "a list of dimensions", (attr) => Array.isArray(attr) && attr.every(isDim), fallback);
+  return read(op, attrs, name, "a list of integers and dimensions", (attr) => Array.isArray(attr) && attr.every(isDim), fallback);
 }
 
 export function graphAttr(op: string, attrs: Attrs, name: string): Graph {

@@ -1,7 +1,7 @@
 /** Elementwise ops: arithmetic, comparison, logic, and the functions of one variable. */
 
-import { type DType, type Value, DTYPE_INFO, isFloat, isInteger } from "@quern/core";
-import { add, apply, cast, constant, flatten, mul, reshape, scalar, scaled, sub } from "../build.ts";
+import { type DType, type Dim, type Value, DTYPE_INFO, isFloat, isInteger } from "@quern/core";
+import { add, alongAxis, apply, cast, constant, dimTensor, flatten, mul, reshape, scalar, scaled, sub } from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 
 function unary(name: string): OpFunction {
@@ -238,15 +238,11 @@ export const Hardmax: OpFunction = (n) => {
   const axis = n.axis(n.int("axis", n.opset >= 13 ? -1 : 1), rank);
   const { b } = n;
   const hot = (y: Value, at: number): Value => {
-    const depth = y.type.shape[at];
-    if (typeof depth !== "number") return n.unsupported("the axis must have a fixed size");
+    const { shape } = y.type;
     const index = apply(b, "argMax", [y], { axis: at, keepDims: true, selectLast: false });
-    const places = constant(
-      b,
-      "i64",
-      Array.from({ length: depth }, (_, i) => i),
-      y.type.shape.map((_, i) => (i === at ? depth : 1)),
-    );
+    const end = dimTensor(b, [shape[at] as Dim], []);
+    const counted = apply(b, "range", [scalar(b, "i64", 0), end, scalar(b, "i64", 1)]);
+    const places = alongAxis(b, counted, at, shape.length);
     return cast(b, apply(b, "equal", [index, places]), y.type.dtype);
   };
   if (n.opset >= 13) return hot(x, axis);

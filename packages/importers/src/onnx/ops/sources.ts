@@ -31,6 +31,7 @@ export const Size: OpFunction = (n) => dimTensor(n.b, [shapeSize(n.input(0).type
 
 export const ConstantOfShape: OpFunction = (n) => {
   const value = n.tensor("value") ?? { dtype: "f32" as const, shape: [1], bytes: new Uint8Array(4) };
+  if (shapeSize(value.shape) !== 1) return n.fail(`"value" must have one element, it has ${shapeSize(value.shape)}`);
   const element = n.b.constant({ ...value, shape: [] });
   const shape = n.dims(0);
   if (shape === undefined) return apply(n.b, "expandDynamic", [element, shapeArgument(n, 0)]);
@@ -89,6 +90,8 @@ export const MelWeightMatrix: OpFunction = (n) => {
   const edges = Array.from({ length: bands + 2 }, (_, i) =>
     Math.floor(((length + 1) * (700 * (10 ** ((i * step + mel(low)) / 2595) - 1))) / rate),
   );
+  const beyond = edges.find((edge) => !(edge >= 0 && edge < bins));
+  if (beyond !== undefined) return n.fail(`a band edge at bin ${beyond} of ${bins}`);
   const weights = new Float64Array(bins * bands);
   for (let band = 0; band < bands; band++) {
     const [start, centre, end] = edges.slice(band, band + 3) as [number, number, number];
