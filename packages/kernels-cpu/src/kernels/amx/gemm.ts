@@ -3,9 +3,13 @@
  * split into bf16 terms.
  *
  * A task owns a block of rows and a range of panels of B. It converts its rows of A to tiles in scratch, half of the
- * second-level cache at most (`slab`), then sweeps the panels: of one panel 512 bytes of each row along k, all terms
- * together, stay in the first-level cache while every block of rows streams past it, and sums wait in scratch between
- * (the blocking that measured best: 75 to 82 % of the unit's peak). Rows and steps beyond the matrix are zeros.
+ * second-level cache at most (`slab`), then sweeps the panels, every block of rows against each. Two terms make three
+ * products of two loads, so both operands may come from the second-level cache, and a block is summed in one visit. One
+ * term makes one: along a long k, 512 bytes of each row of a panel stay in the first-level cache while the blocks of
+ * rows stream past it, and sums wait in scratch between the visits. Rows and steps beyond the matrix are zeros.
+ *
+ * What a block needs next comes from memory while it is summed: the lines of the result that it will store to, and a
+ * part of the next panel.
  *
  * Layouts, in tiles of 16 × 32 bf16 (1 KB): A [16 rows][step][term], B [panel][step][term][16 columns], the latter with
  * pairs of k together.
@@ -30,8 +34,12 @@ const SLAB_ELEMENTS = 512 << 10;
 /** Rows that a task needs so that a byte of B read from the third-level cache is used often enough. */
 const ENOUGH_ROWS = 128;
 const MAX_ROWS = 512;
-/** Bytes along k of a panel that stay in the first-level cache, all terms together. */
+/** Bytes along k of a panel that stay in the first-level cache, for one term along a k of more than `ONE_VISIT_BYTES`. */
 const PANEL_BYTES = 512;
+const ONE_VISIT_BYTES = 2048;
+/** Lines of the next panel that a step asks for. */
+const NEXT_PANEL_LINES = 8;
+const LINE_ELEMENTS = 32;
 const LANES = 16;
 
 export interface AmxBlocking {
@@ -67,7 +75,9 @@ export function chooseAmxBlocking(
   const slabCount = oneSlab ? 1 : Math.ceil((steps * perStep * enough) / SLAB_ELEMENTS);
   const slabSteps = Math.ceil(steps / slabCount);
   const rows = Math.min(allRows, oneSlab ? Math.max(blockRows, Math.min(MAX_ROWS, rowsThatFit)) : enough);
-  const visits = rows === blockRows ? 1 : Math.ceil(slabSteps / (PANEL_BYTES / (2 * perStep)));
+  const slabBytes = slabSteps * perStep * 2;
+  const oneVisit = terms === 2 || rows === blockRows || slabBytes <= ONE_VISIT_BYTES;
+  const visits = oneVisit ? 1 : Math.ceil(slabBytes / PANEL_BYTES);
   const allPanels = Math.ceil(n / blockColumns);
   // Every range of panels converts A again, so rows are shared out first.
   const rowTasks = Math.ceil(allRows / rows);
@@ -101,6 +111,8 @@ export interface AmxSource {
   /** Packed panels of B and the element offset of the first one. */
   readonly panels: Buffer;
   readonly panelsAt: KValue;
+  /** Asks for the 16 results of row `row` from column `column` on, which will be stored soon. */
+  prefetch?(row: KValue, column: KValue): void;
   /** Where sums wait between slabs; needed where the blocking has several. */
   partial?(row: KValue, column: KValue): { readonly buffer: Buffer; readonly index: KValue };
   /** Takes 16 finished results of row `row` from column `column` on. */
@@ -248,6 +260,7 @@ function visitBlock(task: Task, visit: Visit): void {
   if (isFirst) clearBlock(k, acc);
   else loadBlock(k, acc, sums, sumsAt, columns);
   k.for({ end: visit.steps }, (step) => {
+    prefetchNext(task, visit, step);
     const [aStep, bStep] = [k.add(aAt, k.mul(step, terms * TILE_ELEMENTS)), k.add(bAt, k.mul(step, perStep))];
     addStep(
       k,
@@ -264,6 +277,24 @@ function visitBlock(task: Task, visit: Visit): void {
   });
   storeBlock(k, acc, sums, sumsAt, columns);
   if (isLast) finishBlock(task, visit, sumsAt);
+}
+
+/** A step's share of what comes from memory meanwhile: rows of the result in the last visit, lines of the next panel. */
+function prefetchNext({ k, source, blocking, firstRow }: Task, visit: Visit, step: KValue): void {
+  const { block } = blocking;
+  const { panel, rowBlock, at, steps, isLast } = visit;
+  const blockRows = 16 * block.rows;
+  if (isLast && source.prefetch !== undefined) {
+    const share = Math.ceil(blockRows / steps);
+    const first = k.add(k.add(firstRow, k.mul(rowBlock, blockRows)), k.mul(step, share));
+    for (let row = 0; row < share; row++)
+      for (let v = 0; v < block.columns; v++)
+        source.prefetch(k.add(first, row), k.add(k.mul(panel, panelColumns(blocking)), v * LANES));
+  }
+  const before = k.add(k.mul(rowBlock, steps), k.add(at, step));
+  const next = k.add(source.panelsAt, k.mul(k.add(panel, 1), panelElements(blocking)));
+  const from = k.add(next, k.mul(before, NEXT_PANEL_LINES * LINE_ELEMENTS));
+  for (let line = 0; line < NEXT_PANEL_LINES; line++) k.prefetch(source.panels, k.add(from, line * LINE_ELEMENTS), 1);
 }
 
 /** The work behind the product, row by row from the sums in scratch. */

@@ -70,6 +70,7 @@ function innermostLoops({ items }: CompiledKernel): Instr[][] {
 interface LoopCount {
   readonly loads: number;
   readonly products: number;
+  readonly prefetches: number;
   readonly others: number;
   readonly onStack: number;
 }
@@ -79,22 +80,24 @@ function countLoops(compiled: CompiledKernel): LoopCount[] {
   const counts = innermostLoops(compiled).flatMap((body): LoopCount[] => {
     const count = (holds: (instr: Instr) => boolean): number => body.filter(holds).length;
     const [loads, products] = [count(({ op }) => op === "tileloadd"), count(({ op }) => op === "tdpbf16ps")];
+    const prefetches = count(({ op }) => op.startsWith("prefetch"));
     const onStack = count(({ operands }) =>
       operands.some((operand) => operand.kind === "mem" && operand.base?.id === 4),
     );
-    return products === 0 ? [] : [{ loads, products, others: body.length - loads - products, onStack }];
+    const others = body.length - loads - products - prefetches;
+    return products === 0 ? [] : [{ loads, products, prefetches, others, onStack }];
   });
   return [...new Map(counts.map((one) => [JSON.stringify(one), one])).values()];
 }
 
-// Two pointers, a counter and the jump.
+// Two pointers to operands and two to what is asked for ahead, a counter and the jump.
 test.each([
-  ["medium", 256, 4, 4],
-  ["high", 256, 8, 12],
-  ["medium", 16, 5, 4],
-  ["high", 16, 10, 12],
-] as const)("%s, %i rows: %i loads and %i products per step", (precision, rows, loads, products) => {
-  expect(countLoops(compileMatmul(precision, rows))).toEqual([{ loads, products, others: 4, onStack: 0 }]);
+  ["medium", 256, 4, 4, 10],
+  ["high", 256, 8, 12, 10],
+  ["medium", 16, 5, 4, 12],
+  ["high", 16, 10, 12, 12],
+] as const)("%s, %i rows: %i loads and %i products per step", (precision, rows, loads, products, prefetches) => {
+  expect(countLoops(compileMatmul(precision, rows))).toEqual([{ loads, products, prefetches, others: 6, onStack: 0 }]);
 });
 
 // One pointer more: the two tiles of pixels may lie anywhere.
@@ -102,5 +105,5 @@ test.each([
   ["medium", 4, 4],
   ["high", 8, 12],
 ] as const)("convolution, %s: %i loads and %i products per step", (precision, loads, products) => {
-  expect(countLoops(compileConv(precision))).toEqual([{ loads, products, others: 5, onStack: 0 }]);
+  expect(countLoops(compileConv(precision))).toEqual([{ loads, products, prefetches: 0, others: 5, onStack: 0 }]);
 });

@@ -103,6 +103,9 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
     panels = kernel.temporary(packed, "read");
   }
   const aBuffer = kernel.input(a);
+  // Sums of a slab wait in the result.
+  const access = blocking.slabSteps < blocking.steps ? "readwrite" : "write";
+  kernel.output(0, access);
   const y = site.anchor.outputs[0] as Value;
   const rank = y.type.shape.length;
   const task = (batchAt: readonly KValue[], rowTask: KValue, panelTask: KValue): void => {
@@ -135,9 +138,10 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
           ];
         },
         partial: (row, column) => ({
-          buffer: kernel.output(0, "readwrite"),
+          buffer: kernel.output(0, access),
           index: offsetOf(kernel, place(row, column), y),
         }),
+        prefetch: (row, column) => builder.prefetch(kernel.output(0, access), offsetOf(kernel, place(row, column), y)),
         store: (row, column, value, mask) => kernel.store(value, { index: place(row, column), lanes: 16, mask }),
       },
       blocking,
@@ -145,7 +149,6 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
       panelTask,
     );
   };
-  if (blocking.slabSteps < blocking.steps) kernel.output(0, "readwrite");
   const rowTasks = dimCeilDiv(m, blocking.rows);
   const panelTasks = dimCeilDiv(panelCount, blocking.panels);
   const loop = (axis: number, index: readonly KValue[]): void => {
