@@ -28,13 +28,19 @@ export const ENV_VARIABLES: readonly EnvVariable[] = [
     meaning:
       "Levels add up: 1 what ran, 2 a line per launch, 3 decisions, 4 generated code, 5 IR after each pass that changed it, 6 every rewrite rule that fired.",
   },
-  { name: "QUERN_KERNEL", values: "glob", meaning: "Restricts levels 3 to 6 to kernels whose name matches." },
+  {
+    name: "QUERN_KERNEL",
+    values: "glob",
+    meaning:
+      "Restricts levels 3 to 6 to kernels whose name matches (`*` stands for anything, `?` for one character); lines about no kernel in particular are left out.",
+  },
   { name: "QUERN_DUMP", values: "folder", meaning: "Writes numbered files of each stage of every compilation." },
   { name: "QUERN_VERIFY", values: "0|1", meaning: "Verifies the IR between all passes instead of only at the ends." },
   {
     name: "QUERN_CHECK",
     values: "0|1",
-    meaning: "Runs every launch also on the reference interpreter and reports the first element beyond tolerance.",
+    meaning:
+      "Runs launch by launch on one thread and compares with the reference interpreter: reports the first element beyond tolerance. On CPUs every storage lies between guard pages; a write beside it, or (on Linux) a fault of generated code, is reported with kernel, node, instruction and storage.",
   },
   { name: "QUERN_TRACE", values: "file", meaning: "Writes passes and launches as Chrome trace JSON." },
   { name: "QUERN_BLESS", values: "0|1", meaning: "Rewrites golden files in place (tests)." },
@@ -70,9 +76,30 @@ export function setDebugLevel(value: number): void {
   level = value;
 }
 
-/** Writes a line to standard error when the level is at least `minimum`; the text is made only then. */
-export function debug(minimum: number, text: () => string): void {
+let kernelFilter: RegExp | null | undefined;
+
+/** Restricts levels 3 to 6 to matching kernels (API form of `QUERN_KERNEL`); `undefined` lifts the restriction. */
+export function setDebugKernel(glob: string | undefined): void {
+  const pattern = glob
+    ?.replace(/[\\^$.+()[\]{}|]/g, "\\$&")
+    .replaceAll("*", ".*")
+    .replaceAll("?", ".");
+  kernelFilter = pattern === undefined ? null : new RegExp(`^${pattern}$`, "s");
+}
+
+function passesFilter(kernels: readonly string[]): boolean {
+  if (kernelFilter === undefined) setDebugKernel(readEnv("QUERN_KERNEL"));
+  const filter = kernelFilter;
+  return filter === null || filter === undefined || kernels.some((kernel) => filter.test(kernel));
+}
+
+/**
+ * Writes a line to standard error when the level is at least `minimum`; the text is made only then. From level 3 on,
+ * `kernels` are the names of those that the line is about: see `QUERN_KERNEL`.
+ */
+export function debug(minimum: number, text: () => string, kernels: readonly string[] = []): void {
   if (debugLevel() < minimum) return;
+  if (minimum >= 3 && !passesFilter(kernels)) return;
   const { console } = globalThis as unknown as { console: { error(text: string): void } };
   console.error(text());
 }

@@ -84,7 +84,14 @@ export function stringsAttr(op: string, attrs: Attrs, name: string, fallback?: r
 }
 
 export function dimsAttr(op: string, attrs: Attrs, name: string, fallback?: readonly Dim[]): readonly Dim[] {
-  return read(op, attrs, name, "a list of integers and dimensions", (attr) => Array.isArray(attr) && attr.every(isDim), fallback);
+  return read(
+    op,
+    attrs,
+    name,
+    "a list of integers and dimensions",
+    (attr) => Array.isArray(attr) && attr.every(isDim),
+    fallback,
+  );
 }
 
 export function graphAttr(op: string, attrs: Attrs, name: string): Graph {

@@ -9,10 +9,8 @@ import { type DimBindings, InternalError, debug, evaluateDim, evaluateIndex, sym
 import { type NativeHost, type NativeMemory, ProgramTable, type Step as NativeRecord, slotF32 } from "../host/index.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import type { NativeStep, Program } from "./program.ts";
+import type { RunMemory } from "./run-memory.ts";
 import { type Storage, storageBytes } from "./storage.ts";
-
-const SCRATCH_ALIGNMENT = 4096;
-const HUGE_PAGE_BYTES = 2 << 20;
 
 export interface Binding {
   readonly symbols: DimBindings;
@@ -75,53 +73,29 @@ export interface Segment {
   readonly end: number;
   /** Absent for a host step. */
   readonly table: ProgramTable | undefined;
+  /** What the table was made of. */
+  readonly records: readonly NativeRecord[];
 }
 
-/** Native memory for one run at a time: arena, scratch, step records and slots. */
+/** Native memory for one run at a time: storages, scratch, step records and slots. */
 export class Instance {
   readonly binding: Binding;
+  readonly memory: RunMemory;
   readonly segments: readonly Segment[];
-  readonly #arena: NativeMemory;
   readonly #slots: NativeMemory;
   readonly #words: BigUint64Array;
   readonly #patches: Patch[] = [];
 
-  constructor(
-    program: Program,
-    binding: Binding,
-    constants: ReadonlyMap<Storage, bigint>,
-    host: NativeHost,
-    threads: number,
-  ) {
+  constructor(program: Program, binding: Binding, memory: RunMemory, host: NativeHost, threads: number) {
     this.binding = binding;
+    this.memory = memory;
     const natives = program.steps.filter((step) => step.kind === "native");
     const slotWords = natives.reduce((sum, step) => sum + slotCount(step), 0);
-    const scratchStride = Math.ceil(program.scratchBytes(binding.symbols) / SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT;
-    const scratchAt = Math.ceil(binding.plan.peakBytes / SCRATCH_ALIGNMENT) * SCRATCH_ALIGNMENT;
-    const arenaBytes = scratchAt + scratchStride * threads + SCRATCH_ALIGNMENT;
-    this.#arena = host.allocate(arenaBytes, { hugePages: arenaBytes > HUGE_PAGE_BYTES });
     this.#slots = host.allocate((slotWords + threads) * 8);
     this.#words = new BigUint64Array(this.#slots.buffer, 0, slotWords + threads);
-    for (let thread = 0; thread < threads; thread++) {
-      this.#words[slotWords + thread] = this.#arena.address + BigInt(scratchAt + thread * scratchStride);
-    }
+    for (let thread = 0; thread < threads; thread++) this.#words[slotWords + thread] = memory.scratchOf(thread);
     const scratchTable = this.#slots.address + BigInt(slotWords * 8);
-    this.segments = this.#fill(program, constants, host, scratchTable);
-  }
-
-  /** Address of a storage in this instance's arena. */
-  addressOf(storage: Storage): bigint {
-    const offset = this.binding.offsetOf.get(storage);
-    if (offset === undefined) throw new InternalError(`storage ${storage.id} (${storage.kind}) is not planned`);
-    return this.#arena.address + BigInt(offset);
-  }
-
-  /** The bytes of a planned storage. */
-  bytesOf(storage: Storage): Uint8Array {
-    const elements = this.binding.elementsOf.get(storage) as number;
-    const offset = this.binding.offsetOf.get(storage);
-    if (offset === undefined) throw new InternalError(`storage ${storage.id} (${storage.kind}) is not planned`);
-    return new Uint8Array(this.#arena.buffer, offset, storageBytes(storage, elements));
+    this.segments = this.#fill(program, host, scratchTable);
   }
 
   /** Points every slot of inputs and outputs at this run's tensors. */
@@ -131,23 +105,23 @@ export class Instance {
 
   free(): void {
     for (const { table } of this.segments) table?.free();
-    this.#arena.free();
+    this.memory.free();
     this.#slots.free();
   }
 
-  #fill(program: Program, constants: ReadonlyMap<Storage, bigint>, host: NativeHost, scratchTable: bigint): Segment[] {
+  #fill(program: Program, host: NativeHost, scratchTable: bigint): Segment[] {
     const segments: Segment[] = [];
     let slot = 0;
     let records: NativeRecord[] = [];
     let first = 0;
     const close = (end: number): void => {
-      if (records.length > 0) segments.push({ first, end, table: new ProgramTable(host, records) });
+      if (records.length > 0) segments.push({ first, end, table: new ProgramTable(host, records), records });
       records = [];
     };
     program.steps.forEach((step, i) => {
       if (step.kind === "host") {
         close(i);
-        segments.push({ first: i, end: i + 1, table: undefined });
+        segments.push({ first: i, end: i + 1, table: undefined, records: [] });
         return;
       }
       if (records.length === 0) first = i;
@@ -158,17 +132,16 @@ export class Instance {
         taskCount: this.binding.taskCounts[i] as number,
         barrier: step.barrier,
       });
-      slot = this.#writeSlots(slot, step, constants, scratchTable);
+      slot = this.#writeSlots(slot, step, scratchTable);
     });
     close(program.steps.length);
     return segments;
   }
 
-  #writeSlots(first: number, step: NativeStep, constants: ReadonlyMap<Storage, bigint>, scratchTable: bigint): number {
+  #writeSlots(first: number, step: NativeStep, scratchTable: bigint): number {
     let slot = first;
     for (const storage of step.storages) {
-      if (storage.kind === "planned") this.#words[slot] = this.addressOf(storage);
-      else if (storage.kind === "constant") this.#words[slot] = constants.get(storage) as bigint;
+      if (storage.kind === "planned" || storage.kind === "constant") this.#words[slot] = this.memory.addressOf(storage);
       else this.#patches.push({ storage, slot });
       slot += 1;
     }

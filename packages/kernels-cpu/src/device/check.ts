@@ -1,11 +1,10 @@
 /**
- * `QUERN_CHECK=1`: runs a program one launch at a time and compares the results of every node with the reference
- * interpreter on the same operands, so that a wrong kernel is named at the first wrong element.
+ * `QUERN_CHECK=1`, the results: compares those of every node with the reference interpreter on the same operands, so that
+ * a wrong kernel is named at the first wrong element. `checked-launch.ts` has the rest of the checks.
  */
 
 import {
   type DimBindings,
-  type Graph,
   type MatmulPrecision,
   type Node,
   type Tensor,
@@ -40,21 +39,25 @@ export function checkResults(
       const [a, b] = [wanted[at] as number, found[at] as number];
       if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue;
       if (Math.abs(a - b) <= atol + rtol * (Math.abs(a) + 1e-2 * scale) + LOSS[precision] * scale) continue;
-      const types = node.inputs.map((input) => (input === undefined ? "_" : printTensorType(input.type))).join(", ");
       throw new InternalError(
-        `check: ${kernel} computed ${b} for element ${at} of ${node.op}(${types})${node.name === undefined ? "" : ` "${node.name}"`}, the reference gives ${a}`,
+        `check: ${kernel} computed ${b} for element ${at} of ${describeNode(node)}, the reference gives ${a}`,
       );
     }
   });
 }
 
+/** Op (of a group: those of its body), operand types and name of a node. */
+export function describeNode(node: Node): string {
+  const types = node.inputs.map((input) => (input === undefined ? "_" : printTensorType(input.type))).join(", ");
+  const ops = nodesWithin(node).map(({ op }) => op);
+  return `${ops.join("+")}(${types})${node.name === undefined ? "" : ` "${node.name}"`}`;
+}
+
 /** The loosest tolerance among the ops of a node: errors of one op travel through the others of its group. */
 function looseTolerance(node: Node, result: Tensor): { rtol: number; atol: number } {
   if (DTYPE_INFO[result.dtype].kind !== "float") return { rtol: 0, atol: 0 };
-  const body = node.attrs["body"];
-  const nodes = node.op === "group" && isGraph(body) ? bodyNodes(body) : [node];
   let [rtol, atol] = [1e-5, 1e-6];
-  for (const inner of nodes) {
+  for (const inner of nodesWithin(node)) {
     const types = inner.inputs.map((input) => input?.type);
     const own = toleranceOf(findOp(inner.op), types, inner.attrs, result.dtype);
     [rtol, atol] = [Math.max(rtol, 4 * own.rtol), Math.max(atol, 4 * own.atol)];
@@ -62,6 +65,9 @@ function looseTolerance(node: Node, result: Tensor): { rtol: number; atol: numbe
   return { rtol, atol };
 }
 
-function bodyNodes(body: Graph): Node[] {
+/** What a node computes: itself, or the nodes of a group. */
+function nodesWithin(node: Node): readonly Node[] {
+  const body = node.attrs["body"];
+  if (node.op !== "group" || !isGraph(body)) return [node];
   return body.nodes.filter((inner) => inner.op !== "input" && inner.op !== "constant");
 }

@@ -32,7 +32,9 @@ import {
 import { CPU_KERNELS } from "../kernels/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
 import { dumpProgram, traceCompilation } from "./dump.ts";
+import { compileSubgraphs } from "./control.ts";
 import { CpuExecutable } from "./executable.ts";
+import { KernelCache } from "./kernel-cache.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
 import { SpecialisingExecutable, spatialSymbols } from "./specialising.ts";
@@ -44,7 +46,10 @@ export interface CpuOptions {
   /** Masks CPU features: "avx2", "avx512", "avx512+vnni", "+amx", "-name". */
   readonly features?: string;
   readonly matmulPrecision?: MatmulPrecision;
-  /** Compare every launch with the reference interpreter (as `QUERN_CHECK=1`): slow, names a wrong kernel. */
+  /**
+   * As `QUERN_CHECK=1`: run launch by launch in guarded memory and compare with the reference interpreter. Slow; names a
+   * kernel that computes, writes or jumps wrong instead of letting it end the process (on Linux).
+   */
   readonly check?: boolean;
 }
 
@@ -95,16 +100,21 @@ export class CpuDevice implements Device {
   }
 
   compile(graph: Graph, options: CompileOptions = {}): Executable {
+    return this.#compile(graph, options);
+  }
+
+  /** `kernels` are those of the program around a sub-graph, which outlives it. */
+  #compile(graph: Graph, options: CompileOptions, kernels?: KernelCache): Executable {
     if (this.#disposed) throw new UserError("device: used after dispose");
     const bindings = options.bindings ?? {};
     const open = [...spatialSymbols(graph)].filter((name) => bindings[name] === undefined);
-    if (open.length === 0) return this.#compileNow(graph, options);
+    if (open.length === 0) return this.#compileNow(graph, options, kernels);
     return new SpecialisingExecutable(graph, new Set(open), bindings, (chosen) =>
       this.#compileNow(graph, { ...options, bindings: chosen }),
     );
   }
 
-  #compileNow(graph: Graph, options: CompileOptions): Executable {
+  #compileNow(graph: Graph, options: CompileOptions, outer?: KernelCache): Executable {
     const start = performance.now();
     const environment: KernelEnvironment = {
       target: this.target,
@@ -114,8 +124,13 @@ export class CpuDevice implements Device {
     const optimised = optimise(graph, { target: passTarget(), bindings: options.bindings ?? {} });
     const code = new CodeArena(this.#host);
     const weights = new MemoryArena(this.#host);
-    const program = compileProgram(optimised.graph, environment, code);
+    const kernels = outer ?? new KernelCache(environment, code);
+    const program = compileProgram(optimised.graph, kernels);
     const constants = placeConstants(program.storages.constants, weights);
+    const hostNodes = program.steps.filter((step) => step.kind === "host").map(({ node }) => node);
+    const subgraphs = compileSubgraphs(hostNodes, (nested, bindings) =>
+      this.#compile(nested, { matmulPrecision: environment.precision, bindings }, kernels),
+    );
     const compileMs = performance.now() - start;
     dumpProgram(graph, optimised.unfused, program);
     traceCompilation(start, optimised.passes, compileMs);
@@ -127,6 +142,7 @@ export class CpuDevice implements Device {
     return new CpuExecutable({
       host: this.#host,
       runner: this.#runner,
+      target: this.target,
       memory: this.#memory,
       program,
       constants,
@@ -135,7 +151,7 @@ export class CpuDevice implements Device {
       unfused: optimised.unfused,
       passes: optimised.passes,
       compileMs,
-      compileNested: (nested) => this.compile(nested, { matmulPrecision: environment.precision }),
+      subgraphs,
       check: this.#check,
       release: () => {
         code.free();

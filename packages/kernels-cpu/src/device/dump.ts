@@ -53,16 +53,20 @@ interface TraceEvent {
 const events: TraceEvent[] = [];
 let registered = false;
 
+let traceFile: string | false | undefined;
+
+/** Whether there is a trace to write; the environment is read once. */
 export function tracing(): boolean {
-  return readEnv("QUERN_TRACE") !== undefined;
+  traceFile ??= readEnv("QUERN_TRACE") ?? false;
+  return traceFile !== false;
 }
 
 /** Notes one stretch of work: `startMs` on the clock of `performance.now()`. */
 export function trace(category: string, name: string, startMs: number, ms: number): void {
-  const file = readEnv("QUERN_TRACE");
-  if (file === undefined) return;
+  if (!tracing()) return;
   if (!registered) {
     registered = true;
+    const file = traceFile as string;
     process.once("exit", () => writeFileSync(file, `${JSON.stringify(events)}\n`));
   }
   events.push({ name, cat: category, ph: "X", ts: startMs * 1000, dur: ms * 1000, pid: process.pid, tid: 0 });

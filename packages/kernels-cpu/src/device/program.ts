@@ -17,14 +17,11 @@ import {
   type Value,
   InternalError,
   UnsupportedError,
-  envFlag,
-  legaliseKernel as legalise,
   siteOf,
 } from "@quern/core";
-import type { CodeArena } from "../host/index.ts";
-import type { KernelEnvironment } from "../kernels/kernel.ts";
-import { type CompiledKernel, compileKernel } from "../select/index.ts";
-import { Chooser, printCandidates } from "./choose.ts";
+import type { CompiledKernel } from "../select/index.ts";
+import { printCandidates } from "./choose.ts";
+import type { CachedKernel, KernelCache } from "./kernel-cache.ts";
 import { type Accesses, type Storage, StorageMap, placeBarriers } from "./storage.ts";
 
 export interface NativeStep {
@@ -62,21 +59,15 @@ export interface Program {
   /** Values of `dimTensor` nodes: written before a run from the bindings. */
   readonly dimTensors: readonly { readonly node: Node; readonly storage: Storage }[];
   readonly launches: readonly LaunchReport[];
+  /** Of kernels that no program around this one has. */
   readonly codeBytes: number;
   /** Scratch memory per thread, the most that any kernel needs for these sizes. */
   scratchBytes(symbols: DimBindings): number;
 }
 
-interface Compiled {
-  readonly kernel: Kernel;
-  readonly code: CompiledKernel;
-  address: bigint;
-}
-
-export function compileProgram(graph: Graph, environment: KernelEnvironment, arena: CodeArena): Program {
+export function compileProgram(graph: Graph, kernels: KernelCache): Program {
   const storages = new StorageMap(graph);
-  const chooser = new Chooser(environment);
-  const compiled = new Map<Kernel, Compiled>();
+  const used = new Set<CachedKernel>();
   const drafts: (Draft | { node: Node; reason: string })[] = [];
   const reports: LaunchReport[] = [];
   const dimTensors: { node: Node; storage: Storage }[] = [];
@@ -86,7 +77,7 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
       dimTensors.push({ node, storage: storages.of(node.outputs[0] as Value) });
       continue;
     }
-    const choice = chooser.choose(siteOf(node));
+    const choice = kernels.chooser.choose(siteOf(node));
     const rivals = printCandidates(choice.candidates);
     if (choice.kind === "host") {
       rejectUnknownSizes(node);
@@ -95,19 +86,13 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
       continue;
     }
     for (const launch of choice.launches) {
-      drafts.push({
-        node,
-        completes: launch === choice.launches.at(-1),
-        launch,
-        compiled: compileOnce(launch.kernel, environment, compiled),
-      });
+      const compiled = kernels.compile(launch.kernel);
+      used.add(compiled);
+      drafts.push({ node, completes: launch === choice.launches.at(-1), launch, compiled });
       reports.push(reportOf(launch, rivals, precisionOf(launch)));
     }
   }
-  const unique = [...compiled.values()];
-  arena
-    .publish(unique.map((one) => one.code.bytes))
-    .forEach((address, i) => ((unique[i] as Compiled).address = address));
+  const codeBytes = kernels.publish();
   const steps = drafts.map((draft): Step =>
     "launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages),
   );
@@ -119,8 +104,8 @@ export function compileProgram(graph: Graph, environment: KernelEnvironment, are
     storages,
     dimTensors,
     launches: reports,
-    codeBytes: unique.reduce((sum, one) => sum + one.code.bytes.length, 0),
-    scratchBytes: (symbols) => Math.max(0, ...unique.map((one) => one.code.scratchBytes(symbols))),
+    codeBytes,
+    scratchBytes: (symbols) => Math.max(0, ...[...used].map(({ code }) => code.scratchBytes(symbols))),
   };
 }
 
@@ -142,22 +127,11 @@ function rejectUnknownSizes(node: Node): void {
   }
 }
 
-function compileOnce(kernel: Kernel, environment: KernelEnvironment, known: Map<Kernel, Compiled>): Compiled {
-  let one = known.get(kernel);
-  if (one === undefined) {
-    const vectors = { vectorBytes: environment.target.vectorBytes, masks: environment.target.maskRegisters > 0 };
-    const legal = legalise(kernel, { vectors, verify: envFlag("QUERN_VERIFY") });
-    one = { kernel: legal, code: compileKernel(legal, environment.target), address: 0n };
-    known.set(kernel, one);
-  }
-  return one;
-}
-
 interface Draft {
   readonly node: Node;
   readonly completes: boolean;
   readonly launch: Launch;
-  readonly compiled: Compiled;
+  readonly compiled: CachedKernel;
 }
 
 function nativeStep(

@@ -26,6 +26,8 @@ export interface Storage {
   readonly size: Dim;
   /** Position among the graph's inputs or outputs. */
   readonly position: number;
+  /** The value it was made for; temporaries and constants that a kernel brings have none. */
+  readonly value: Value | undefined;
   firstEpoch: number;
   lastEpoch: number;
 }
@@ -44,13 +46,13 @@ export class StorageMap {
 
   constructor(graph: Graph) {
     graph.inputs.forEach(({ value }, position) =>
-      this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position)),
+      this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position, value)),
     );
     // A graph output that is computed here is written in place; outputs that are inputs, constants or repeated are copied.
     graph.outputs.forEach(({ value }, position) => {
       const source = aliasSource(value);
       if (this.#byValue.has(source) || source.node.op === "constant") return;
-      this.#byValue.set(source, this.#create("output", value.type.dtype, shapeSize(value.type.shape), position));
+      this.#byValue.set(source, this.#create("output", value.type.dtype, shapeSize(value.type.shape), position, value));
     });
   }
 
@@ -61,8 +63,8 @@ export class StorageMap {
     const data = source.node.op === "constant" ? (source.node.attrs["value"] as { bytes: Uint8Array }) : undefined;
     storage =
       data === undefined
-        ? this.#create("planned", source.type.dtype, shapeSize(source.type.shape), -1)
-        : this.#constant(data.bytes, source.type.dtype);
+        ? this.#create("planned", source.type.dtype, shapeSize(source.type.shape), -1, source)
+        : this.#constant(data.bytes, source.type.dtype, source);
     this.#byValue.set(source, storage);
     return storage;
   }
@@ -88,23 +90,24 @@ export class StorageMap {
     return this.#constants;
   }
 
-  #constant(bytes: Uint8Array, dtype: DType): Storage {
+  #constant(bytes: Uint8Array, dtype: DType, value?: Value): Storage {
     let storage = this.#byData.get(bytes);
     if (storage === undefined) {
-      storage = this.#create("constant", dtype, bytes.byteLength / DTYPE_INFO[dtype].bytes, -1);
+      storage = this.#create("constant", dtype, bytes.byteLength / DTYPE_INFO[dtype].bytes, -1, value);
       this.#byData.set(bytes, storage);
       this.#constants.set(storage, bytes);
     }
     return storage;
   }
 
-  #create(kind: StorageKind, dtype: DType, size: Dim, position: number): Storage {
+  #create(kind: StorageKind, dtype: DType, size: Dim, position: number, value?: Value): Storage {
     const storage: Storage = {
       id: this.storages.length,
       kind,
       dtype,
       size,
       position,
+      value,
       firstEpoch: Infinity,
       lastEpoch: -1,
     };

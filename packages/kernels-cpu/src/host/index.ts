@@ -1,6 +1,8 @@
 /**
  * The native side of the CPU backend: memory, code pages, processor features, threads and the program runner.
  */
+export { callChecked } from "./checked-call.ts";
+export type { Trap } from "./checked-call.ts";
 export { CODE_ALIGNMENT, CodeArena } from "./code-arena.ts";
 export { CPU_FEATURES, cpuInfo } from "./cpu-features.ts";
 export type { CacheSizes, CpuFeature, CpuInfo } from "./cpu-features.ts";

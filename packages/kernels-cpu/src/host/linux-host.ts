@@ -22,6 +22,12 @@ const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MADV_HUGEPAGE = 14;
 const MADV_POPULATE_WRITE = 23;
+const FAULT_SIGNALS = [4, 7, 8, 11]; // SIGILL SIGBUS SIGFPE SIGSEGV
+const SA_SIGINFO = 4;
+const SA_ONSTACK = 0x08000000;
+/** Words of the C library's `struct sigaction`: handler, 1024 bits of mask, flags, restorer. */
+const ACTION_WORDS = 19;
+const ACTION_FLAGS = 17;
 const SYS_ARCH_PRCTL = 158;
 const ARCH_REQ_XCOMP_PERM = 0x1023;
 const XFEATURE_XTILEDATA = 18;
@@ -38,6 +44,15 @@ export function createLinuxHost(): NativeHost {
   const pthreadJoin = libc.func("pthread_join", "int", ["uint64", "uint64"]) as (
     thread: bigint,
     result: number,
+  ) => number;
+  const sigaction = libc.func("sigaction", "int", ["int", "void *", "void *"]) as (
+    signal: number,
+    action: BigUint64Array | null,
+    previous: BigUint64Array | null,
+  ) => number;
+  const sigaltstack = libc.func("sigaltstack", "int", ["void *", "void *"]) as (
+    stack: BigUint64Array,
+    previous: BigUint64Array | null,
   ) => number;
   const syscall = libc.func("syscall", "int64", ["int64", "int64", "int64"]) as (
     n: number,
@@ -135,6 +150,26 @@ export function createLinuxHost(): NativeHost {
     };
   }
 
+  function redirect(handler: bigint, stack: NativeMemory, previous: BigUint64Array): () => void {
+    const before = FAULT_SIGNALS.map((signal) => {
+      const action = new BigUint64Array(ACTION_WORDS);
+      invariant(sigaction(signal, null, action) === 0, () => `sigaction failed (${errorName()})`);
+      // Threads that redirect at the same time may restore in another order; the handler must never lead to itself.
+      if (action[0] !== handler) previous[signal] = action[0] as bigint;
+      return { signal, action };
+    });
+    const ours = new BigUint64Array(ACTION_WORDS);
+    ours[0] = handler;
+    ours[ACTION_FLAGS] = BigInt(SA_SIGINFO | SA_ONSTACK);
+    const stackBefore = new BigUint64Array(3);
+    sigaltstack(BigUint64Array.of(stack.address, 0n, BigInt(stack.byteLength)), stackBefore);
+    for (const signal of FAULT_SIGNALS) sigaction(signal, ours, null);
+    return () => {
+      for (const { signal, action } of before) sigaction(signal, action, null);
+      sigaltstack(stackBefore, null);
+    };
+  }
+
   return {
     name: "linux-x64",
     abi: "sysv",
@@ -146,6 +181,7 @@ export function createLinuxHost(): NativeHost {
     reserveCode,
     addressOf: (bytes) => viewAddress(koffi, bytes),
     entry: (address) => bindEntry(koffi, address),
+    faults: { redirect },
     startThread(routine, argument) {
       const thread = new BigUint64Array(1);
       const failure = pthreadCreate(thread, 0, Number(routine), Number(argument));

@@ -61,6 +61,15 @@ export type WaitCalls =
       readonly switchToThread: bigint;
     };
 
+/** Signals by which Linux reports faults of an instruction: SIGILL, SIGBUS, SIGFPE and SIGSEGV. */
+export interface FaultSignals {
+  /**
+   * Sends them to `handler(signal, siginfo, ucontext)`, run on `stack` where this thread faults, until the function
+   * returned is called, on the same thread. Writes the handlers so far to `previous`, by signal number, before.
+   */
+  redirect(handler: bigint, stack: NativeMemory, previous: BigUint64Array): () => void;
+}
+
 export interface NativeHost {
   readonly name: string;
   readonly abi: NativeAbi;
@@ -85,6 +94,8 @@ export interface NativeHost {
    */
   addressOf(view: ArrayBufferView | ArrayBuffer): bigint;
   entry(address: bigint): NativeEntry;
+  /** Absent where the system reports faults in another way (Windows). */
+  readonly faults?: FaultSignals;
   startThread(entry: bigint, argument: bigint): NativeThread;
   /** Asks the system for the AMX tile registers, for all threads made afterwards. False when it refuses. */
   requestTiles(): boolean;

@@ -71,10 +71,10 @@ export class Runner implements Disposable, AsyncDisposable {
   }
 
   /** Calls one kernel on this thread: tasks `begin` to `end` with the slots given. For tests and calibration. */
-  callKernel(kernel: bigint, slots: BigUint64Array, begin: number, end: number, thread = 0): void {
+  callKernel(kernel: bigint, slots: BigUint64Array | bigint, begin: number, end: number, thread = 0): void {
     const block = this.callBlock;
     block[CALL_BLOCK.kernel] = kernel;
-    block[CALL_BLOCK.slots] = this.host.addressOf(slots);
+    block[CALL_BLOCK.slots] = typeof slots === "bigint" ? slots : this.host.addressOf(slots);
     block[CALL_BLOCK.begin] = BigInt(begin);
     block[CALL_BLOCK.end] = BigInt(end);
     block[CALL_BLOCK.thread] = BigInt(thread);

@@ -97,7 +97,7 @@ function compileOnce(
   if (one === undefined) {
     const legal = legaliseKernel(kernel);
     const wgsl = renderWgsl(legal, { f16, subgroups });
-    debug(4, () => wgsl.code);
+    debug(4, () => wgsl.code, [kernel.name]);
     const { maxStorageBuffersPerShaderStage: most } = device.limits;
     if (legal.buffers.length > most)
       throw new UnsupportedError({

@@ -16,7 +16,9 @@ export function choose(site: KernelSite): readonly Launch[] {
   for (const kernel of GPU_KERNELS) {
     if (!kernel.ops.includes(op)) continue;
     const applies = kernel.when(site);
-    debug(3, () => `${site.node.name ?? op}: ${kernel.name}${applies === true ? "" : `: no, ${applies}`}`);
+    debug(3, () => `${site.node.name ?? op}: ${kernel.name}${applies === true ? "" : `: no, ${applies}`}`, [
+      kernel.name,
+    ]);
     if (applies === true) return kernel.lower(site);
   }
   const launch = lowerGeneric(site, site.body.name.slice(0, 60));
