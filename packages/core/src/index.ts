@@ -16,6 +16,7 @@ export * from "./graph/verify.ts";
 export * from "./lower/body.ts";
 export * from "./lower/generic.ts";
 export * from "./lower/launch.ts";
+export * from "./lower/recipe.ts";
 export * from "./lower/register-tile.ts";
 export * from "./lower/site.ts";
 export * from "./lower/task-count.ts";

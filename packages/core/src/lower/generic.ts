@@ -3,11 +3,10 @@
  */
 
 import type { Launch } from "./launch.ts";
-import { valueOperand } from "./launch.ts";
-import type { Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { isPointwise, isView, REDUCTIONS, ROW_OPS } from "../passes/fuse.ts";
 import { bodyBytes, lowerPointwise } from "./pointwise.ts";
+import { type OperandRecipe, launchFor } from "./recipe.ts";
 import { lowerReduction } from "./reduction.ts";
 import { lowerRows } from "./rows.ts";
 import type { KernelSite } from "./site.ts";
@@ -21,13 +20,7 @@ export function lowerGeneric(site: KernelSite, name: string): Launch | undefined
   else if (ROW_OPS.has(anchor.op)) kernel = lowerRows(name, body);
   else return undefined;
   const bytes = bodyBytes(body);
-  const rebind = (other: KernelSite): Launch => ({
-    kernel,
-    operands: [...other.operands, other.node.outputs[0] as Value].map(valueOperand),
-    nodes: other.body.nodes.filter((inner) => inner.op !== "input" && inner.op !== "constant"),
-    decision: "generic",
-    rebind,
-    ...(bytes === undefined ? {} : { bytes }),
-  });
-  return rebind(site);
+  const recipes: OperandRecipe[] = site.operands.map((_, at) => ({ kind: "operand", at }));
+  recipes.push({ kind: "output", at: 0 });
+  return launchFor({ kernel, recipes, decision: "generic", ...(bytes === undefined ? {} : { bytes }) }, site);
 }

@@ -10,7 +10,7 @@ import type { DType } from "../dtype.ts";
 import type { ConstantData, Node, Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { MatmulPrecision } from "../runtime/device.ts";
-import type { KernelSite } from "./site.ts";
+import type { OperandRecipe } from "./recipe.ts";
 
 /** Memory that lives from the first to the last launch of one node, or weights in a kernel's own layout. */
 export interface Temporary {
@@ -38,11 +38,8 @@ export interface Launch {
   readonly bytes?: Dim;
   /** Precision of the matrix products inside where it is below "highest". */
   readonly precision?: MatmulPrecision;
-  /**
-   * The same kernel for another site of the same signature (`siteSignature`): only operands and nodes differ. Absent
-   * where the kernel's code depends on more. `temporaries` pairs those of the first site with those of the other.
-   */
-  readonly rebind?: (site: KernelSite, temporaries: Map<Temporary, Temporary>) => Launch;
+  /** How to find the operands in any site of the same signature (`siteSignature`), see `launchFor`. */
+  readonly recipes: readonly OperandRecipe[];
 }
 
 export function valueOperand(value: Value): Operand {

@@ -18,7 +18,8 @@ import { constantOf } from "../passes/fold-constants.ts";
 import { isPointwise, isView } from "../passes/fuse.ts";
 import { BodyEmitter, type Place, flatten, storeAs } from "./body.ts";
 import type { MatmulPrecision } from "../runtime/device.ts";
-import { type Launch, type Operand, type Temporary, valueOperand } from "./launch.ts";
+import type { Launch, Temporary } from "./launch.ts";
+import { type OperandRecipe, type Packer, type PackingArgs, launchFor, packData, sourceOf } from "./recipe.ts";
 
 export interface KernelSite {
   /** The node of the fused graph. */
@@ -89,16 +90,11 @@ export interface LaunchFacts {
   readonly scalars?: Readonly<Record<string, number>>;
 }
 
-type OperandRecipe = (site: KernelSite, temporaries: Map<Temporary, Temporary>) => Operand;
-
 /** One kernel of a site under construction. */
 export class GroupKernel {
   readonly k: KernelBuilder;
   readonly site: KernelSite;
-  readonly #operands: Operand[] = [];
-  /** How to find each operand for another site of the same signature. */
   readonly #recipes: OperandRecipe[] = [];
-  #portable = true;
   readonly #inputs = new Map<Value, Buffer>();
   readonly #outputs = new Map<number, Buffer>();
   readonly #temporaries = new Map<Temporary, Buffer>();
@@ -114,39 +110,30 @@ export class GroupKernel {
   input(value: Value, as: DType = value.type.dtype): Buffer {
     let buffer = this.#inputs.get(value);
     if (buffer === undefined) {
-      const inside = constantOf(value);
-      const at = this.site.body.inputs.findIndex((input) => input.value === value);
-      const recipe: OperandRecipe =
-        inside === undefined
-          ? (site) => valueOperand(site.operands[at] as Value)
-          : () => ({ kind: "constant", data: inside });
+      const source = sourceOf(this.site, value);
       invariant(
-        inside !== undefined || at >= 0,
+        source.kind === "operand" || constantOf(value) !== undefined,
         () => `${this.site.body.name}: the result of ${value.node.op} is not an input of the body`,
       );
-      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", recipe);
+      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", source);
       this.#inputs.set(value, buffer);
     }
     return buffer;
   }
 
-  /**
-   * Weights in the kernel's own layout, packed at compile time. Given as a function of the site, the kernel can serve
-   * other sites of the same signature; given as data it serves this one alone.
-   */
-  constant(name: string, pack: ConstantData | ((site: KernelSite) => ConstantData), alignBytes = 64): Buffer {
-    if (typeof pack !== "function") this.#portable = false;
-    const make = typeof pack === "function" ? pack : () => pack;
-    const data = make(this.site);
-    const recipe: OperandRecipe = (site) => ({ kind: "constant", data: site === this.site ? data : make(site) });
-    return this.#declare(
-      name,
-      data.dtype,
-      data.shape.reduce((n, dim) => n * dim, 1),
-      "read",
-      recipe,
-      alignBytes,
-    );
+  /** The constant `value` of the body in the kernel's own layout, which `packer` makes when the program is made. */
+  packed<Args extends PackingArgs>(name: string, value: Value, packer: Packer<Args>, args: Args): Buffer {
+    const data = siteConstant(this.site, value);
+    invariant(data !== undefined, () => `${this.k.name}: packed "${name}" is no constant`);
+    // What a recipe holds, a packer of the same name reads.
+    const own = packer as unknown as Packer;
+    const recipe: OperandRecipe = { kind: "packed", packer: own, source: sourceOf(this.site, value), args };
+    return this.#declareConstant(name, packData(own, data, args), recipe);
+  }
+
+  /** Data that follows from the signature of the site, such as positions and weights of a resize. */
+  table(name: string, data: ConstantData): Buffer {
+    return this.#declareConstant(name, data, { kind: "table", data });
   }
 
   /** Memory shared with other launches of this site. */
@@ -158,7 +145,7 @@ export class GroupKernel {
         temporary.dtype,
         temporary.size,
         access,
-        (_site, temporaries) => ({ kind: "temporary", temporary: counterpart(temporary, temporaries) }),
+        { kind: "temporary", temporary },
         64,
       );
       this.#temporaries.set(temporary, buffer);
@@ -172,9 +159,8 @@ export class GroupKernel {
     if (buffer === undefined) {
       const value = this.site.node.outputs[at];
       invariant(value !== undefined, () => `${this.k.name}: the site has no result ${at}`);
-      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, (site) =>
-        valueOperand(site.node.outputs[at] as Value),
-      );
+      const recipe: OperandRecipe = { kind: "output", at };
+      buffer = this.#declare(`y${at}`, as ?? value.type.dtype, shapeSize(value.type.shape), access, recipe);
       this.#outputs.set(at, buffer);
     }
     return buffer;
@@ -202,35 +188,17 @@ export class GroupKernel {
   }
 
   launch(facts: LaunchFacts): Launch {
-    const own: Launch = {
-      kernel: this.k.finish(),
-      operands: this.#operands,
-      nodes: computedNodes(this.site),
-      ...facts,
-    };
-    if (!this.#portable) return own;
-    const rebind = (site: KernelSite, temporaries: Map<Temporary, Temporary>): Launch => ({
-      ...own,
-      rebind,
-      nodes: computedNodes(site),
-      operands: this.#recipes.map((recipe) => recipe(site, temporaries)),
-    });
-    return { ...own, rebind };
+    return launchFor({ kernel: this.k.finish(), recipes: this.#recipes, ...facts }, this.site);
+  }
+
+  #declareConstant(name: string, { dtype, shape }: ConstantData, recipe: OperandRecipe): Buffer {
+    const size = shape.reduce((n, dim) => n * dim, 1);
+    return this.#declare(name, dtype, size, "read", recipe, 64);
   }
 
   #declare(name: string, dtype: DType, size: Dim, access: Access, recipe: OperandRecipe, alignBytes?: number): Buffer {
     this.#recipes.push(recipe);
-    this.#operands.push(recipe(this.site, new Map()));
     // Symbols of the model share the names of a kernel's parameters; none begins with "$".
     return this.k.buffer(`$${name}`, dtype, size, alignBytes === undefined ? { access } : { access, alignBytes });
   }
-}
-
-/** The temporary that stands for one of another site; without a pairing it is the temporary itself. */
-function counterpart(temporary: Temporary, temporaries: Map<Temporary, Temporary>): Temporary {
-  return temporaries.get(temporary) ?? temporary;
-}
-
-function computedNodes(site: KernelSite): Node[] {
-  return site.body.nodes.filter((node) => node.op !== "input" && node.op !== "constant");
 }

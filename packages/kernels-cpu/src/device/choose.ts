@@ -10,6 +10,7 @@ import {
   UnsupportedError,
   debug,
   findOp,
+  launchFor,
   lowerGeneric,
   siteSignature,
 } from "@quern/core";
@@ -39,23 +40,21 @@ export class Chooser {
   choose(site: KernelSite): Choice {
     const signature = siteSignature(site);
     const known = this.#known.get(signature);
-    const again = known === undefined ? undefined : rebound(known, site);
-    if (again !== undefined) return again;
+    if (known !== undefined) return rebound(known, site);
     const choice = choose(site, this.#environment);
     this.#known.set(signature, choice);
     return choice;
   }
 }
 
-function rebound(choice: Choice, site: KernelSite): Choice | undefined {
+function rebound(choice: Choice, site: KernelSite): Choice {
   if (choice.kind === "host") return choice;
   const temporaries = new Map<Temporary, Temporary>();
   for (const { operands } of choice.launches) {
     for (const operand of operands)
       if (operand.kind === "temporary") temporaries.set(operand.temporary, { ...operand.temporary });
   }
-  const launches = choice.launches.map((launch) => launch.rebind?.(site, temporaries));
-  return launches.every((launch) => launch !== undefined) ? { ...choice, launches } : undefined;
+  return { ...choice, launches: choice.launches.map((launch) => launchFor(launch, site, temporaries)) };
 }
 
 function choose(site: KernelSite, environment: KernelEnvironment): Choice {
@@ -69,10 +68,14 @@ function choose(site: KernelSite, environment: KernelEnvironment): Choice {
     candidates.push({ kernel: kernel.name, verdict });
     if (typeof verdict === "number" && verdict < lowest) [best, lowest] = [kernel, verdict];
   }
-  debug(3, () => `${site.node.name ?? site.anchor.op}: ${printCandidates(candidates) || "no kernel of its own"}`);
-  if (best !== undefined) return { kind: "kernels", launches: best.lower(site, environment), candidates };
-  const generic = unsupportedTypes(site) ?? generate(site);
-  if (typeof generic === "object") return { kind: "kernels", launches: [generic], candidates };
+  const generic = best === undefined ? (unsupportedTypes(site) ?? generate(site)) : undefined;
+  const launches = best?.lower(site, environment) ?? (typeof generic === "object" ? [generic] : []);
+  debug(
+    3,
+    () => `${site.node.name ?? site.anchor.op}: ${printCandidates(candidates) || "no kernel of its own"}`,
+    launches.map(({ kernel }) => kernel.name),
+  );
+  if (launches.length > 0) return { kind: "kernels", launches, candidates };
   if (findOp(site.anchor.op).reference === undefined) {
     throw new UnsupportedError({
       op: site.anchor.op,
@@ -81,7 +84,7 @@ function choose(site: KernelSite, environment: KernelEnvironment): Choice {
       reason: "no kernel and no reference implementation",
     });
   }
-  return { kind: "host", reason: generic ?? `no kernel for ${site.anchor.op}`, candidates };
+  return { kind: "host", reason: (generic as string | undefined) ?? `no kernel for ${site.anchor.op}`, candidates };
 }
 
 /** The generic lowering, or why it cannot compute the site, such as math functions that no target has in f64. */

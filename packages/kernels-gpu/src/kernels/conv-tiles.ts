@@ -11,6 +11,7 @@ import {
   type Dim,
   GroupKernel,
   type KValue,
+  type Packer,
   type Value,
   dimCeilDiv,
   dimMul,
@@ -45,10 +46,7 @@ export const convTiles: GpuKernel = {
     const pixelAxis = spatial.at(-1) as number;
     const kernel = new GroupKernel(`conv_tiles_${window.kernel.join("x")}`, site);
     const { k } = kernel;
-    const weights = kernel.constant(
-      "weights",
-      packWeights(siteConstant(site, w) as ConstantData, outputs, inputs * taps),
-    );
+    const weights = kernel.packed("weights", w, weightPacker, { outputs, products: inputs * taps });
     const pick = <T>(list: readonly T[]): T[] => spatial.map((axis) => list[axis] as T);
     const blocks = y.type.shape
       .with(channel, Math.ceil(outputs / LANES))
@@ -95,8 +93,12 @@ export const convTiles: GpuKernel = {
   },
 };
 
+type WeightArgs = { readonly outputs: number; readonly products: number };
+
 /** [outputs][products] as [⌈outputs / 4⌉][products][4]. */
-function packWeights({ bytes }: ConstantData, outputs: number, products: number): ConstantData {
+const weightPacker: Packer<WeightArgs> = { name: "weights", pack: packWeights };
+
+function packWeights({ bytes }: ConstantData, { outputs, products }: WeightArgs): ConstantData {
   const source = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const blocks = Math.ceil(outputs / LANES);
   const packed = new Float32Array(blocks * products * LANES);

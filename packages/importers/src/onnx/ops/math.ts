@@ -1,7 +1,20 @@
 /** Elementwise ops: arithmetic, comparison, logic, and the functions of one variable. */
 
 import { type DType, type Dim, type Value, DTYPE_INFO, isFloat, isInteger } from "@quern/core";
-import { add, alongAxis, apply, cast, constant, dimTensor, flatten, mul, reshape, scalar, scaled, sub } from "../build.ts";
+import {
+  add,
+  alongAxis,
+  apply,
+  cast,
+  constant,
+  dimTensor,
+  flatten,
+  mul,
+  reshape,
+  scalar,
+  scaled,
+  sub,
+} from "../build.ts";
 import type { OnnxNode, OpFunction } from "../node.ts";
 
 function unary(name: string): OpFunction {

@@ -31,7 +31,8 @@ export const Size: OpFunction = (n) => dimTensor(n.b, [shapeSize(n.input(0).type
 
 export const ConstantOfShape: OpFunction = (n) => {
   const value = n.tensor("value") ?? { dtype: "f32" as const, shape: [1], bytes: new Uint8Array(4) };
-  if (shapeSize(value.shape) !== 1) return n.fail(`"value" must have one element, it has ${shapeSize(value.shape)}`);
+  const size = value.shape.reduce((elements, dim) => elements * dim, 1);
+  if (size !== 1) return n.fail(`"value" must have one element, it has ${size}`);
   const element = n.b.constant({ ...value, shape: [] });
   const shape = n.dims(0);
   if (shape === undefined) return apply(n.b, "expandDynamic", [element, shapeArgument(n, 0)]);

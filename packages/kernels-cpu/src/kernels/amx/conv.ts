@@ -16,6 +16,7 @@ import {
   type KernelSite,
   type KValue,
   type Launch,
+  type Packer,
   type Value,
   dimMul,
   siteConstant,
@@ -26,7 +27,7 @@ import { type ConvGeometry, convGeometry, convMultiplyAdds, outputPlace } from "
 import { floatsOf } from "../gemm/pack.ts";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { type ImageLayout, convertImage, imageLayout, inputRows } from "./conv-image.ts";
-import { chooseAmxBlocking, emitAmxTask, packAmxPanels, panelColumns } from "./gemm.ts";
+import { chooseAmxBlocking, emitAmxTask, panelColumns, termPanelPacker } from "./gemm.ts";
 import { type Terms, TILE_DEPTH, TILE_ELEMENTS, productsOf, splitTo, termsOf } from "./split.ts";
 import { type BlockShape, addStep, clearBlock, newBlock, storeBlock } from "./tile-block.ts";
 import { matrixUnit, unitNanoseconds } from "./unit.ts";
@@ -108,10 +109,6 @@ function pixelTiles(g: ConvGeometry, rows: number): { readonly merged: boolean; 
   return { merged, tiles: merged ? together : apart };
 }
 
-function weightsOf(site: KernelSite): ConstantData {
-  return siteConstant(site, site.anchor.inputs[1]) as ConstantData;
-}
-
 interface Plan {
   readonly rows: number;
   readonly rowTasks: number;
@@ -150,7 +147,7 @@ function lowerWindows(site: KernelSite, { precision, threads }: KernelEnvironmen
     layout,
     merged,
     x: kernel.input(x),
-    panels: kernel.constant("w", (other) => packWindows(weightsOf(other), g, layout)),
+    panels: kernel.packed("w", site.anchor.inputs[1] as Value, windowPacker, windowArgs(g, layout)),
     bias: bias === undefined ? undefined : kernel.input(bias),
     rank: (site.anchor.outputs[0] as Value).type.shape.length,
   };
@@ -281,19 +278,37 @@ function storePixels(c: WindowContext, target: Target, half: number, tile: KValu
   });
 }
 
+type WindowArgs = {
+  readonly channels: number;
+  readonly outChannels: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly terms: Terms;
+  /** Elements of a pixel in scratch. */
+  readonly cell: number;
+  /** Steps of 32 along a row of the window. */
+  readonly rowSteps: number;
+};
+
 /** [panel][ky][step][term][16 channels], pairs along a row of the window together, zeros where there is no weight. */
-function packWindows(data: ConstantData, g: ConvGeometry, layout: ImageLayout): ConstantData {
-  const { terms, cell, rowSteps } = layout;
+export const windowPacker: Packer<WindowArgs> = { name: "windows", pack: packWindows };
+
+function windowArgs(g: ConvGeometry, { terms, cell, rowSteps }: ImageLayout): WindowArgs {
+  const { channels, outChannels, kernelHeight, kernelWidth } = g;
+  return { channels, outChannels, kernelHeight, kernelWidth, terms, cell, rowSteps };
+}
+
+function packWindows(data: ConstantData, g: WindowArgs): ConstantData {
+  const { terms, cell, rowSteps } = g;
   const source = floatsOf(data);
   const panels = Math.ceil(g.outChannels / COLUMNS);
-  const packed = new Uint16Array(panels * panelElements(g, layout));
   const termDistance = BLOCK.columns * TILE_ELEMENTS;
+  const perPanel = g.kernelHeight * rowSteps * terms * termDistance;
+  const packed = new Uint16Array(panels * perPanel);
   let from = 0;
   for (let out = 0; out < g.outChannels; out++) {
     const panel =
-      Math.floor(out / COLUMNS) * panelElements(g, layout) +
-      Math.floor((out % COLUMNS) / 16) * TILE_ELEMENTS +
-      (out % 16) * 2;
+      Math.floor(out / COLUMNS) * perPanel + Math.floor((out % COLUMNS) / 16) * TILE_ELEMENTS + (out % 16) * 2;
     for (let channel = 0; channel < g.channels; channel++) {
       for (let ky = 0; ky < g.kernelHeight; ky++) {
         for (let kx = 0; kx < g.kernelWidth; kx++, from++) {
@@ -305,7 +320,7 @@ function packWindows(data: ConstantData, g: ConvGeometry, layout: ImageLayout): 
       }
     }
   }
-  return { dtype: "bf16" as DType, shape: [panels, panelElements(g, layout)], bytes: new Uint8Array(packed.buffer) };
+  return { dtype: "bf16" as DType, shape: [panels, perPanel], bytes: new Uint8Array(packed.buffer) };
 }
 
 /** A 1 × 1 window: pixels × channels times channels × channels, one product per image. */
@@ -317,9 +332,14 @@ function lowerProduct(site: KernelSite, { precision, threads }: KernelEnvironmen
   const name = `conv_amx_${precision}_1x1_c${g.channels}o${g.outChannels}_${g.outHeight}x${g.outWidth}_r${blocking.rows}`;
   const kernel = new GroupKernel(name, site);
   const { k } = kernel;
-  const panels = kernel.constant("w", (other) =>
-    packAmxPanels(weightsOf(other), blocking, g.channels, g.outChannels, 1, g.channels),
-  );
+  const panels = kernel.packed("w", site.anchor.inputs[1] as Value, termPanelPacker, {
+    k: g.channels,
+    n: g.outChannels,
+    strideK: 1,
+    strideN: g.channels,
+    terms: blocking.terms,
+    tiles: blocking.block.columns,
+  });
   const input = kernel.input(x);
   const biasBuffer = bias === undefined ? undefined : kernel.input(bias);
   // Operands behind the product that are full or the same for all pixels take (0, pixel) for row and column.

@@ -22,6 +22,7 @@ import {
   type Dim,
   type KernelBuilder,
   type KValue,
+  type Packer,
   tileColumnMasks,
   invariant,
 } from "@quern/core";
@@ -333,25 +334,30 @@ function finishBlock(
   });
 }
 
-/** Packs constant `data`, seen as k × n with the given element strides, into panels of terms. */
-export function packAmxPanels(
-  data: ConstantData,
-  blocking: AmxBlocking,
-  k: number,
-  n: number,
-  strideK: number,
-  strideN: number,
-): ConstantData {
+/** A matrix of k × n elements with the given strides, as panels of terms. */
+export type TermPanelArgs = {
+  readonly k: number;
+  readonly n: number;
+  readonly strideK: number;
+  readonly strideN: number;
+  readonly terms: Terms;
+  /** Tiles of 16 columns in a panel. */
+  readonly tiles: number;
+};
+
+export const termPanelPacker: Packer<TermPanelArgs> = { name: "termPanels", pack: packTermPanels };
+
+function packTermPanels(data: ConstantData, { k, n, strideK, strideN, terms, tiles }: TermPanelArgs): ConstantData {
   const source = floatsOf(data);
-  const columns = panelColumns(blocking);
-  const { terms, block, steps } = blocking;
+  const columns = 16 * tiles;
   const panels = Math.ceil(n / columns);
-  const packed = new Uint16Array(panels * panelElements(blocking));
-  const termDistance = block.columns * TILE_ELEMENTS;
+  const termDistance = tiles * TILE_ELEMENTS;
+  const steps = Math.ceil(k / TILE_DEPTH);
+  const perPanel = steps * terms * termDistance;
+  const packed = new Uint16Array(panels * perPanel);
   for (let column = 0; column < n; column++) {
     const panel = Math.floor(column / columns);
-    const base =
-      panel * panelElements(blocking) + Math.floor((column % columns) / 16) * TILE_ELEMENTS + (column % 16) * 2;
+    const base = panel * perPanel + Math.floor((column % columns) / 16) * TILE_ELEMENTS + (column % 16) * 2;
     for (let row = 0; row < k; row++) {
       const step = Math.floor(row / TILE_DEPTH);
       const at = base + step * terms * termDistance + ((row % TILE_DEPTH) >> 1) * TILE_DEPTH + (row & 1);
@@ -360,7 +366,7 @@ export function packAmxPanels(
   }
   return {
     dtype: "bf16" as DType,
-    shape: [panels, steps * terms * termDistance],
+    shape: [panels, perPanel],
     bytes: new Uint8Array(packed.buffer),
   };
 }

@@ -5,7 +5,6 @@
 
 import {
   type Buffer,
-  type ConstantData,
   type Dim,
   GroupKernel,
   type KernelSite,
@@ -25,9 +24,9 @@ import {
   type AmxBlocking,
   chooseAmxBlocking,
   emitAmxTask,
-  packAmxPanels,
   panelColumns,
   panelElements,
+  termPanelPacker,
 } from "./gemm.ts";
 import { matrixUnit, unitNanoseconds } from "./unit.ts";
 import { type Row32, TILE_DEPTH, TILE_ELEMENTS, storeInterleaved, termsOf } from "./split.ts";
@@ -92,10 +91,9 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const builder = kernel.k;
   let panels: Buffer;
   if (siteConstant(site, b) !== undefined && sharedB && typeof n === "number") {
-    panels = kernel.constant("b", (other) => {
-      const matrix = siteConstant(other, matmulProblem(other).b) as ConstantData;
-      return packAmxPanels(matrix, blocking, depth, n, transposeB ? 1 : n, transposeB ? depth : 1);
-    });
+    const [strideK, strideN] = transposeB ? [1, depth] : [n, 1];
+    const { terms, block } = blocking;
+    panels = kernel.packed("b", b, termPanelPacker, { k: depth, n, strideK, strideN, terms, tiles: block.columns });
   } else {
     const batchB = shapeSize(b.type.shape.slice(0, -2));
     const packed: Temporary = { name: "b", dtype: "bf16", size: dimMul(batchB, perMatrix) };

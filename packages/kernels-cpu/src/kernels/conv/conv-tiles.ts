@@ -15,6 +15,7 @@ import {
   type KernelSite,
   type KValue,
   type Launch,
+  type Packer,
   type TileShape,
   type Value,
   tileColumnMasks,
@@ -74,7 +75,7 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
     plan,
     kernel,
     x: kernel.input(x),
-    panels: kernel.constant("w", (other) => packConvWeights(weightsOf(other), g, tile.columns)),
+    panels: kernel.packed("w", site.anchor.inputs[1] as Value, convWeightPacker, convWeightArgs(g, tile.columns)),
     bias: bias === undefined ? undefined : kernel.input(bias),
     merged: pointwise,
     outWidth: g.outWidth,
@@ -87,10 +88,6 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
     ),
   );
   return [kernel.launch({ decision: name, flops: dimMul(g.n, 2 * convMultiplyAdds(g)) })];
-}
-
-function weightsOf(site: KernelSite): ConstantData {
-  return siteConstant(site, site.anchor.inputs[1]) as ConstantData;
 }
 
 function isPointwiseConv(g: ConvGeometry): boolean {
@@ -373,15 +370,32 @@ function runs(
   k.if(k.lt(whole, end), () => body(whole, k.lt(k.iota(whole, lanes), k.broadcast(end, lanes))));
 }
 
+type ConvWeightArgs = {
+  readonly outChannels: number;
+  readonly groups: number;
+  /** Channels in of a group. */
+  readonly inGroup: number;
+  readonly taps: number;
+  readonly columns: number;
+};
+
 /** [group][panel][ky][kx][channel in][columns], zeros beyond the group's channels. */
-function packConvWeights(data: ConstantData, g: ConvGeometry, columns: number): ConstantData {
+export const convWeightPacker: Packer<ConvWeightArgs> = { name: "convWeights", pack: packConvWeights };
+
+function convWeightArgs(g: ConvGeometry, columns: number): ConvWeightArgs {
+  const { outChannels, groups } = g;
+  return { outChannels, groups, inGroup: g.channels / groups, taps: g.kernelHeight * g.kernelWidth, columns };
+}
+
+function packConvWeights(
+  data: ConstantData,
+  { outChannels, groups, inGroup, taps, columns }: ConvWeightArgs,
+): ConstantData {
   const source = floatsOf(data);
-  const perGroup = g.outChannels / g.groups;
-  const inGroup = g.channels / g.groups;
-  const taps = g.kernelHeight * g.kernelWidth;
+  const perGroup = outChannels / groups;
   const panels = Math.ceil(perGroup / columns);
-  const packed = new Float32Array(g.groups * panels * taps * inGroup * columns);
-  for (let out = 0; out < g.outChannels; out++) {
+  const packed = new Float32Array(groups * panels * taps * inGroup * columns);
+  for (let out = 0; out < outChannels; out++) {
     const group = Math.floor(out / perGroup);
     const inside = out - group * perGroup;
     const panel = group * panels + Math.floor(inside / columns);

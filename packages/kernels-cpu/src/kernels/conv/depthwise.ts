@@ -2,7 +2,15 @@
  * Depthwise f32 convolution, channels-last: one filter per channel, vectors along channels.
  */
 
-import { type ConstantData, GroupKernel, type KValue, type Value, dimMul, siteConstant } from "@quern/core";
+import {
+  type ConstantData,
+  GroupKernel,
+  type Packer,
+  type KValue,
+  type Value,
+  dimMul,
+  siteConstant,
+} from "@quern/core";
 import type { CpuKernel } from "../kernel.ts";
 import { floatsOf } from "../gemm/pack.ts";
 import { type ConvGeometry, convGeometry, convMultiplyAdds } from "./geometry.ts";
@@ -29,9 +37,8 @@ export const convDepthwise: CpuKernel = {
     const kernel = new GroupKernel(name, site);
     const { k } = kernel;
     const xBuffer = kernel.input(x);
-    const weights = kernel.constant("w", (other) =>
-      channelsLast(siteConstant(other, other.anchor.inputs[1]) as ConstantData, g),
-    );
+    const taps = g.kernelHeight * g.kernelWidth;
+    const weights = kernel.packed("w", site.anchor.inputs[1] as Value, tapPacker, { channels: g.channels, taps });
     const biases = bias === undefined ? undefined : kernel.input(bias);
     emitWindows({
       kernel,
@@ -52,13 +59,16 @@ export const convDepthwise: CpuKernel = {
   },
 };
 
+type TapArgs = { readonly channels: number; readonly taps: number };
+
 /** [channel][tap] -> [tap][channel]. */
-function channelsLast(data: ConstantData, g: ConvGeometry): ConstantData {
+export const tapPacker: Packer<TapArgs> = { name: "taps", pack: channelsLast };
+
+function channelsLast(data: ConstantData, { channels, taps }: TapArgs): ConstantData {
   const source = floatsOf(data);
-  const taps = g.kernelHeight * g.kernelWidth;
   const packed = new Float32Array(source.length);
-  for (let channel = 0; channel < g.channels; channel++) {
-    for (let tap = 0; tap < taps; tap++) packed[tap * g.channels + channel] = source[channel * taps + tap] as number;
+  for (let channel = 0; channel < channels; channel++) {
+    for (let tap = 0; tap < taps; tap++) packed[tap * channels + channel] = source[channel * taps + tap] as number;
   }
-  return { dtype: "f32", shape: [taps, g.channels], bytes: new Uint8Array(packed.buffer) };
+  return { dtype: "f32", shape: [taps, channels], bytes: new Uint8Array(packed.buffer) };
 }

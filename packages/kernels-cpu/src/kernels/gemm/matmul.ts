@@ -4,7 +4,6 @@
  */
 
 import {
-  type ConstantData,
   type Dim,
   GroupKernel,
   type KernelSite,
@@ -20,7 +19,7 @@ import {
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { type GemmBlocking, MAX_K_BLOCK, chooseBlocking, copyRun, emitGemmTask } from "./microkernel.ts";
-import { packPanels } from "./pack.ts";
+import { panelPacker } from "./pack.ts";
 import { chooseTile } from "./tile-shape.ts";
 
 /** Size that stands for a symbol in cost estimates. */
@@ -106,10 +105,8 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
   const constantB = siteConstant(site, b);
   let panels;
   if (constantB !== undefined && sharedB && typeof n === "number") {
-    panels = kernel.constant("b", (other) => {
-      const matrix = siteConstant(other, matmulProblem(other).b) as ConstantData;
-      return packPanels(matrix, depth, n, transposeB ? 1 : n, transposeB ? depth : 1, tile.columns);
-    });
+    const [strideK, strideN] = transposeB ? [1, depth] : [n, 1];
+    panels = kernel.packed("b", b, panelPacker, { k: depth, n, strideK, strideN, columns: tile.columns });
   } else {
     const batchB = shapeSize(b.type.shape.slice(0, -2));
     const packed: Temporary = {

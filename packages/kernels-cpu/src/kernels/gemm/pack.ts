@@ -3,17 +3,20 @@
  * microkernel reads it as one stream.
  */
 
-import { type ConstantData, type DType, InternalError } from "@quern/core";
+import { type ConstantData, type DType, type Packer, InternalError } from "@quern/core";
 
-/** Packs constant `data`, seen as k × n with the given element strides. */
-export function packPanels(
-  data: ConstantData,
-  k: number,
-  n: number,
-  strideK: number,
-  strideN: number,
-  columns: number,
-): ConstantData {
+/** A matrix of k × n elements with the given strides, as panels of `columns`. */
+export type PanelArgs = {
+  readonly k: number;
+  readonly n: number;
+  readonly strideK: number;
+  readonly strideN: number;
+  readonly columns: number;
+};
+
+export const panelPacker: Packer<PanelArgs> = { name: "panels", pack: packPanels };
+
+function packPanels(data: ConstantData, { k, n, strideK, strideN, columns }: PanelArgs): ConstantData {
   if (data.dtype !== "f32") throw new InternalError(`packPanels: ${data.dtype}`);
   const source = floatsOf(data);
   const panels = Math.ceil(n / columns);

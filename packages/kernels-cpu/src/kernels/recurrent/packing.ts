@@ -12,20 +12,21 @@ import {
   GroupKernel,
   type KernelSite,
   type Launch,
+  type Packer,
   type Temporary,
   type Value,
   siteConstant,
 } from "@quern/core";
 import { floatsOf } from "../gemm/pack.ts";
 
-export interface GateSizes {
+export type GateSizes = {
   readonly directions: number;
   readonly gates: number;
   readonly hidden: number;
   /** Columns of the weights: input or hidden size. */
   readonly depth: number;
   readonly lanes: number;
-}
+};
 
 export interface PackedGates {
   /** Declares the packed weights in a kernel. */
@@ -37,17 +38,8 @@ export interface PackedGates {
 /** Packs input `at` of the anchor, [directions, gates · hidden, depth], at compile time where it is known. */
 export function packGates(site: KernelSite, name: string, at: number, sizes: GateSizes): PackedGates {
   const weights = site.anchor.inputs[at] as Value;
-  if (siteConstant(site, weights) !== undefined) {
-    // Several launches of a site share the packed weights.
-    const packed = new WeakMap<KernelSite, ConstantData>();
-    const pack = (other: KernelSite): ConstantData => {
-      const known =
-        packed.get(other) ?? packConstant(siteConstant(other, other.anchor.inputs[at]) as ConstantData, sizes);
-      packed.set(other, known);
-      return known;
-    };
-    return { bind: (kernel) => kernel.constant(name, pack), launches: [] };
-  }
+  if (siteConstant(site, weights) !== undefined)
+    return { bind: (kernel) => kernel.packed(name, weights, gatePacker, sizes), launches: [] };
   const { directions, gates, hidden, depth, lanes } = sizes;
   const temporary: Temporary = {
     name,
@@ -59,6 +51,8 @@ export function packGates(site: KernelSite, name: string, at: number, sizes: Gat
     launches: [packLaunch(site, weights, temporary, sizes)],
   };
 }
+
+export const gatePacker: Packer<GateSizes> = { name: "gates", pack: packConstant };
 
 function packConstant(data: ConstantData, { directions, gates, hidden, depth, lanes }: GateSizes): ConstantData {
   const source = floatsOf(data);

@@ -147,7 +147,7 @@ function emitNearest(kernel: GroupKernel, resize: Resize, { target }: KernelEnvi
   const { dtype } = (kernel.site.anchor.inputs[0] as Value).type;
   const moved = movedAs(dtype);
   const [from, to] = [kernel.input(kernel.site.anchor.inputs[0] as Value, moved), kernel.output(0, "write", moved)];
-  const [rows, columns] = [kernel.constant("rows", () => intsOf(a.at)), kernel.constant("columns", () => intsOf(b.at))];
+  const [rows, columns] = [kernel.table("rows", intsOf(a.at)), kernel.table("columns", intsOf(b.at))];
   overRows(k, resize, (image, row, toAt) => {
     const source = k.add(image, k.mul(tabulated(k, rows, row), k.mul(k.index(inner), b.from)));
     if (inner === 1)
@@ -177,10 +177,10 @@ interface Tables {
 
 function tablesOf(kernel: GroupKernel, { a, b }: Resize): Tables {
   return {
-    rows: kernel.constant("rows", () => intsOf(a.at)),
-    rowWeights: kernel.constant("rowWeights", () => floatsOf(a.weights)),
-    columns: kernel.constant("columns", () => intsOf(b.at)),
-    columnWeights: kernel.constant("columnWeights", () => floatsOf(b.weights)),
+    rows: kernel.table("rows", intsOf(a.at)),
+    rowWeights: kernel.table("rowWeights", floatsOf(a.weights)),
+    columns: kernel.table("columns", intsOf(b.at)),
+    columnWeights: kernel.table("columnWeights", floatsOf(b.weights)),
   };
 }
 

@@ -1,0 +1,95 @@
+/**
+ * How the operands of a launch are found in a site: as data, so that one kernel serves every site of its signature, and
+ * may be kept on disk beside its code.
+ */
+
+import { invariant } from "../errors.ts";
+import type { ConstantData, Node, Value } from "../graph/graph.ts";
+import { constantOf } from "../passes/fold-constants.ts";
+import { type Launch, type Operand, type Temporary, valueOperand } from "./launch.ts";
+import type { KernelSite } from "./site.ts";
+
+/** A number, text, flag or list or record of such: what JSON holds. */
+export type PackingArgs = Readonly<Record<string, number | boolean | string>>;
+
+/** Lays constant weights out anew for a kernel, when a program is made. The name identifies it among those of a device. */
+export interface Packer<Args extends PackingArgs = PackingArgs> {
+  readonly name: string;
+  pack(data: ConstantData, args: Args): ConstantData;
+}
+
+/** A constant of a site: an operand, or a node of the body. */
+export type ConstantSource =
+  | { readonly kind: "operand"; readonly at: number }
+  | { readonly kind: "body"; readonly node: number };
+
+export type OperandRecipe =
+  | ConstantSource
+  | { readonly kind: "output"; readonly at: number }
+  | { readonly kind: "temporary"; readonly temporary: Temporary }
+  /** Small data that the signature determines. */
+  | { readonly kind: "table"; readonly data: ConstantData }
+  | { readonly kind: "packed"; readonly packer: Packer; readonly source: ConstantSource; readonly args: PackingArgs };
+
+/** Pairs the temporaries of the site that a launch was made for with those of another one. */
+export type TemporaryPairs = ReadonlyMap<Temporary, Temporary>;
+
+/** A launch without its site. */
+export type LaunchRecipe = Omit<Launch, "operands" | "nodes">;
+
+/** The launch for `site`, which has the signature that the recipe was made for. */
+export function launchFor(recipe: LaunchRecipe, site: KernelSite, temporaries?: TemporaryPairs): Launch {
+  return {
+    ...recipe,
+    nodes: computedNodes(site),
+    operands: recipe.recipes.map((one) => operandFor(one, site, temporaries)),
+  };
+}
+
+function operandFor(recipe: OperandRecipe, site: KernelSite, temporaries?: TemporaryPairs): Operand {
+  switch (recipe.kind) {
+    case "operand":
+      return valueOperand(site.operands[recipe.at] as Value);
+    case "body":
+      return { kind: "constant", data: sourceData(site, recipe) };
+    case "output":
+      return valueOperand(site.node.outputs[recipe.at] as Value);
+    case "temporary":
+      return { kind: "temporary", temporary: temporaries?.get(recipe.temporary) ?? recipe.temporary };
+    case "table":
+      return { kind: "constant", data: recipe.data };
+    case "packed":
+      return { kind: "constant", data: packData(recipe.packer, sourceData(site, recipe.source), recipe.args) };
+  }
+}
+
+function sourceData(site: KernelSite, source: ConstantSource): ConstantData {
+  const value = source.kind === "operand" ? site.operands[source.at] : site.body.nodes[source.node]?.outputs[0];
+  const data = value && constantOf(value);
+  invariant(data !== undefined, () => `${site.body.name}: ${source.kind} ${JSON.stringify(source)} is no constant`);
+  return data;
+}
+
+/** Where a constant value of the body stands. */
+export function sourceOf(site: KernelSite, value: Value): ConstantSource {
+  const at = site.body.inputs.findIndex((input) => input.value === value);
+  if (at >= 0) return { kind: "operand", at };
+  return { kind: "body", node: site.body.nodes.indexOf(value.node) };
+}
+
+/** What was packed: launches of a site, and layers that share weights, share the packed ones too. */
+const known = new WeakMap<Uint8Array, Map<string, ConstantData>>();
+
+export function packData(packer: Packer, data: ConstantData, args: PackingArgs): ConstantData {
+  let versions = known.get(data.bytes);
+  if (versions === undefined) known.set(data.bytes, (versions = new Map()));
+  const key = `${packer.name}${JSON.stringify(args)}`;
+  let result = versions.get(key);
+  if (result === undefined) versions.set(key, (result = packer.pack(data, args)));
+  return result;
+}
+
+/** Graph nodes that a site computes, for reports. */
+export function computedNodes(site: KernelSite): Node[] {
+  return site.body.nodes.filter((node) => node.op !== "input" && node.op !== "constant");
+}
