@@ -14,6 +14,8 @@ export default defineConfig({
     execArgv: ["--conditions=quern-src"],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // Tests compile: nothing that an earlier run kept on disk may stand in for it.
+    env: { QUERN_CACHE: "0" },
     projects: [
       {
         extends: true,

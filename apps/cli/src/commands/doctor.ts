@@ -44,10 +44,22 @@ function findDevice(kind: DeviceKind): Promise<Finding> {
   });
 }
 
+/** Where compiled kernels are kept, and how much there is. */
+async function findKernels(): Promise<Finding> {
+  return attempt("kernel cache", async () => {
+    const { kernelDisk } = await import("@quern/kernels-cpu");
+    const disk = kernelDisk(undefined);
+    if (disk === undefined) return "off (QUERN_CACHE=0)";
+    const { entries, bytes } = disk.folder.size();
+    return `${disk.folder.path}, ${entries} entries, ${formatBytes(bytes)}`;
+  });
+}
+
 async function doctor(options: { readonly json?: string }): Promise<void> {
   const machine = describeMachine();
   const devices: Finding[] = [];
   for (const kind of DEVICE_KINDS) devices.push(await findDevice(kind));
+  const kernels = await findKernels();
   const installed: Finding[] = [];
   for (const engine of engines) {
     installed.push(
@@ -60,7 +72,7 @@ async function doctor(options: { readonly json?: string }): Promise<void> {
   if (options.json !== undefined) {
     writeWhole(
       options.json,
-      `${JSON.stringify({ version: packageVersion(), machine, devices, engines: installed }, null, 2)}\n`,
+      `${JSON.stringify({ version: packageVersion(), machine, devices, kernels, engines: installed }, null, 2)}\n`,
     );
     if (options.json === "-") return;
   }
@@ -76,6 +88,7 @@ async function doctor(options: { readonly json?: string }): Promise<void> {
     "",
     "devices",
     ...devices.flatMap(findingLines),
+    ...findingLines(kernels),
     "",
     "engines",
     ...installed.flatMap(findingLines),

@@ -11,6 +11,7 @@ import {
   UserError,
   evaluateDim,
   printShape,
+  type CompileReport,
   type Executable,
   type Graph,
   type MatmulPrecision,
@@ -243,10 +244,10 @@ function report(
       writeWhole(join(options.output, `out-${encodeURIComponent(name)}.npy`), encodeNpy(tensor));
   }
   if (options.json !== undefined) {
-    const { plannedPeakBytes } = executable.report;
+    const { plannedPeakBytes, kernels } = executable.report;
     writeWhole(
       options.json,
-      `${JSON.stringify({ file, device, precision: options.precision, seed: options.seed, ...times, plannedPeakBytes, outputs: summaries, checks }, null, 2)}\n`,
+      `${JSON.stringify({ file, device, precision: options.precision, seed: options.seed, ...times, plannedPeakBytes, kernels, outputs: summaries, checks }, null, 2)}\n`,
     );
     if (options.json === "-") return;
   }
@@ -270,7 +271,7 @@ function report(
     { title: "first values", align: "left" },
   ] as const;
   const lines = [
-    `${file} on ${device}: import ${formatMs(times.importMs)}, compile ${formatMs(times.compileMs)}, first run ${formatMs(times.runMs)}`,
+    `${file} on ${device}: import ${formatMs(times.importMs)}, compile ${formatMs(times.compileMs)}${cachedNote(executable.report)}, first run ${formatMs(times.runMs)}`,
     "",
     ...formatTable(columns, rows),
     ...checks.map(
@@ -279,6 +280,14 @@ function report(
     ),
   ];
   process.stdout.write(`${[...lines, ...profileLines(profile)].join("\n")}\n`);
+}
+
+/** How many kernels needed no compilation. */
+function cachedNote({ kernels }: CompileReport): string {
+  if (kernels === undefined || kernels.cached === 0) return "";
+  return kernels.cached === kernels.total
+    ? " (kernels from an earlier run)"
+    : ` (${kernels.cached} of ${kernels.total} kernels from an earlier run)`;
 }
 
 /** Launches by time, longest first. */

@@ -2,7 +2,8 @@
  * What the harness needs of an engine: one record each.
  *
  * The cold phases are apart on purpose: `open` loads the engine's code (phase "load"), `compile` makes a model ready to
- * run (phase "compile"), the first `call` is phase "first-run", later ones "steady". Everything that is not the
+ * run (phase "compile", and "compile-cached" in a later process that finds kept kernels), the first `call` is phase
+ * "first-run", later ones "steady". Everything that is not the
  * engine's own work (making feeds, reading outputs) has a method of its own and is never timed.
  */
 
@@ -19,6 +20,8 @@ export interface EngineOptions {
   readonly features?: string | undefined;
   /** What idle engines do: "stopped" ones may spin between calls, since they are stopped while others are timed. */
   readonly idle: "stopped" | "blocked";
+  /** Folder where compiled kernels are kept for later processes; absent: nowhere. */
+  readonly kernels?: string | undefined;
   /** For the oracle: as plain as the engine can. */
   readonly optimise?: boolean;
 }
@@ -28,6 +31,8 @@ export interface Engine {
   /** One line for `quern doctor`. */
   readonly about: string;
   readonly precisions: readonly MatmulPrecision[];
+  /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
+  readonly keepsKernels: boolean;
   /** Identity and settings; throws a `UserError` saying how to get the engine where it is missing. */
   describe(options: EngineOptions): Promise<EngineRecord>;
   /** Why the engine cannot run the workload; undefined when it can try. */

@@ -76,6 +76,7 @@ export const onnxruntime: Engine = {
   name: "onnxruntime",
   about: "onnxruntime-node, CPU execution provider",
   precisions: ["highest"],
+  keepsKernels: false,
 
   async describe(options) {
     const root = packageRoot();

@@ -27,7 +27,10 @@ export async function importModel(path: string, kind: DeviceKind = "reference"):
   return readOnnxFile(path, { read: (file) => new Uint8Array(host.mapFile(file).buffer) }).graph;
 }
 
-export type DeviceOptions = Pick<EngineOptions, "threads" | "features">;
+export interface DeviceOptions extends Pick<EngineOptions, "threads" | "features"> {
+  /** Folder for compiled kernels, false for none; absent: as the device decides. */
+  readonly cache?: string | false | undefined;
+}
 
 /** Opens a device; throws a `UserError` that says why where it cannot. */
 export async function openDevice(kind: DeviceKind, options: DeviceOptions): Promise<Device> {
@@ -37,6 +40,7 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions): Prom
       return cpu({
         threads: options.threads,
         ...(options.features === undefined ? {} : { features: options.features }),
+        ...(options.cache === undefined ? {} : { cache: options.cache }),
       });
     }
     case "gpu": {

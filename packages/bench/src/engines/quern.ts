@@ -23,6 +23,7 @@ function quernEngine(name: string, about: string, kind: DeviceKind, precisions: 
     name,
     about,
     precisions,
+    keepsKernels: kind === "cpu",
     async describe(options) {
       const device = await openDevice(kind, options);
       const settings = { device: device.name, threads: "as in each row", call: kind === "gpu" ? "run" : "runSync" };
@@ -31,7 +32,7 @@ function quernEngine(name: string, about: string, kind: DeviceKind, precisions: 
     },
     supports: () => undefined, // compiling says it, with the op and the reason
     async open(options): Promise<OpenEngine> {
-      const device = await openDevice(kind, options);
+      const device = await openDevice(kind, { ...options, cache: options.kernels ?? false });
       await loadImporter();
       return {
         compile: async (modelPath) => {

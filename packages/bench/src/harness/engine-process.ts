@@ -6,6 +6,8 @@
  */
 
 import { fork, type ChildProcess } from "node:child_process";
+import { getCompileCacheDir } from "node:module";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InternalError, UnsupportedError, UserError } from "@quern/core";
 import type { Request, Response, ResponseOf } from "./protocol.ts";
@@ -61,6 +63,12 @@ function guardExit(): void {
 
 const STDERR_TAIL = 2000;
 
+/** Engines load their JavaScript as this process does: from Node's compile cache where that is on. */
+function compileCache(): Record<string, string> {
+  const folder = getCompileCacheDir();
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: dirname(folder) };
+}
+
 export class EngineProcess {
   readonly label: string;
   readonly #child: ChildProcess;
@@ -71,11 +79,13 @@ export class EngineProcess {
   constructor(label: string) {
     guardExit();
     this.label = label;
+    const { env } = process;
     const conditions = fromSource ? ["--conditions=quern-src"] : [];
     this.#child = fork(workerPath, [], {
       serialization: "advanced",
       execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning", ...conditions],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
+      env: { ...env, ...compileCache() },
     });
     living.add(this.#child);
     this.#child.stderr?.on("data", (chunk: Buffer) => {

@@ -36,6 +36,15 @@ describe("measureGroup", () => {
     expect(steady?.ratio).toBeLessThan(3);
   });
 
+  it("compiles again in another process where the engine keeps kernels", async () => {
+    const quern: Arm = { ...arm, engine: "quern" };
+    const [outcome] = await measureGroup(workload, [quern], { ...settings, processes: 1 }, () => {});
+    expect(outcome?.failure).toBeUndefined();
+    const rows = rowsOfArm(workload, outcome as NonNullable<typeof outcome>, undefined);
+    const ms = (phase: string): number => rows.find((row) => row.phase === phase)?.median ?? NaN;
+    expect(ms("compile-cached")).toBeGreaterThan(0);
+  });
+
   it("more GFLOP/s than the measured peak is an error", async () => {
     const [outcome] = await measureGroup(workload, [arm], { ...settings, processes: 1 }, () => {});
     const [steady] = rowsOfArm(workload, outcome as NonNullable<typeof outcome>, {

@@ -6,10 +6,14 @@
  * order is followed by its reverse, so that no arm is always first.
  */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { InternalError } from "@quern/core";
 import type { MatmulPrecision } from "@quern/core";
 import type { Workload } from "../cases/workload.ts";
-import { EngineFailure, EngineProcess, IDLE, isUnsupported } from "./engine-process.ts";
+import { engineNamed } from "../engines/index.ts";
+import { EngineFailure, EngineProcess, IDLE, cleanUpAtEnd, isUnsupported, withProcess } from "./engine-process.ts";
 import type { Finished, Job, Prepared } from "./protocol.ts";
 import { Random } from "./random.ts";
 
@@ -23,6 +27,8 @@ export interface Arm {
 /** What one process of an arm gave. */
 export interface ArmRun {
   readonly prepared: Prepared;
+  /** Time to compile in another process, with kept kernels, for engines that keep them. */
+  readonly recompileMs: number | undefined;
   /** Median call time of each slice, in order of the rounds. */
   readonly slicesMs: readonly number[];
   readonly calls: number;
@@ -56,6 +62,7 @@ interface LiveArm {
   readonly arm: Arm;
   readonly process: EngineProcess;
   readonly prepared: Prepared;
+  readonly recompileMs: number | undefined;
   readonly slicesMs: number[];
   calls: number;
 }
@@ -95,6 +102,8 @@ async function measureRepeat(
   failures: Map<Arm, { reason: string; unsupported: boolean }>,
 ): Promise<void> {
   const live: LiveArm[] = [];
+  const kernels = mkdtempSync(join(tmpdir(), "quern-kernels-"));
+  const removeKernels = cleanUpAtEnd(() => rmSync(kernels, { recursive: true, force: true }));
   const fail = (arm: Arm, error: unknown): void => {
     if (error instanceof InternalError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
@@ -105,12 +114,11 @@ async function measureRepeat(
       progress(`${armName(arm)}: preparing`, 0.2 * (live.length / arms.length));
       const process = new EngineProcess(armName(arm));
       try {
-        const { prepared } = await process.ask(
-          { kind: "prepare", job: jobOf(workload, arm, settings) },
-          settings.timeoutMs,
-        );
-        live.push({ arm, process, prepared, slicesMs: [], calls: 0 });
+        const job = jobOf(workload, arm, settings, join(kernels, String(live.length)));
+        const { prepared } = await process.ask({ kind: "prepare", job }, settings.timeoutMs);
         process.pause();
+        const recompileMs = engineNamed(arm.engine).keepsKernels ? await recompile(job, settings) : undefined;
+        live.push({ arm, process, prepared, recompileMs, slicesMs: [], calls: 0 });
       } catch (error) {
         process.kill();
         fail(arm, error);
@@ -120,19 +128,28 @@ async function measureRepeat(
     await measureRounds(timed, settings, random, progress, fail);
     for (const entry of live) {
       const finished = await finish(entry, settings, fail, failures);
-      const { arm, prepared, slicesMs, calls } = entry;
-      runs.get(arm)?.push({ prepared, slicesMs, calls, finished });
+      const { arm, prepared, recompileMs, slicesMs, calls } = entry;
+      runs.get(arm)?.push({ prepared, recompileMs, slicesMs, calls, finished });
     }
   } finally {
     for (const { process } of live) process.kill();
+    removeKernels();
   }
 }
 
-function jobOf(workload: Workload, arm: Arm, settings: GroupSettings): Job {
+/** Compiles the model of `job` in a process of its own, which finds the kernels that the job's process has kept. */
+function recompile({ engine, options, workload }: Job, settings: GroupSettings): Promise<number> {
+  const { modelPath } = workload;
+  return withProcess(engine, async (process) => {
+    return (await process.ask({ kind: "compile", engine, options, modelPath }, settings.timeoutMs)).ms;
+  });
+}
+
+function jobOf(workload: Workload, arm: Arm, settings: GroupSettings, kernels: string): Job {
   const { threads, precision, features } = arm;
   return {
     engine: arm.engine,
-    options: { threads, precision, idle: IDLE, ...(features === undefined ? {} : { features }) },
+    options: { threads, precision, idle: IDLE, kernels, ...(features === undefined ? {} : { features }) },
     workload,
     seed: settings.seed,
     sliceMs: settings.sliceMs,

@@ -27,6 +27,8 @@ export type Request =
   | { readonly kind: "describe"; readonly engine: string; readonly options: EngineOptions }
   /** Inputs of a model file. */
   | { readonly kind: "inspect"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
+  /** Time to compile a model, with the kernels that another process has kept. */
+  | { readonly kind: "compile"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
   /** What the machine can do at these thread counts. */
   | { readonly kind: "peaks"; readonly threads: readonly number[] }
   /** Outputs of every input set, written as files that `Check` of kind "files" reads. */
@@ -56,6 +58,7 @@ export type Response =
   | { readonly kind: "slice"; readonly times: SliceTimes }
   | { readonly kind: "finish"; readonly finished: Finished }
   | { readonly kind: "inspect"; readonly inputs: readonly ModelValue[] }
+  | { readonly kind: "compile"; readonly ms: number }
   | { readonly kind: "expect" }
   | { readonly kind: "describe"; readonly record: EngineRecord }
   | { readonly kind: "peaks"; readonly points: readonly RooflinePoint[] }

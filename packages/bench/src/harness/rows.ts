@@ -20,9 +20,10 @@ export interface Peaks {
 
 type ColdPhase = Exclude<Phase, "steady" | "memory">;
 
-const COLD: Readonly<Record<ColdPhase, (run: ArmRun) => number>> = {
+const COLD: Readonly<Record<ColdPhase, (run: ArmRun) => number | undefined>> = {
   load: (run) => run.prepared.loadMs,
   compile: (run) => run.prepared.compileMs,
+  "compile-cached": (run) => run.recompileMs,
   "first-run": (run) => run.prepared.firstRunMs,
 };
 
@@ -42,9 +43,9 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
     shape: workload.shape,
     ...verified,
   };
-  const cold = COLD_PHASES.map((phase): Result => {
-    const samples = runs.map(COLD[phase]);
-    return { ...base, phase, unit: "ms", samples, ...summary(samples) };
+  const cold = COLD_PHASES.flatMap((phase): Result[] => {
+    const samples = runs.map(COLD[phase]).filter((ms) => ms !== undefined);
+    return samples.length === 0 ? [] : [{ ...base, phase, unit: "ms", samples, ...summary(samples) }];
   });
   const peakBytes = runs.map((run) => run.prepared.peakBytes).filter((bytes) => bytes !== null);
   const memory: Result[] =
@@ -178,15 +179,14 @@ function comparisonsOf(workload: Workload, outcome: ArmOutcome, baseline: ArmOut
     .filter((pair) => pair.engine.length > 0 && pair.baseline.length > 0);
   if (pairs.length > 0) add("steady", ratioInterval(pairs));
   for (const phase of COLD_PHASES) {
-    add(
-      phase,
-      ratioInterval(
-        engineRuns.map((run, i) => ({
-          engine: [COLD[phase](run)],
-          baseline: [COLD[phase](baselineRuns[i] as ArmRun)],
-        })),
-      ),
-    );
+    // A baseline that keeps no kernels compiles every time.
+    const ofBaseline = (run: ArmRun): number | undefined =>
+      COLD[phase](run) ?? (phase === "compile-cached" ? COLD.compile(run) : undefined);
+    const cold = engineRuns.flatMap((run, i) => {
+      const [ours, theirs] = [COLD[phase](run), ofBaseline(baselineRuns[i] as ArmRun)];
+      return ours === undefined || theirs === undefined ? [] : [{ engine: [ours], baseline: [theirs] }];
+    });
+    if (cold.length > 0) add(phase, ratioInterval(cold));
   }
   const peak = (runs: readonly ArmRun[]): number | null => {
     const known = runs.map((run) => run.prepared.peakBytes).filter((bytes) => bytes !== null && bytes > 0) as number[];

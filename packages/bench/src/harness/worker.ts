@@ -114,6 +114,15 @@ async function answer(request: Request): Promise<Response> {
       await engine.close();
       return { kind: "inspect", inputs };
     }
+    case "compile": {
+      const engine = await engineNamed(request.engine).open(request.options);
+      const before = performance.now();
+      const model = await engine.compile(request.modelPath);
+      const ms = performance.now() - before;
+      await model.close();
+      await engine.close();
+      return { kind: "compile", ms };
+    }
     case "describe":
       return { kind: "describe", record: await engineNamed(request.engine).describe(request.options) };
     case "peaks": {

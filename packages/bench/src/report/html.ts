@@ -3,7 +3,7 @@
  * reader's light or dark setting and prints.
  */
 
-import type { Result, Results } from "../results/schema.ts";
+import type { Results } from "../results/schema.ts";
 import {
   digits,
   formatBytes,
@@ -15,7 +15,8 @@ import {
   formatVerified,
 } from "./format.ts";
 import { escapeHtml, ratioChart, rooflineChart, seriesClass, timeChart, type RooflineCeiling } from "./svg.ts";
-import { findComparison, summaries } from "./terminal.ts";
+import { PHASES_NOTE, findComparison, phaseCells } from "./phases.ts";
+import { summaries } from "./terminal.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1d2127; --soft: #667080; --paper: #fff; --line: #dfe3e8; --band: #f5f7f9;
@@ -207,29 +208,22 @@ function rooflineSection(results: Results): string {
 function phasesSection(results: Results): string {
   const steady = results.results.filter((row) => row.phase === "steady");
   const rows = steady.map((row) => {
-    const phase = (name: Result["phase"]): number | null =>
-      results.results.find(
-        (other) =>
-          other.phase === name &&
-          other.case === row.case &&
-          other.engine === row.engine &&
-          other.threads === row.threads &&
-          other.precision === row.precision,
-      )?.median ?? null;
-    const compile = findComparison(results, row, "compile");
+    const cells = phaseCells(results, row);
     return {
       cells: [
         row.case,
         String(row.threads),
         row.engine,
         row.precision,
-        formatMs(phase("load")),
-        formatMs(phase("compile")),
-        compile === undefined ? "" : formatRatio(compile.ratio),
-        formatMs(phase("first-run")),
+        cells.load,
+        cells.compile,
+        cells.compileRatio,
+        cells.cached,
+        cells.cachedRatio,
+        cells.firstRun,
         formatMs(row.median),
-        formatBytes(phase("memory")),
-        formatBytes(row.plannedPeakBytes ?? null),
+        cells.memory,
+        cells.planned,
       ],
     };
   });
@@ -241,13 +235,15 @@ function phasesSection(results: Results): string {
     "load",
     "compile",
     "compile ratio",
+    "cached",
+    "cached ratio",
     "first run",
     "steady",
     "peak memory",
     "planned buffers",
   ];
-  return `<h2>Phases</h2>\n${table(titles, rows, [1, 4, 5, 6, 7, 8, 9, 10])}
-<p class="note">load: the engine's code; compile: the model, import included; peak memory: what loading the model and running it added.</p>`;
+  return `<h2>Phases</h2>\n${table(titles, rows, [1, 4, 5, 6, 7, 8, 9, 10, 11, 12])}
+<p class="note">${PHASES_NOTE}</p>`;
 }
 
 function profileSection(results: Results): string {

@@ -4,9 +4,8 @@
  */
 
 import { geometricMean } from "../harness/statistics.ts";
-import type { Comparison, Result, Results } from "../results/schema.ts";
+import type { Result, Results } from "../results/schema.ts";
 import {
-  formatBytes,
   formatInterval,
   formatMs,
   formatPrecision,
@@ -15,25 +14,11 @@ import {
   formatVerified,
   digits,
 } from "./format.ts";
+import { PHASES_NOTE, findComparison, phaseCells } from "./phases.ts";
 import { formatTable, type Column } from "./table.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
 const left = (title: string): Column => ({ title, align: "left" });
-
-export function findComparison(
-  results: Results,
-  row: Result,
-  phase: Result["phase"] = row.phase,
-): Comparison | undefined {
-  return results.comparisons.find(
-    (comparison) =>
-      comparison.phase === phase &&
-      comparison.case === row.case &&
-      comparison.threads === row.threads &&
-      comparison.engine === row.engine &&
-      comparison.precision === row.precision,
-  );
-}
 
 /** The whole report as text. */
 export function renderTerminal(results: Results): string {
@@ -119,37 +104,31 @@ function phasesTable(results: Results): string[] {
     right("load"),
     right("compile"),
     right("ratio"),
+    right("cached"),
+    right("ratio"),
     right("first run"),
     right("peak memory"),
     right("planned"),
   ];
   const steady = results.results.filter((row) => row.phase === "steady");
   const rows = steady.map((row) => {
-    const phase = (name: Result["phase"]): number | null =>
-      results.results.find(
-        (other) =>
-          other.phase === name &&
-          other.case === row.case &&
-          other.engine === row.engine &&
-          other.threads === row.threads &&
-          other.precision === row.precision,
-      )?.median ?? null;
-    const compile = findComparison(results, row, "compile");
-    const planned = row.plannedPeakBytes ?? null;
+    const cells = phaseCells(results, row);
     return [
       row.case,
       String(row.threads),
       row.engine,
       row.precision,
-      formatMs(phase("load")),
-      formatMs(phase("compile")),
-      compile === undefined ? "" : formatRatio(compile.ratio),
-      formatMs(phase("first-run")),
-      formatBytes(phase("memory")),
-      planned === null ? "" : formatBytes(planned),
+      cells.load,
+      cells.compile,
+      cells.compileRatio,
+      cells.cached,
+      cells.cachedRatio,
+      cells.firstRun,
+      cells.memory,
+      cells.planned,
     ];
   });
-  return formatTable(columns, rows);
+  return [...formatTable(columns, rows), PHASES_NOTE];
 }
 
 /** Geometric means of the ratios, by engine, precision and threads, where there is more than one case. */

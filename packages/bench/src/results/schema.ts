@@ -118,7 +118,7 @@ export const resultsSchema = {
         ],
         properties: {
           case: { type: "string" },
-          phase: { enum: ["load", "compile", "first-run", "steady", "memory"] },
+          phase: { enum: ["load", "compile", "compile-cached", "first-run", "steady", "memory"] },
           engine: { type: "string" },
           threads: { type: "integer" },
           precision: { enum: ["highest", "high", "medium"] },
@@ -180,7 +180,7 @@ export const resultsSchema = {
         required: ["case", "phase", "threads", "precision", "engine", "baseline", "ratio", "low", "high"],
         properties: {
           case: { type: "string" },
-          phase: { enum: ["load", "compile", "first-run", "steady", "memory"] },
+          phase: { enum: ["load", "compile", "compile-cached", "first-run", "steady", "memory"] },
           threads: { type: "integer" },
           precision: { enum: ["highest", "high", "medium"] },
           engine: { type: "string" },

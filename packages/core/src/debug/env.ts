@@ -13,6 +13,7 @@ export type EnvName =
   | "QUERN_CHECK"
   | "QUERN_TRACE"
   | "QUERN_BLESS"
+  | "QUERN_CACHE"
   | "QUERN_FEATURES";
 
 export interface EnvVariable {
@@ -43,6 +44,12 @@ export const ENV_VARIABLES: readonly EnvVariable[] = [
       "Runs launch by launch on one thread and compares with the reference interpreter: reports the first element beyond tolerance. On CPUs every storage lies between guard pages; a write beside it, or (on Linux) a fault of generated code, is reported with kernel, node, instruction and storage.",
   },
   { name: "QUERN_TRACE", values: "file", meaning: "Writes passes and launches as Chrome trace JSON." },
+  {
+    name: "QUERN_CACHE",
+    values: "0|1|folder",
+    meaning:
+      "Where compiled kernels are kept for later processes: 0 nowhere, 1 (the default) the user's cache folder. Not read at debug level 3 and above, with QUERN_CHECK, QUERN_DUMP or QUERN_VERIFY.",
+  },
   { name: "QUERN_BLESS", values: "0|1", meaning: "Rewrites golden files in place (tests)." },
   {
     name: "QUERN_FEATURES",

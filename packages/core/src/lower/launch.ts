@@ -24,8 +24,8 @@ export type Operand =
   | { readonly kind: "constant"; readonly data: ConstantData }
   | { readonly kind: "temporary"; readonly temporary: Temporary };
 
-export interface Launch {
-  readonly kernel: Kernel;
+/** A launch without the text of its kernel: what a program needs to bind and report it. */
+export interface LaunchPlan {
   readonly operands: readonly Operand[];
   /** Values of the kernel's scalar parameters, by name. */
   readonly scalars?: Readonly<Record<string, number>>;
@@ -40,6 +40,10 @@ export interface Launch {
   readonly precision?: MatmulPrecision;
   /** How to find the operands in any site of the same signature (`siteSignature`), see `launchFor`. */
   readonly recipes: readonly OperandRecipe[];
+}
+
+export interface Launch extends LaunchPlan {
+  readonly kernel: Kernel;
 }
 
 export function valueOperand(value: Value): Operand {

@@ -6,7 +6,7 @@
 import { invariant } from "../errors.ts";
 import type { ConstantData, Node, Value } from "../graph/graph.ts";
 import { constantOf } from "../passes/fold-constants.ts";
-import { type Launch, type Operand, type Temporary, valueOperand } from "./launch.ts";
+import { type LaunchPlan, type Operand, type Temporary, valueOperand } from "./launch.ts";
 import type { KernelSite } from "./site.ts";
 
 /** A number, text, flag or list or record of such: what JSON holds. */
@@ -35,10 +35,14 @@ export type OperandRecipe =
 export type TemporaryPairs = ReadonlyMap<Temporary, Temporary>;
 
 /** A launch without its site. */
-export type LaunchRecipe = Omit<Launch, "operands" | "nodes">;
+export type LaunchRecipe = Omit<LaunchPlan, "operands" | "nodes">;
 
 /** The launch for `site`, which has the signature that the recipe was made for. */
-export function launchFor(recipe: LaunchRecipe, site: KernelSite, temporaries?: TemporaryPairs): Launch {
+export function launchFor<T extends LaunchRecipe>(
+  recipe: T,
+  site: KernelSite,
+  temporaries?: TemporaryPairs,
+): T & Pick<LaunchPlan, "operands" | "nodes"> {
   return {
     ...recipe,
     nodes: computedNodes(site),

@@ -2,36 +2,59 @@
  * Sizes of kernels before they run: devices evaluate the counts of parallel axes on the host, from the values of symbols.
  */
 
-import type { DimBindings } from "../dim.ts";
+import {
+  type Dim,
+  type DimBindings,
+  dimAdd,
+  dimFloorDiv,
+  dimMax,
+  dimMin,
+  dimMod,
+  dimMul,
+  dimSub,
+  symbol,
+} from "../dim.ts";
 import { InternalError } from "../errors.ts";
-import type { KValue } from "../kernel/ir.ts";
+import type { KValue, Kernel } from "../kernel/ir.ts";
 
-/** Evaluates an index expression over dimension symbols, as generated code does. */
-export function evaluateIndex(value: KValue, symbols: DimBindings): number {
+/** Number of tasks: the product of the counts of the nested parallel axes. */
+export function taskDim(kernel: Kernel): Dim {
+  let count: Dim = 1;
+  let block = kernel.body;
+  for (;;) {
+    const parallel = block.find((statement) => statement.kind === "parallel");
+    if (parallel === undefined) return count;
+    count = dimMul(count, indexDim(parallel.count));
+    block = parallel.body;
+  }
+}
+
+/** An index expression over dimension symbols, none of whose parts is negative, as a dimension. */
+export function indexDim(value: KValue): Dim {
   const { def } = value;
   if (def.kind === "const") return Number(def.value);
-  if (def.kind === "param") return symbolValue(def.name, symbols);
+  if (def.kind === "param") return symbol(def.name);
   if (def.kind !== "prim") throw new InternalError(`a task count depends on a ${def.kind}`);
-  const [a = 0, b = 0] = def.args.map((arg) => evaluateIndex(arg, symbols));
+  const [a = 0, b = 0] = def.args.map(indexDim);
   switch (def.prim) {
     case "add":
-      return a + b;
+      return dimAdd(a, b);
     case "sub":
-      return a - b;
+      return dimSub(a, b);
     case "mul":
-      return a * b;
+      return dimMul(a, b);
     case "div":
-      return Math.trunc(a / b);
+      return dimFloorDiv(a, b);
     case "rem":
-      return a % b;
+      return dimMod(a, b);
     case "min":
-      return Math.min(a, b);
+      return dimMin(a, b);
     case "max":
-      return Math.max(a, b);
+      return dimMax(a, b);
     case "shl":
-      return a * 2 ** b;
+      return dimMul(a, 2 ** Number(b));
     case "shr":
-      return Math.floor(a / 2 ** b);
+      return dimFloorDiv(a, 2 ** Number(b));
     default:
       throw new InternalError(`a task count uses ${def.prim}`);
   }

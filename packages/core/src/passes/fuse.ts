@@ -8,7 +8,7 @@
 
 import { type Shape, sameShape } from "../dim.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import { type Graph, type Node, type Value, reachableNodes, usesOf } from "../graph/graph.ts";
+import { type Graph, type Node, type Value, usesOf } from "../graph/graph.ts";
 import { copyNode } from "../graph/rewrite.ts";
 import { findOp } from "../ops/registry.ts";
 import { constantOf } from "./fold-constants.ts";
@@ -193,6 +193,14 @@ export function isInlineConstant(value: Value): boolean {
   return data !== undefined && data.shape.every((dim) => dim === 1);
 }
 
+/** The nodes of a region and the scalar constants that they read, in order. */
+function membersOf(region: Region): Node[] {
+  const members = new Set(region.nodes);
+  for (const node of region.nodes)
+    for (const input of node.inputs) if (input !== undefined && isInlineConstant(input)) members.add(input.node);
+  return [...members].sort((a, b) => a.id - b.id);
+}
+
 function emitGroup(builder: GraphBuilder, region: Region, replaced: ReadonlyMap<Value, Value>): readonly Value[] {
   const { exit } = region;
   // A lone op with a kernel of its own, or a lone reshape (an alias, no kernel), needs no group.
@@ -210,9 +218,7 @@ function emitGroup(builder: GraphBuilder, region: Region, replaced: ReadonlyMap<
     inside.set(external, body.input(`x${operands.length}`, external.type.dtype, external.type.shape));
     operands.push(replaced.get(external) as Value);
   }
-  for (const node of reachableNodes(exit.outputs)) {
-    const wanted = region.nodes.has(node) || node.outputs.some((output) => isInlineConstant(output));
-    if (!wanted) continue;
+  for (const node of membersOf(region)) {
     body.sourceName = node.name;
     const outputs = copyNode(
       body,

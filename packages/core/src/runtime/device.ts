@@ -38,6 +38,8 @@ export interface CompileReport {
   readonly plannedPeakBytes: number;
   readonly weightBytes: number;
   readonly codeBytes: number;
+  /** Distinct kernels, and how many of them were found among those of earlier processes. */
+  readonly kernels?: { readonly total: number; readonly cached: number };
 }
 
 export interface LaunchReport {

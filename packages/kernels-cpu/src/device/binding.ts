@@ -5,7 +5,7 @@
  * a binding happens; concurrent runs use instances of their own.
  */
 
-import { type DimBindings, InternalError, debug, evaluateDim, evaluateIndex, symbolValue } from "@quern/core";
+import { type DimBindings, InternalError, debug, evaluateDim, symbolValue } from "@quern/core";
 import { type NativeHost, type NativeMemory, ProgramTable, type Step as NativeRecord, slotF32 } from "../host/index.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import type { NativeStep, Program } from "./program.ts";
@@ -53,9 +53,7 @@ export function bindProgram(program: Program, symbols: DimBindings): Binding {
     })),
   );
   const offsetOf = new Map(planned.map((storage, i) => [storage, plan.offsets[i] as number]));
-  const taskCounts = program.steps.map((step) =>
-    step.kind === "host" ? 0 : step.counts.reduce((n, count) => n * evaluateIndex(count, symbols), 1),
-  );
+  const taskCounts = program.steps.map((step) => (step.kind === "host" ? 0 : evaluateDim(step.kernel.tasks, symbols)));
   debug(3, () => `memory plan: ${planned.length} buffers in ${plan.peakBytes} bytes`);
   const worthSharing = estimateNs(program, symbols, elementsOf) > SHARING_NS;
   return { symbols, plan, offsetOf, elementsOf, taskCounts, worthSharing };
@@ -127,7 +125,7 @@ export class Instance {
       if (records.length === 0) first = i;
       const slots = this.#slots.address + BigInt(slot * 8);
       records.push({
-        kernel: step.address,
+        kernel: step.code.address,
         slots,
         taskCount: this.binding.taskCounts[i] as number,
         barrier: step.barrier,

@@ -3,17 +3,7 @@
  * reference implementation on the host for ops that have no kernel.
  */
 
-import {
-  type KernelSite,
-  type Launch,
-  type Temporary,
-  UnsupportedError,
-  debug,
-  findOp,
-  launchFor,
-  lowerGeneric,
-  siteSignature,
-} from "@quern/core";
+import { type KernelSite, type Launch, UnsupportedError, debug, findOp, lowerGeneric } from "@quern/core";
 import { CPU_KERNELS } from "../kernels/index.ts";
 import type { CpuKernel, KernelEnvironment } from "../kernels/kernel.ts";
 
@@ -27,37 +17,8 @@ export type Choice =
   | { readonly kind: "kernels"; readonly launches: readonly Launch[]; readonly candidates: readonly Candidate[] }
   | { readonly kind: "host"; readonly reason: string; readonly candidates: readonly Candidate[] };
 
-/** Choices made so far, by site signature: kernels of equal sites are made and compiled once. */
-export class Chooser {
-  readonly #environment: KernelEnvironment;
-  readonly #known = new Map<string, Choice>();
-
-  constructor(environment: KernelEnvironment) {
-    this.#environment = environment;
-  }
-
-  /** Throws an `UnsupportedError` where not even the host can compute the site. */
-  choose(site: KernelSite): Choice {
-    const signature = siteSignature(site);
-    const known = this.#known.get(signature);
-    if (known !== undefined) return rebound(known, site);
-    const choice = choose(site, this.#environment);
-    this.#known.set(signature, choice);
-    return choice;
-  }
-}
-
-function rebound(choice: Choice, site: KernelSite): Choice {
-  if (choice.kind === "host") return choice;
-  const temporaries = new Map<Temporary, Temporary>();
-  for (const { operands } of choice.launches) {
-    for (const operand of operands)
-      if (operand.kind === "temporary") temporaries.set(operand.temporary, { ...operand.temporary });
-  }
-  return { ...choice, launches: choice.launches.map((launch) => launchFor(launch, site, temporaries)) };
-}
-
-function choose(site: KernelSite, environment: KernelEnvironment): Choice {
+/** Throws an `UnsupportedError` where not even the host can compute the site. */
+export function chooseKernel(site: KernelSite, environment: KernelEnvironment): Choice {
   const candidates: Candidate[] = [];
   let best: CpuKernel | undefined;
   let lowest = Infinity;

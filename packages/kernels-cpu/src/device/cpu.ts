@@ -35,6 +35,7 @@ import { dumpProgram, traceCompilation } from "./dump.ts";
 import { compileSubgraphs } from "./control.ts";
 import { CpuExecutable } from "./executable.ts";
 import { KernelCache } from "./kernel-cache.ts";
+import { type KernelDisk, SiteStore, kernelDisk } from "./site-store.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
 import { SpecialisingExecutable, spatialSymbols } from "./specialising.ts";
@@ -51,6 +52,11 @@ export interface CpuOptions {
    * kernel that computes, writes or jumps wrong instead of letting it end the process (on Linux).
    */
   readonly check?: boolean;
+  /**
+   * Folder where compiled kernels are kept for later processes, or false for none (as `QUERN_CACHE`). Default: the
+   * `quern` folder among the user's caches.
+   */
+  readonly cache?: string | false;
 }
 
 /** Ops that the generic lowering or a kernel computes whole; everything else is decomposed where its record can. */
@@ -83,6 +89,7 @@ export class CpuDevice implements Device {
   readonly #memory: TensorMemory;
   readonly #precision: MatmulPrecision;
   readonly #check: boolean;
+  readonly #disk: KernelDisk | undefined;
   #disposed = false;
 
   constructor(options: CpuOptions) {
@@ -94,6 +101,7 @@ export class CpuDevice implements Device {
     this.#runner = new Runner(this.#host, this.target, { threads: this.threads });
     this.#memory = new TensorMemory(this.#host);
     this.#check = options.check ?? envFlag("QUERN_CHECK");
+    this.#disk = this.#check ? undefined : kernelDisk(options.cache);
     this.#precision = options.matmulPrecision ?? "highest";
     this.name = `cpu:${this.target.name}`;
     debug(1, () => `device ${this.name}, ${this.threads} threads: ${info.brand}`);
@@ -124,7 +132,8 @@ export class CpuDevice implements Device {
     const optimised = optimise(graph, { target: passTarget(), bindings: options.bindings ?? {} });
     const code = new CodeArena(this.#host);
     const weights = new MemoryArena(this.#host);
-    const kernels = outer ?? new KernelCache(environment, code);
+    const store = this.#disk && new SiteStore(this.#disk, environment);
+    const kernels = outer ?? new KernelCache(environment, code, store);
     const program = compileProgram(optimised.graph, kernels);
     const constants = placeConstants(program.storages.constants, weights);
     const hostNodes = program.steps.filter((step) => step.kind === "host").map(({ node }) => node);
@@ -153,6 +162,10 @@ export class CpuDevice implements Device {
       compileMs,
       subgraphs,
       check: this.#check,
+      recompile: (look) => {
+        using again = new CodeArena(this.#host);
+        return look(compileProgram(optimised.graph, new KernelCache(environment, again)));
+      },
       release: () => {
         code.free();
         weights.free();

@@ -26,11 +26,13 @@ export function dumpProgram(source: Graph, unfused: Graph, program: Program): vo
   program.steps.forEach((step, i) => {
     if (step.kind !== "native" || written.has(step.code)) return;
     written.add(step.code);
+    const { source, bytes } = step.code;
     const stem = join(folder, `kernel-${String(i).padStart(3, "0")}`);
-    writeFileSync(`${stem}.ir`, printKernel(step.launch.kernel));
-    writeFileSync(`${stem}.legal.ir`, printKernel(step.kernel));
-    writeFileSync(`${stem}.s`, step.code.listing());
-    writeFileSync(`${stem}.bin`, step.code.bytes);
+    writeFileSync(`${stem}.bin`, bytes);
+    if (source === undefined) return;
+    writeFileSync(`${stem}.ir`, printKernel(source.recorded));
+    writeFileSync(`${stem}.legal.ir`, printKernel(source.kernel));
+    writeFileSync(`${stem}.s`, source.code.listing());
   });
   const launches = program.launches.map((launch) => ({ ...launch }));
   writeFileSync(

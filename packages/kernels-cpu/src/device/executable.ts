@@ -8,7 +8,6 @@ import {
   type DumpStage,
   type Executable,
   type Graph,
-  type LaunchReport,
   type PassReport,
   type ShapeCheck,
   type TensorSpec,
@@ -28,6 +27,7 @@ import { runChecked } from "./checked-launch.ts";
 import { type Subgraphs, finishAsync, finishSync } from "./control.ts";
 import { GuardedMemory } from "./guarded.ts";
 import type { TensorMemory } from "./outputs.ts";
+import type { KernelSource } from "./kernel-cache.ts";
 import type { NativeStep, Program } from "./program.ts";
 import { ArenaMemory } from "./run-memory.ts";
 import { RunState } from "./run-state.ts";
@@ -56,6 +56,8 @@ export interface ExecutableParts {
   readonly subgraphs: Subgraphs;
   /** Run in guarded memory and compare every launch with the reference. */
   readonly check: boolean;
+  /** Compiles the kernels of the program again, for a look at what those from the disk were made of. */
+  readonly recompile: <T>(look: (program: Program) => T) => T;
   readonly release: () => void;
 }
 
@@ -91,8 +93,18 @@ export class CpuExecutable implements Executable {
 
   get report(): CompileReport {
     const { compileMs, passes, program, weightBytes } = this.#parts;
-    const launches: readonly LaunchReport[] = program.launches;
-    return { compileMs, passes, launches, plannedPeakBytes: this.#lastPeak, weightBytes, codeBytes: program.codeBytes };
+    const { launches, codeBytes } = program;
+    const kernels = new Set(program.steps.filter((step) => step.kind === "native").map(({ code }) => code));
+    const cached = [...kernels].filter(({ source }) => source === undefined).length;
+    return {
+      compileMs,
+      passes,
+      launches,
+      plannedPeakBytes: this.#lastPeak,
+      weightBytes,
+      codeBytes,
+      kernels: { total: kernels.size, cached },
+    };
   }
 
   runSync(inputs: Tensors): Record<string, Tensor> {
@@ -187,16 +199,23 @@ export class CpuExecutable implements Executable {
 
   dump(stage: DumpStage): string {
     const { program, unfused } = this.#parts;
-    const natives = program.steps.filter((step) => step.kind === "native");
+    const sources = (): readonly KernelSource[] => {
+      const known = sourcesOf(program);
+      return known ?? this.#parts.recompile((again) => sourcesOf(again) ?? []);
+    };
     switch (stage) {
       case "graph":
         return printGraph(unfused);
       case "fused":
         return printGraph(program.graph);
       case "kernel":
-        return natives.map((step) => printKernel(step.kernel)).join("\n");
+        return sources()
+          .map(({ kernel }) => printKernel(kernel))
+          .join("\n");
       case "machine":
-        return natives.map((step) => `; ${step.kernel.name}\n${step.code.listing()}`).join("\n");
+        return sources()
+          .map(({ kernel, code }) => `; ${kernel.name}\n${code.listing()}`)
+          .join("\n");
     }
   }
 
@@ -279,4 +298,10 @@ export class CpuExecutable implements Executable {
       : new ArenaMemory(program, binding, constants, host, runner.threads);
     return new Instance(program, binding, memory, host, runner.threads);
   }
+}
+
+/** Kernels of the launches, in order; `undefined` where some came from the disk. */
+function sourcesOf({ steps }: Program): KernelSource[] | undefined {
+  const sources = steps.filter((step) => step.kind === "native").map(({ code }) => code.source);
+  return sources.every((source) => source !== undefined) ? sources : undefined;
 }

@@ -8,9 +8,7 @@
 import {
   type DimBindings,
   type Graph,
-  type Kernel,
-  type KValue,
-  type Launch,
+  type LaunchPlan,
   type LaunchReport,
   type MatmulPrecision,
   type Node,
@@ -19,9 +17,9 @@ import {
   UnsupportedError,
   siteOf,
 } from "@quern/core";
-import type { CompiledKernel } from "../select/index.ts";
-import { printCandidates } from "./choose.ts";
-import type { CachedKernel, KernelCache } from "./kernel-cache.ts";
+import { scratchBytes } from "../select/index.ts";
+import type { KernelCache, ReadyKernel } from "./kernel-cache.ts";
+import type { KernelFace } from "./kernel-face.ts";
 import { type Accesses, type Storage, StorageMap, placeBarriers } from "./storage.ts";
 
 export interface NativeStep {
@@ -30,14 +28,11 @@ export interface NativeStep {
   readonly node: Node;
   /** True for the last launch of the node. */
   readonly completes: boolean;
-  readonly launch: Launch;
-  readonly kernel: Kernel;
-  readonly code: CompiledKernel;
-  readonly address: bigint;
+  readonly launch: LaunchPlan;
+  readonly kernel: KernelFace;
+  readonly code: ReadyKernel;
   /** In the order of the kernel's buffers. */
   readonly storages: readonly Storage[];
-  /** Counts of the nested parallel axes; their product is the number of tasks. */
-  readonly counts: readonly KValue[];
   barrier: boolean;
 }
 
@@ -67,7 +62,7 @@ export interface Program {
 
 export function compileProgram(graph: Graph, kernels: KernelCache): Program {
   const storages = new StorageMap(graph);
-  const used = new Set<CachedKernel>();
+  const used = new Set<ReadyKernel>();
   const drafts: (Draft | { node: Node; reason: string })[] = [];
   const reports: LaunchReport[] = [];
   const dimTensors: { node: Node; storage: Storage }[] = [];
@@ -77,20 +72,18 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
       dimTensors.push({ node, storage: storages.of(node.outputs[0] as Value) });
       continue;
     }
-    const choice = kernels.chooser.choose(siteOf(node));
-    const rivals = printCandidates(choice.candidates);
-    if (choice.kind === "host") {
+    const served = kernels.serve(siteOf(node));
+    if (served.kind === "host") {
       rejectUnknownSizes(node);
-      drafts.push({ node, reason: choice.reason });
-      reports.push({ kernel: `host:${node.op}`, nodes: [node.name ?? node.op], decision: choice.reason });
+      drafts.push({ node, reason: served.reason });
+      reports.push({ kernel: `host:${node.op}`, nodes: [node.name ?? node.op], decision: served.reason });
       continue;
     }
-    for (const launch of choice.launches) {
-      const compiled = kernels.compile(launch.kernel);
-      used.add(compiled);
-      drafts.push({ node, completes: launch === choice.launches.at(-1), launch, compiled });
-      reports.push(reportOf(launch, rivals, precisionOf(launch)));
-    }
+    served.launches.forEach(({ launch, kernel }, i) => {
+      used.add(kernel);
+      drafts.push({ node, completes: i === served.launches.length - 1, launch, code: kernel });
+      reports.push(reportOf(launch, kernel.face, served.rivals));
+    });
   }
   const codeBytes = kernels.publish();
   const steps = drafts.map((draft): Step =>
@@ -105,7 +98,7 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
     dimTensors,
     launches: reports,
     codeBytes,
-    scratchBytes: (symbols) => Math.max(0, ...[...used].map(({ code }) => code.scratchBytes(symbols))),
+    scratchBytes: (symbols) => Math.max(0, ...[...used].map(({ face }) => scratchBytes(face.scratch, symbols))),
   };
 }
 
@@ -127,43 +120,21 @@ function rejectUnknownSizes(node: Node): void {
   }
 }
 
-interface Draft {
-  readonly node: Node;
-  readonly completes: boolean;
-  readonly launch: Launch;
-  readonly compiled: CachedKernel;
-}
+type Draft = Pick<NativeStep, "node" | "completes" | "launch" | "code">;
 
-function nativeStep(
-  { node, completes, launch, compiled: { kernel, code, address } }: Draft,
-  storages: StorageMap,
-): NativeStep {
-  if (kernel.buffers.length !== launch.operands.length) {
-    throw new InternalError(`${kernel.name}: ${kernel.buffers.length} buffers, ${launch.operands.length} operands`);
+function nativeStep(draft: Draft, storages: StorageMap): NativeStep {
+  const { face } = draft.code;
+  const { operands } = draft.launch;
+  if (face.buffers.length !== operands.length) {
+    throw new InternalError(`${face.name}: ${face.buffers.length} buffers, ${operands.length} operands`);
   }
   return {
     kind: "native",
-    node,
-    completes,
-    launch,
-    kernel,
-    code,
-    address,
+    ...draft,
+    kernel: face,
     barrier: false,
-    storages: launch.operands.map((operand) => storages.operand(operand)),
-    counts: parallelCounts(kernel),
+    storages: operands.map((operand) => storages.operand(operand)),
   };
-}
-
-function parallelCounts(kernel: Kernel): KValue[] {
-  const counts: KValue[] = [];
-  let block = kernel.body;
-  for (;;) {
-    const parallel = block.find((statement) => statement.kind === "parallel");
-    if (parallel === undefined) return counts;
-    counts.push(parallel.count);
-    block = parallel.body;
-  }
 }
 
 function hostStep(node: Node, reason: string, storages: StorageMap): HostStep {
@@ -189,8 +160,8 @@ function accessesOf(step: Step): Accesses {
     return { reads: step.reads.filter((storage) => storage !== undefined), writes: step.writes };
   const { buffers } = step.kernel;
   return {
-    reads: step.storages.filter((_, i) => buffers[i]?.access !== "write"),
-    writes: step.storages.filter((_, i) => buffers[i]?.access !== "read"),
+    reads: step.storages.filter((_, i) => buffers[i] !== "write"),
+    writes: step.storages.filter((_, i) => buffers[i] !== "read"),
   };
 }
 
@@ -198,16 +169,17 @@ function accessesOf(step: Step): Accesses {
 const PRODUCTS = new Set(["matmul", "conv", "convTranspose", "lstm", "gru", "rnn"]);
 
 /** At which precision a launch computes f32 products, if it does; packing and the like do not. */
-function precisionOf({ precision, nodes, flops }: Launch): MatmulPrecision | undefined {
+function precisionOf({ precision, nodes, flops }: LaunchPlan): MatmulPrecision | undefined {
   if (precision !== undefined) return precision;
   const isProduct =
     flops !== undefined && nodes.some(({ op, outputs }) => PRODUCTS.has(op) && outputs[0]?.type.dtype === "f32");
   return isProduct ? "highest" : undefined;
 }
 
-function reportOf(launch: Launch, rivals: string, precision: MatmulPrecision | undefined): LaunchReport {
+function reportOf(launch: LaunchPlan, { name }: KernelFace, rivals: string): LaunchReport {
+  const precision = precisionOf(launch);
   return {
-    kernel: launch.kernel.name,
+    kernel: name,
     nodes: launch.nodes.map((node) => node.name ?? node.op),
     decision: rivals === "" ? launch.decision : `${launch.decision} [${rivals}]`,
     ...(typeof launch.flops === "number" ? { flops: launch.flops } : {}),

@@ -71,7 +71,7 @@ export function compileKernel(kernel: Kernel, target: CpuTarget, abi: Abi = SYSV
     bytes: assembled.bytes,
     listing: () => assembled.listing(),
     slots: s.slots,
-    scratchBytes: (symbols) => scratchBytes(kernel, symbols),
+    scratchBytes: (symbols) => scratchBytes(kernel.scratch, symbols),
     spills: allocation.spills,
     usesTiles: config.entry.length > 0,
     get features() {

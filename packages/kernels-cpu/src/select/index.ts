@@ -9,3 +9,4 @@ export { taskCount } from "./tasks.ts";
 export type { Bindings } from "./tasks.ts";
 export { AMX, AVX2, AVX512, AVX512_VNNI, CPU_TARGETS } from "./target.ts";
 export type { CpuTarget } from "./target.ts";
+export { scratchBytes } from "./scratch.ts";

@@ -6,7 +6,7 @@
  */
 import { DTYPE_INFO, evaluateDim } from "@quern/core";
 import type { DimBindings } from "@quern/core";
-import type { Buffer, Kernel } from "@quern/core/kernel";
+import type { Buffer } from "@quern/core/kernel";
 import { mem } from "../asm/index.ts";
 import type { Reg } from "../asm/index.ts";
 import type { Selector } from "./selector.ts";
@@ -16,8 +16,8 @@ function roundUp(bytes: number): number {
 }
 
 /** Bytes of scratch memory that one thread needs. */
-export function scratchBytes(kernel: Kernel, symbols: DimBindings): number {
-  return kernel.scratch.reduce(
+export function scratchBytes(scratch: readonly Pick<Buffer, "dtype" | "size">[], symbols: DimBindings): number {
+  return scratch.reduce(
     (sum, { size, dtype }) => sum + roundUp(evaluateDim(size, symbols) * DTYPE_INFO[dtype].bytes),
     0,
   );

@@ -12,7 +12,7 @@ import {
   UnsupportedError,
   debug,
   evaluateDim,
-  evaluateIndex,
+  indexDim,
 } from "@quern/core";
 import { foldGrid } from "../wgsl/geometry.ts";
 import type { Program, Step } from "./program.ts";
@@ -101,7 +101,7 @@ export class Binding {
   /** None for a step without tasks. */
   #dispatch(step: Step, pipeline: GPUComputePipeline): Dispatch[] {
     const { wgsl, kernel } = step.compiled;
-    const tasks = wgsl.counts.reduce((n, count) => n * evaluateIndex(count, this.symbols), 1);
+    const tasks = wgsl.counts.reduce((n, count) => n * evaluateDim(indexDim(count), this.symbols), 1);
     if (tasks <= 0) return [];
     const entries = step.storages.map((storage, binding): GPUBindGroupEntry => {
       const elements = evaluateDim(storage.size, this.symbols);

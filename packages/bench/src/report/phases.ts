@@ -1,0 +1,53 @@
+/** The cold phases of one engine and case as text, for the tables of every report. */
+
+import type { Comparison, Phase, Result, Results } from "../results/schema.ts";
+import { formatBytes, formatMs, formatRatio } from "./format.ts";
+
+export function findComparison(results: Results, row: Result, phase: Phase = row.phase): Comparison | undefined {
+  return results.comparisons.find((comparison) => comparison.phase === phase && sameArm(comparison, row));
+}
+
+function sameArm(
+  a: Pick<Result, "case" | "threads" | "engine" | "precision">,
+  b: Pick<Result, "case" | "threads" | "engine" | "precision">,
+): boolean {
+  return a.case === b.case && a.threads === b.threads && a.engine === b.engine && a.precision === b.precision;
+}
+
+/** What each phase is, for legends. */
+export const PHASES_NOTE: string =
+  "load: the engine's code; compile: the model, import included; cached: the same in a later process, which finds the " +
+  "kernels that the first one has kept on disk, compared with compiling; peak memory: what loading the model and " +
+  "running it added.";
+
+export interface PhaseCells {
+  readonly load: string;
+  readonly compile: string;
+  readonly compileRatio: string;
+  readonly cached: string;
+  readonly cachedRatio: string;
+  readonly firstRun: string;
+  readonly memory: string;
+  readonly planned: string;
+}
+
+/** The phases beside the steady row of an engine and case. */
+export function phaseCells(results: Results, steady: Result): PhaseCells {
+  const median = (phase: Phase): number | null =>
+    results.results.find((row) => row.phase === phase && sameArm(row, steady))?.median ?? null;
+  const ratio = (phase: Phase): string => {
+    const found = findComparison(results, steady, phase);
+    return found === undefined ? "" : formatRatio(found.ratio);
+  };
+  const planned = steady.plannedPeakBytes ?? null;
+  return {
+    load: formatMs(median("load")),
+    compile: formatMs(median("compile")),
+    compileRatio: ratio("compile"),
+    cached: formatMs(median("compile-cached")),
+    cachedRatio: ratio("compile-cached"),
+    firstRun: formatMs(median("first-run")),
+    memory: formatBytes(median("memory")),
+    planned: planned === null ? "" : formatBytes(planned),
+  };
+}
