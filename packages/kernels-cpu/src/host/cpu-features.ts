@@ -19,6 +19,7 @@ const FEATURE_ROWS = [
   ["movbe", 1, 0, "ecx", 22, "none"],
   ["popcnt", 1, 0, "ecx", 23, "none"],
   ["lzcnt", 0x80000001, 0, "ecx", 5, "none"],
+  ["rdtscp", 0x80000001, 0, "edx", 27, "none"],
   ["bmi1", 7, 0, "ebx", 3, "none"],
   ["bmi2", 7, 0, "ebx", 8, "none"],
   ["cldemote", 7, 0, "ecx", 25, "none"],

@@ -11,59 +11,19 @@
  */
 import { Assembler, label, mem, r8, r9, r12, r14, r15, r32, rax, rbp, rbx, rcx, rdi, rdx, rsi } from "../asm/index.ts";
 import type { Label } from "../asm/index.ts";
-import { at, emitCleanUp, emitEpilogue, emitPrologue, MAX_THREADS } from "./kernel-call.ts";
+import { at, emitCleanUp, emitEpilogue, emitPrologue } from "./kernel-call.ts";
 import type { CleanUp } from "./kernel-call.ts";
 import type { NativeAbi, WaitCalls } from "./native-host.ts";
+import { CONTROL, POOL, REQUEST, STEP, STEP_FLAGS, STOP_COUNT, WORKER } from "./program-layout.ts";
+import { emitLeaveCaller, emitNoteCaller, emitReadAffinity } from "./spread-code.ts";
 import { emitBlockSignals, emitWait, emitWakeAll, emitYield } from "./wait-code.ts";
-
-/** Byte offsets in a step record. Times are ticks of the time stamp counter, taken by thread 0. */
-export const STEP = { kernel: 0, slots: 8, taskCount: 16, flags: 24, started: 32, ended: 40, bytes: 64 } as const;
-
-/** Bits of a step's flags. */
-export const STEP_FLAGS = {
-  /** All threads finish this step before any starts the next. */
-  barrier: 1,
-  /** Thread 0 does all tasks alone. A step of one task is serial anyway. */
-  serial: 2,
-  /** Thread 0 notes when it starts the step and when it leaves it, barrier included. */
-  timed: 4,
-} as const;
-
-/** Byte offsets in a run request, the argument of the caller's entry. */
-export const REQUEST = { pool: 0, steps: 8, end: 16, threads: 24, bytes: 64 } as const;
-
-/** Byte offsets in the argument of the entries that stop a pool and that wait for its runs. */
-export const CONTROL = { pool: 0, completed: 8, bytes: 64 } as const;
-
-/** Byte offsets in a pool's state; what different threads write lies on different pairs of cache lines. */
-export const POOL = {
-  /** Number of the current run in the upper 24 bits, its thread count in the lower 8. Workers sleep on it. */
-  generation: 0,
-  sleepers: 128,
-  /** Number of runs that have ended, and of threads that sleep until it grows. */
-  completed: 256,
-  waiters: 260,
-  steps: 384,
-  end: 392,
-  threads: 400,
-  reciprocal: 408,
-  epoch: 416,
-  /** ceil(2^64 / threads) for every count of threads; see {@link emitShare}. */
-  reciprocals: 512,
-  lines: (512 + 8 * (MAX_THREADS + 1) + 120) as number,
-  lineBytes: 128,
-} as const;
-
-/** Byte offsets in the block that a worker is started with. */
-export const WORKER = { pool: 0, index: 8, bytes: 16 } as const;
-
-/** A thread count of a generation that tells the workers to end. */
-export const STOP_COUNT = 0xff;
 
 export interface ProgramCodeOptions {
   readonly abi: NativeAbi;
   readonly waitCalls: WaitCalls;
   readonly cleanUp: CleanUp;
+  /** Workers leave the caller's processor. */
+  readonly spread: boolean;
   /** Polls before an idle worker sleeps; one poll takes about one `pause`. */
   readonly idleSpins: number;
   /** Polls at a barrier before a waiting thread starts to yield its core between polls. */
@@ -91,6 +51,7 @@ export function assembleWorker(options: ProgramCodeOptions): Uint8Array {
   a.emit("mov", r12, at(rdi, WORKER.index));
   a.emit("xor", r32(13), r32(13)); // a pool starts in generation 0
   emitBlockSignals(a, waitCalls);
+  if (options.spread) emitReadAffinity(a);
 
   a.bind(idle);
   a.emit("mov", spins, options.idleSpins);
@@ -117,6 +78,7 @@ export function assembleWorker(options: ProgramCodeOptions): Uint8Array {
   // A thread that takes no part must not read the rest of the request: nobody waits for it before the next one.
   a.emit("cmp", r32(12), eax);
   a.emit("jae", idle);
+  if (options.spread) emitLeaveCaller(a);
   emitSteps(a, options);
   a.emit("add", r14, 1);
   emitArrive(a);
@@ -147,6 +109,10 @@ export function assembleRun(options: ProgramCodeOptions): Uint8Array {
   a.emit("mov", at(rbx, POOL.reciprocal), rax);
   a.emit("cmp", rdx, 1);
   a.emit("jbe", alone);
+  if (options.spread) {
+    emitNoteCaller(a);
+    a.emit("mov", edx, at(rbx, POOL.threads));
+  }
   emitNextGeneration(a, waitCalls);
   emitSteps(a, options);
   a.emit("add", r14, 1);

@@ -8,7 +8,7 @@ import { invariant, UserError } from "@quern/core";
 
 import { MAX_THREADS } from "./kernel-call.ts";
 import type { NativeHost, NativeMemory } from "./native-host.ts";
-import { REQUEST, STEP, STEP_FLAGS } from "./program-code.ts";
+import { REQUEST, STEP, STEP_FLAGS } from "./program-layout.ts";
 
 /** One kernel launch. */
 export interface Step {

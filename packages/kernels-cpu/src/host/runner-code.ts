@@ -5,10 +5,12 @@
  */
 import { Assembler, label, rax, rcx, rdi, rdx } from "../asm/index.ts";
 import { CodeArena } from "./code-arena.ts";
+import { cpuInfo } from "./cpu-features.ts";
 import type { CpuTarget } from "./cpu-target.ts";
 import { assembleKernelCall, at, emitEpilogue, emitPrologue } from "./kernel-call.ts";
 import type { NativeAbi, NativeEntry, NativeHost } from "./native-host.ts";
 import { assembleRun, assembleSettle, assembleStop, assembleWorker } from "./program-code.ts";
+
 import type { ProgramCodeOptions } from "./program-code.ts";
 
 export interface RunnerCode {
@@ -42,6 +44,7 @@ export function runnerCode(host: NativeHost, target: CpuTarget): RunnerCode {
       abi: host.abi,
       waitCalls: host.waitCalls,
       cleanUp,
+      spread: host.waitCalls.kind === "futex" && cpuInfo(host).features.has("rdtscp"),
       idleSpins: Math.ceil(IDLE_POLL_NS / pauseNs),
       barrierSpins: Math.ceil(BARRIER_POLL_NS / pauseNs),
     };

@@ -6,7 +6,8 @@
  */
 import { MAX_THREADS } from "./kernel-call.ts";
 import type { NativeHost, NativeMemory, NativeThread } from "./native-host.ts";
-import { CONTROL, POOL, shareReciprocal, WORKER } from "./program-code.ts";
+import { shareReciprocal } from "./program-code.ts";
+import { CONTROL, POOL, WORKER } from "./program-layout.ts";
 import type { RunnerCode } from "./runner-code.ts";
 
 export interface ThreadPool {
@@ -20,7 +21,7 @@ export interface ThreadPool {
   stopped: boolean;
 }
 
-const CONTROL_AT = POOL.lines + MAX_THREADS * POOL.lineBytes;
+const CONTROL_AT = POOL.masks + MAX_THREADS * POOL.maskBytes;
 const WORKERS_AT = CONTROL_AT + CONTROL.bytes;
 const POOL_BYTES = WORKERS_AT + MAX_THREADS * WORKER.bytes;
 
