@@ -14,6 +14,9 @@ import { BodyEmitter, computeType, flatten, storeAs } from "./body.ts";
 import { collapseAxes } from "./collapse.ts";
 import { declareBuffers } from "./pointwise.ts";
 
+/** Elements of a row between two looks. */
+const STRETCH = 4096;
+
 const COMBINER_OF: Readonly<Record<string, Combiner>> = {
   reduceSum: "sum",
   reduceMean: "sum",
@@ -55,6 +58,9 @@ export function lowerReduction(name: string, original: Graph): Kernel {
     storeAs(k, buffers.output, flatten(k, out, result.type.shape), emitter.at(result, { index: out }));
     emitter.leaveBlock();
   };
+  /** The larger or smaller one; NaN wins, the first operand's by choice, the second's by the rule of the combiner. */
+  const joinExtremes = (total: KValue, next: KValue): KValue =>
+    k.select(k.ne(total, total), total, combine(k, combiner, total, next));
   /** Loops over `over` (outermost first) around `leaf`, with an accumulator when there is any loop. NaN wins extremes. */
   const accumulate = (
     over: readonly number[],
@@ -67,8 +73,7 @@ export function lowerReduction(name: string, original: Graph): Kernel {
       const axis = over[at];
       if (axis === undefined) {
         const [total, next] = [k.read(sum), leaf(current)];
-        const joined = combine(k, combiner, total, next);
-        return k.assign(sum, isExtreme ? k.select(k.ne(total, total), total, joined) : joined);
+        return k.assign(sum, isExtreme ? joinExtremes(total, next) : combine(k, combiner, total, next));
       }
       k.for({ end: shape[axis] as Dim }, (i) => loop(at + 1, current.with(axis, i)));
     };
@@ -82,16 +87,28 @@ export function lowerReduction(name: string, original: Graph): Kernel {
     return isBool ? k.cast(value, "i32") : value;
   };
 
-  /** Along the last axis. The combiners `max` and `min` drop NaN: a second look over the row counts them. */
-  const reduceRow = (index: readonly KValue[]): KValue => {
-    const size = shape[inner] as Dim;
-    const total = k.reduce(combiner, size, (i) => element(index.with(inner, i)));
+  /** Elements start...start + size - 1 along the last axis. */
+  const reduceStretch = (index: readonly KValue[], start: KValue, size: Dim | KValue): KValue => {
+    const at = (i: KValue): KValue => element(index.with(inner, k.add(start, i)));
+    const total = k.reduce(combiner, size, at);
     if (!isExtreme) return total;
+    // The combiners `max` and `min` drop NaN: a second look counts them.
     const strange = k.reduce("sum", size, (i) => {
-      const value = element(index.with(inner, i));
+      const value = at(i);
       return k.select(k.ne(value, value), k.const(dtype, 1), k.const(dtype, 0));
     });
     return k.select(k.gt(strange, 0), k.const(dtype, NaN), total);
+  };
+  /** Along the last axis; what is looked at twice, in stretches that stay in the first-level cache. */
+  const reduceRow = (index: readonly KValue[]): KValue => {
+    const size = shape[inner] as Dim;
+    if (!isExtreme || (typeof size === "number" && size <= STRETCH)) return reduceStretch(index, k.index(0), size);
+    const total = k.local("row", dtype, identity(combiner, dtype));
+    k.for({ end: size, step: STRETCH }, (start) => {
+      const part = reduceStretch(index, start, k.min(k.sub(k.index(size), start), STRETCH));
+      k.assign(total, joinExtremes(k.read(total), part));
+    });
+    return k.read(total);
   };
 
   const zero = shape.map(() => k.index(0));
