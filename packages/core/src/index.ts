@@ -19,6 +19,7 @@ export * from "./lower/launch.ts";
 export * from "./lower/recipe.ts";
 export * from "./lower/register-tile.ts";
 export * from "./lower/site.ts";
+export * from "./lower/storage.ts";
 export * from "./lower/task-count.ts";
 export { foldConstants } from "./passes/fold-constants.ts";
 export * from "./passes/pass.ts";

@@ -5,12 +5,19 @@
  * a binding happens; concurrent runs use instances of their own.
  */
 
-import { type DimBindings, InternalError, debug, evaluateDim, symbolValue } from "@quern/core";
+import {
+  type DimBindings,
+  InternalError,
+  debug,
+  evaluateDim,
+  symbolValue,
+  type Storage,
+  storageBytes,
+} from "@quern/core";
 import { type NativeHost, type NativeMemory, ProgramTable, type Step as NativeRecord, slotF32 } from "../host/index.ts";
 import { type MemoryPlan, planMemory } from "./plan.ts";
 import type { NativeStep, Program } from "./program.ts";
 import type { RunMemory } from "./run-memory.ts";
-import { type Storage, storageBytes } from "./storage.ts";
 
 export interface Binding {
   readonly symbols: DimBindings;
@@ -44,12 +51,12 @@ function estimateNs(program: Program, symbols: DimBindings, elementsOf: Readonly
 export function bindProgram(program: Program, symbols: DimBindings): Binding {
   const elementsOf = new Map<Storage, number>();
   for (const storage of program.storages.storages) elementsOf.set(storage, evaluateDim(storage.size, symbols));
-  const planned = program.storages.storages.filter((storage) => storage.kind === "planned" && storage.lastEpoch >= 0);
+  const planned = program.storages.storages.filter((storage) => storage.kind === "planned" && storage.last >= 0);
   const plan = planMemory(
     planned.map((storage) => ({
       sizeBytes: storageBytes(storage, elementsOf.get(storage) as number),
-      firstEpoch: storage.firstEpoch,
-      lastEpoch: storage.lastEpoch,
+      first: storage.first,
+      last: storage.last,
     })),
   );
   const offsetOf = new Map(planned.map((storage, i) => [storage, plan.offsets[i] as number]));

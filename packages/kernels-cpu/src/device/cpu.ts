@@ -18,6 +18,7 @@ import {
   envFlag,
   optimise,
   readEnv,
+  type Storage,
 } from "@quern/core";
 import {
   CodeArena,
@@ -39,7 +40,6 @@ import { type KernelDisk, SiteStore, kernelDisk } from "./site-store.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
 import { SpecialisingExecutable, spatialSymbols } from "./specialising.ts";
-import type { Storage } from "./storage.ts";
 
 export interface CpuOptions {
   /** Threads that work on a run, the calling one included. Default: the number of processors. */
@@ -204,7 +204,7 @@ function passTarget(): PassTarget {
 function placeConstants(constants: ReadonlyMap<Storage, Uint8Array>, arena: MemoryArena): Map<Storage, bigint> {
   const addresses = new Map<Storage, bigint>();
   for (const [storage, bytes] of constants) {
-    if (storage.lastEpoch < 0) continue;
+    if (storage.last < 0) continue;
     const block = arena.allocate(bytes.byteLength + 64);
     new Uint8Array(block.buffer, block.byteOffset, bytes.byteLength).set(bytes);
     addresses.set(storage, block.address);

@@ -19,6 +19,7 @@ import {
   printGraph,
   printKernel,
   shapeChecks,
+  type Storage,
 } from "@quern/core";
 import type { CpuTarget, NativeHost, RunOptions, Runner } from "../host/index.ts";
 import { type Binding, Instance, type Segment, bindProgram } from "./binding.ts";
@@ -31,7 +32,6 @@ import type { KernelSource } from "./kernel-cache.ts";
 import type { NativeStep, Program } from "./program.ts";
 import { ArenaMemory } from "./run-memory.ts";
 import { RunState } from "./run-state.ts";
-import type { Storage } from "./storage.ts";
 import { noteStep, timeSegment, watching } from "./timing.ts";
 
 /** Bindings of past runs that are kept with their instances. */

@@ -7,12 +7,11 @@
  * written. Storages share no memory, whatever the plan says.
  */
 
-import { ARRAY_OF, Tensor, evaluateShape, printTensorType } from "@quern/core";
+import { ARRAY_OF, Tensor, evaluateShape, printTensorType, type Storage, storageBytes } from "@quern/core";
 import type { NativeHost, NativeMemory } from "../host/index.ts";
 import type { Binding } from "./binding.ts";
 import type { Program } from "./program.ts";
 import type { RunMemory } from "./run-memory.ts";
-import { type Storage, storageBytes } from "./storage.ts";
 
 const ALIGNMENT = 64;
 const CANARY = 0xa5;
@@ -72,7 +71,7 @@ export class GuardedMemory implements RunMemory {
   constructor(program: Program, binding: Binding, host: NativeHost) {
     const { storages, constants } = program.storages;
     for (const storage of storages) {
-      if (storage.lastEpoch < 0 && storage.kind !== "input" && storage.kind !== "output") continue;
+      if (storage.last < 0 && storage.kind !== "input" && storage.kind !== "output") continue;
       const bytes = storageBytes(storage, binding.elementsOf.get(storage) as number);
       const block = new GuardedBlock(host, bytes, labelOf(storage, program, binding));
       const content = constants.get(storage);

@@ -9,8 +9,8 @@
 export interface PlannedBuffer {
   readonly sizeBytes: number;
   /** First and last epoch in which the buffer is touched, inclusive. */
-  readonly firstEpoch: number;
-  readonly lastEpoch: number;
+  readonly first: number;
+  readonly last: number;
 }
 
 export interface MemoryPlan {
@@ -53,7 +53,7 @@ function footprint(buffer: PlannedBuffer): number {
 }
 
 function overlaps(a: PlannedBuffer, b: PlannedBuffer): boolean {
-  return a.firstEpoch <= b.lastEpoch && b.firstEpoch <= a.lastEpoch;
+  return a.first <= b.last && b.first <= a.last;
 }
 
 function at<T>(items: readonly T[], i: number): T {

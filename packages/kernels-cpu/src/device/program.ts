@@ -16,11 +16,13 @@ import {
   InternalError,
   UnsupportedError,
   siteOf,
+  type Storage,
+  StorageMap,
 } from "@quern/core";
 import { scratchBytes } from "../select/index.ts";
 import type { KernelCache, ReadyKernel } from "./kernel-cache.ts";
 import type { KernelFace } from "./kernel-face.ts";
-import { type Accesses, type Storage, StorageMap, placeBarriers } from "./storage.ts";
+import { type Accesses, placeBarriers } from "./storage.ts";
 
 export interface NativeStep {
   readonly kind: "native";
@@ -90,7 +92,7 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
     "launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages),
   );
   setBarriers(steps);
-  for (const { storage } of dimTensors) storage.firstEpoch = 0;
+  for (const { storage } of dimTensors) storage.first = 0;
   return {
     graph,
     steps,

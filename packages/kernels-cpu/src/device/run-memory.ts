@@ -3,11 +3,10 @@
  * out by the memory plan; checked runs use `guarded.ts`.
  */
 
-import { InternalError } from "@quern/core";
+import { InternalError, type Storage, storageBytes } from "@quern/core";
 import type { NativeHost, NativeMemory } from "../host/index.ts";
 import type { Binding } from "./binding.ts";
 import type { Program } from "./program.ts";
-import { type Storage, storageBytes } from "./storage.ts";
 
 export interface RunMemory {
   /** Address of a planned or constant storage. */

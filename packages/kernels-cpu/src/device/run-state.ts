@@ -11,6 +11,8 @@ import {
   Tensor,
   evaluateDim,
   evaluateShape,
+  type Storage,
+  aliasSource,
 } from "@quern/core";
 import type { NativeHost } from "../host/index.ts";
 import type { Binding, Instance } from "./binding.ts";
@@ -18,7 +20,6 @@ import { type ControlFlow, type Subgraphs, hostFlow } from "./control.ts";
 import { GuardedMemory } from "./guarded.ts";
 import type { TensorMemory } from "./outputs.ts";
 import type { HostStep, Program } from "./program.ts";
-import { type Storage, aliasSource } from "./storage.ts";
 import { noteStep, watching } from "./timing.ts";
 
 export class RunState {
@@ -110,7 +111,7 @@ export class RunState {
 
   #writeDimTensors(): void {
     for (const { node, storage } of this.#program.dimTensors) {
-      if (storage.lastEpoch < 0 && storage.kind === "planned") continue;
+      if (storage.last < 0 && storage.kind === "planned") continue;
       const dims = node.attrs["dims"] as readonly (number | { key: string })[];
       const values = dims.map((dim) => BigInt(evaluateDim(dim as never, this.binding.symbols)));
       const bytes = storage.kind === "output" ? this.#external(storage).bytes() : this.instance.memory.bytesOf(storage);

@@ -1,127 +1,9 @@
 /**
- * Where values live while a program runs: which memory, how large, from when to when.
- *
- * In: steps with the values they read and write. Out: storages with lifetimes in epochs, and the barriers that the
- * dependencies between steps need. Reshapes are aliases: they share the storage of their source.
+ * When storages are in use. In: steps with the storages they read and write. Out: lifetimes in epochs, and the barriers
+ * that the dependencies between steps need.
  */
 
-import {
-  DTYPE_INFO,
-  type DType,
-  type Dim,
-  type Graph,
-  type Operand,
-  type Temporary,
-  type Value,
-  shapeSize,
-} from "@quern/core";
-
-export type StorageKind = "planned" | "constant" | "input" | "output";
-
-export interface Storage {
-  readonly id: number;
-  readonly kind: StorageKind;
-  readonly dtype: DType;
-  /** Elements. */
-  readonly size: Dim;
-  /** Position among the graph's inputs or outputs. */
-  readonly position: number;
-  /** The value it was made for; temporaries and constants that a kernel brings have none. */
-  readonly value: Value | undefined;
-  firstEpoch: number;
-  lastEpoch: number;
-}
-
-export function storageBytes(storage: Storage, elements: number): number {
-  return elements * DTYPE_INFO[storage.dtype].bytes;
-}
-
-/** Assigns a storage to every value and temporary. */
-export class StorageMap {
-  readonly storages: Storage[] = [];
-  readonly #byValue = new Map<Value, Storage>();
-  readonly #byTemporary = new Map<Temporary, Storage>();
-  readonly #byData = new Map<Uint8Array, Storage>();
-  readonly #constants = new Map<Storage, Uint8Array>();
-
-  constructor(graph: Graph) {
-    graph.inputs.forEach(({ value }, position) =>
-      this.#byValue.set(value, this.#create("input", value.type.dtype, shapeSize(value.type.shape), position, value)),
-    );
-    // A graph output that is computed here is written in place; outputs that are inputs, constants or repeated are copied.
-    graph.outputs.forEach(({ value }, position) => {
-      const source = aliasSource(value);
-      if (this.#byValue.has(source) || source.node.op === "constant") return;
-      this.#byValue.set(source, this.#create("output", value.type.dtype, shapeSize(value.type.shape), position, value));
-    });
-  }
-
-  of(value: Value): Storage {
-    const source = aliasSource(value);
-    let storage = this.#byValue.get(source);
-    if (storage !== undefined) return storage;
-    const data = source.node.op === "constant" ? (source.node.attrs["value"] as { bytes: Uint8Array }) : undefined;
-    storage =
-      data === undefined
-        ? this.#create("planned", source.type.dtype, shapeSize(source.type.shape), -1, source)
-        : this.#constant(data.bytes, source.type.dtype, source);
-    this.#byValue.set(source, storage);
-    return storage;
-  }
-
-  operand(operand: Operand): Storage {
-    switch (operand.kind) {
-      case "value":
-        return this.of(operand.value);
-      case "constant":
-        return this.#constant(operand.data.bytes, operand.data.dtype);
-      case "temporary": {
-        const { temporary } = operand;
-        let storage = this.#byTemporary.get(temporary);
-        if (storage === undefined)
-          this.#byTemporary.set(temporary, (storage = this.#create("planned", temporary.dtype, temporary.size, -1)));
-        return storage;
-      }
-    }
-  }
-
-  /** Bytes of each constant storage. */
-  get constants(): ReadonlyMap<Storage, Uint8Array> {
-    return this.#constants;
-  }
-
-  #constant(bytes: Uint8Array, dtype: DType, value?: Value): Storage {
-    let storage = this.#byData.get(bytes);
-    if (storage === undefined) {
-      storage = this.#create("constant", dtype, bytes.byteLength / DTYPE_INFO[dtype].bytes, -1, value);
-      this.#byData.set(bytes, storage);
-      this.#constants.set(storage, bytes);
-    }
-    return storage;
-  }
-
-  #create(kind: StorageKind, dtype: DType, size: Dim, position: number, value?: Value): Storage {
-    const storage: Storage = {
-      id: this.storages.length,
-      kind,
-      dtype,
-      size,
-      position,
-      value,
-      firstEpoch: Infinity,
-      lastEpoch: -1,
-    };
-    this.storages.push(storage);
-    return storage;
-  }
-}
-
-/** The value whose memory `value` shares: through reshapes. */
-export function aliasSource(value: Value): Value {
-  let source = value;
-  while (source.node.op === "reshape") source = source.node.inputs[0] as Value;
-  return source;
-}
+import type { Storage } from "@quern/core";
 
 export interface Accesses {
   readonly reads: readonly Storage[];
@@ -148,8 +30,8 @@ export function placeBarriers(steps: readonly Accesses[]): boolean[] {
     for (const storage of step.reads) read.add(storage);
     for (const storage of step.writes) written.add(storage);
     for (const storage of [...step.reads, ...step.writes]) {
-      storage.firstEpoch = Math.min(storage.firstEpoch, epoch);
-      storage.lastEpoch = Math.max(storage.lastEpoch, epoch);
+      storage.first = Math.min(storage.first, epoch);
+      storage.last = Math.max(storage.last, epoch);
     }
   });
   return barriers;

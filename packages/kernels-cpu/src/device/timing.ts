@@ -2,12 +2,11 @@
  * Times of single launches: for `QUERN_DEBUG=2` a line each, for `QUERN_TRACE` an event each, and for profiles.
  */
 
-import { type DimBindings, debug, debugLevel, evaluateDim } from "@quern/core";
+import { type DimBindings, debug, debugLevel, evaluateDim, storageBytes } from "@quern/core";
 import { type NativeHost, ticksPerNs } from "../host/index.ts";
 import type { Segment } from "./binding.ts";
 import { trace, tracing } from "./dump.ts";
 import type { NativeStep, Program, Step } from "./program.ts";
-import { storageBytes } from "./storage.ts";
 
 export interface LaunchTime {
   readonly step: NativeStep;

@@ -13,10 +13,11 @@ import {
   debug,
   evaluateDim,
   indexDim,
+  type Storage,
 } from "@quern/core";
 import { foldGrid } from "../wgsl/geometry.ts";
 import type { Program, Step } from "./program.ts";
-import { type Storage, bufferBytes, shareSlots } from "./storage.ts";
+import { bufferBytes, shareSlots } from "./storage.ts";
 
 interface Dispatch {
   readonly pipeline: GPUComputePipeline;
@@ -50,7 +51,7 @@ export class Binding {
         this.#buffers.set(storage, this.#allocate(bytesOf(storage)));
     }
     const slots = shareSlots(
-      storages.filter(({ kind, lastStep }) => kind === "planned" && lastStep >= 0),
+      storages.filter(({ kind, last }) => kind === "planned" && last >= 0),
       bytesOf,
     );
     for (const slot of slots) {

@@ -21,10 +21,11 @@ import {
   evaluateShape,
   printGraph,
   printKernel,
+  type Storage,
 } from "@quern/core";
 import { Binding, GPU_USAGE } from "./binding.ts";
 import type { Program } from "./program.ts";
-import { type Storage, bufferBytes } from "./storage.ts";
+import { bufferBytes } from "./storage.ts";
 
 /** Bindings of past runs that are kept with their buffers. */
 const MAX_BINDINGS = 8;
@@ -170,7 +171,7 @@ export class GpuExecutable implements Executable {
     device.pushErrorScope("validation");
     const binding = this.#bind(symbols);
     for (const storage of program.storages.storages) {
-      if (storage.kind === "input" && storage.lastStep >= 0)
+      if (storage.kind === "input" && storage.last >= 0)
         upload(device, binding.bufferOf(storage), (tensors[storage.position] as Tensor).bytes());
     }
     const encoder = device.createCommandEncoder();

@@ -17,10 +17,12 @@ import {
   legaliseKernel,
   printKernel,
   siteOf,
+  type Storage,
+  StorageMap,
 } from "@quern/core";
 import { choose } from "../kernels/choose.ts";
 import { type WgslProgram, renderWgsl } from "../wgsl/render.ts";
-import { type Storage, StorageMap, setLifetimes } from "./storage.ts";
+import { setLifetimes } from "./storage.ts";
 import type { OpenDevice } from "./webgpu.ts";
 
 /** `GPUShaderStage.COMPUTE`, for which Node has no global. */
@@ -63,7 +65,7 @@ export function compileProgram(graph: Graph, open: OpenDevice): Program {
     return { launch, compiled: one, storages: launch.operands.map((operand) => storages.operand(operand)) };
   });
   setLifetimes(steps);
-  for (const { value } of graph.outputs) storages.of(value).lastStep = Infinity;
+  for (const { value } of graph.outputs) storages.of(value).last = Infinity;
   const codeBytes = [...compiled.values()].reduce((sum, { wgsl }) => sum + wgsl.code.length, 0);
   return { graph, steps, storages, launches: launches.map(reportOf), codeBytes };
 }

@@ -1,10 +1,11 @@
 /** Sharing of buffers between values that live at different times. Needs no device. */
 
+import type { Storage } from "@quern/core";
 import { expect, test } from "vitest";
-import { type Storage, bufferBytes, shareSlots } from "./storage.ts";
+import { bufferBytes, shareSlots } from "./storage.ts";
 
-function storage(id: number, size: number, firstStep: number, lastStep: number): Storage {
-  return { id, kind: "planned", dtype: "f32", size, position: -1, firstStep, lastStep };
+function storage(id: number, size: number, first: number, last: number): Storage {
+  return { id, kind: "planned", dtype: "f32", size, position: -1, value: undefined, first, last };
 }
 
 test("the largest first, each into the first buffer that is free for its life", () => {

@@ -18,7 +18,8 @@ import {
   printDim,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
-import { type GemmBlocking, MAX_K_BLOCK, chooseBlocking, copyRun, emitGemmTask } from "./microkernel.ts";
+import { copyRun } from "../movement/runs.ts";
+import { type GemmBlocking, MAX_K_BLOCK, chooseBlocking, emitGemmTask } from "./microkernel.ts";
 import { panelPacker } from "./pack.ts";
 import { chooseTile } from "./tile-shape.ts";
 
@@ -141,7 +142,7 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
         copyRow: (kb, row, kStart, count, to, at) => {
           if (!transposeA) {
             const from = kb.add(aMatrix, kb.add(kb.mul(row, depth), kStart));
-            return copyRun(kb, aBuffer, from, to, at, count, tile.lanes);
+            return copyRun(kb, { from: aBuffer, fromAt: from, to, toAt: at, count }, tile.lanes);
           }
           kb.for({ end: count }, (i) => {
             kb.store(

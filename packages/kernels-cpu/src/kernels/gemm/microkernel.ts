@@ -184,22 +184,3 @@ function finishTile(
     else k.if(k.lt(at, k.index(source.m)), emit);
   });
 }
-
-/** Copies `count` consecutive elements: whole vectors, then a masked one. */
-export function copyRun(
-  k: KernelBuilder,
-  from: Buffer,
-  fromAt: KValue,
-  to: Buffer,
-  toAt: KValue,
-  count: number,
-  lanes: number,
-): void {
-  const whole = Math.floor(count / lanes);
-  const copy = (at: KValue, mask?: KValue): void =>
-    k.store(to, k.add(toAt, at), k.load(from, k.add(fromAt, at), { lanes, mask }), { mask });
-  if (whole > 4) k.for({ end: whole * lanes, step: lanes }, (at) => copy(at));
-  else for (let v = 0; v < whole; v++) copy(k.index(v * lanes));
-  const rest = count - whole * lanes;
-  if (rest > 0) copy(k.index(whole * lanes), k.lt(k.iota(k.index(0), lanes), k.broadcast(k.index(rest), lanes)));
-}

@@ -4,7 +4,8 @@
  */
 
 import { GroupKernel, type KernelSite, type Launch, type Temporary, dimMul } from "@quern/core";
-import { copyRun, chooseBlocking, emitGemmTask } from "../gemm/microkernel.ts";
+import { chooseBlocking, emitGemmTask } from "../gemm/microkernel.ts";
+import { copyRun } from "../movement/runs.ts";
 import type { TileShape } from "../gemm/tile-shape.ts";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { packGates } from "./packing.ts";
@@ -139,7 +140,11 @@ function projection(
           panels,
           panelsAt: k.index(0),
           copyRow: (kb, row, kStart, count, scratch, scratchAt) =>
-            copyRun(kb, x, kb.add(kb.mul(row, p.inputSize), kStart), scratch, scratchAt, count, lanes),
+            copyRun(
+              kb,
+              { from: x, fromAt: kb.add(kb.mul(row, p.inputSize), kStart), to: scratch, toAt: scratchAt, count },
+              lanes,
+            ),
           partial: (row, column) => ({ buffer: to, index: at(row, column) }),
           store: (row, column, value, mask) => k.store(to, at(row, column), value, { mask }),
         },
