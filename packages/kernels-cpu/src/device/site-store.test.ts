@@ -19,13 +19,20 @@ import {
   caseInputs,
   symbol,
 } from "@quern/core";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PACKERS } from "../kernels/packers.ts";
 import { type CpuOptions, cpu } from "./cpu.ts";
 
 let folder: string;
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "quern-store-"))));
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "quern-store-"));
+  // With it kernels are always made.
+  vi.stubEnv("QUERN_VERIFY", "");
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 interface Outcome {
   readonly bytes: readonly string[];
@@ -104,9 +111,11 @@ describe("kernels on disk", () => {
       expect(runOn(layers(), rows(2), options).kernels?.cached, JSON.stringify(options)).toBe(0);
   });
 
-  test("are not used in check mode", () => {
+  test("are not used in check mode, nor where the compiler is verified", () => {
     runOn(layers(), rows(2));
     expect(runOn(layers(), rows(2), { check: true }).kernels?.cached).toBe(0);
+    vi.stubEnv("QUERN_VERIFY", "1");
+    expect(runOn(layers(), rows(2)).kernels?.cached).toBe(0);
   });
 });
 
