@@ -1,2 +1,3 @@
-/** Model files to graphs; one folder per file format. */
+/** Model files to graphs and tensors; one folder per file format. */
+export * from "./gguf/index.ts";
 export * from "./onnx/index.ts";

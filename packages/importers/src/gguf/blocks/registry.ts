@@ -1,0 +1,28 @@
+/** All tensor types whose size is known, by number. */
+
+import type { BlockType } from "./block.ts";
+import { IQ4_NL, IQ4_XS, MXFP4, NVFP4 } from "./four-bit-tables.ts";
+import { Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K } from "./k-quants.ts";
+import { Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1 } from "./legacy.ts";
+import { codebookTypes } from "./not-decoded.ts";
+import { Q1_0, TQ1_0, TQ2_0 } from "./one-and-two-bits.ts";
+import { BF16, F16, F32, F64, I16, I32, I64, I8 } from "./plain.ts";
+
+/** Every type, in the order of the format's numbers. */
+export const blockTypes: readonly BlockType[] = [
+  [F32, F16, BF16, F64, I8, I16, I32, I64],
+  [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1],
+  [Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K],
+  [IQ4_NL, IQ4_XS, MXFP4, NVFP4],
+  [Q1_0, TQ1_0, TQ2_0],
+  codebookTypes,
+]
+  .flat()
+  .sort((a, b) => a.id - b.id);
+
+const byId: ReadonlyMap<number, BlockType> = new Map(blockTypes.map((type) => [type.id, type]));
+
+/** The type with this number, or undefined. */
+export function blockTypeOf(id: number): BlockType | undefined {
+  return byId.get(id);
+}

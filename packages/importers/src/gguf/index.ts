@@ -1,0 +1,16 @@
+/** GGUF files: metadata, tensors, and block-quantised weights as numbers. */
+export type { BlockType, Dequantise, Weights } from "./blocks/block.ts";
+export { blockTypeOf, blockTypes } from "./blocks/registry.ts";
+export { type ReadGgufOptions, readGgufFile } from "./file.ts";
+export { GgufMetadata, type GgufNumbers } from "./metadata.ts";
+export { type GgufFile, type GgufPart, type ParseGgufOptions, type ResolvePart, parseGguf } from "./parse.ts";
+export type { GgufTensor } from "./tensor-table.ts";
+export { tensorData } from "./tensor-data.ts";
+export {
+  type GgufArray,
+  type GgufNumberType,
+  type GgufValue,
+  type GgufValueType,
+  type NumericArray,
+  GGUF_VALUE_TYPES,
+} from "./value.ts";
