@@ -34,7 +34,8 @@ import { type BlockShape, addStep, clearBlock, loadBlock, newBlock, storeBlock }
 const SLAB_ELEMENTS = 512 << 10;
 /** Rows that a task needs so that a byte of B read from the third-level cache is used often enough. */
 const ENOUGH_ROWS = 128;
-const MAX_ROWS = 512;
+/** More rows at once did not pay for either number of terms, where the second-level cache is shared. */
+const MAX_ROWS: Readonly<Record<Terms, number>> = { 1: 128, 2: 256 };
 /** Bytes along k of a panel that stay in the first-level cache, for one term along a k of more than `ONE_VISIT_BYTES`. */
 const PANEL_BYTES = 512;
 const ONE_VISIT_BYTES = 2048;
@@ -75,7 +76,7 @@ export function chooseAmxBlocking(
   const oneSlab = !slabs || rowsThatFit >= enough;
   const slabCount = oneSlab ? 1 : Math.ceil((steps * perStep * enough) / SLAB_ELEMENTS);
   const slabSteps = Math.ceil(steps / slabCount);
-  const rows = Math.min(allRows, oneSlab ? Math.max(blockRows, Math.min(MAX_ROWS, rowsThatFit)) : enough);
+  const rows = Math.min(allRows, oneSlab ? Math.max(blockRows, Math.min(MAX_ROWS[terms], rowsThatFit)) : enough);
   const slabBytes = slabSteps * perStep * 2;
   const oneVisit = terms === 2 || rows === blockRows || slabBytes <= ONE_VISIT_BYTES;
   const visits = oneVisit ? 1 : Math.ceil(slabBytes / PANEL_BYTES);
