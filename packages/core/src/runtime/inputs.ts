@@ -27,6 +27,24 @@ export interface BoundInputs {
 
 /** Checks `inputs` against `specs`. `fixed` are symbol values that compilation specialised for. */
 export function bindInputs(specs: readonly TensorSpec[], inputs: Tensors, fixed: DimBindings = {}): BoundInputs {
+  return bindExact(specs, inputs, fixed) ?? bindEach(specs, inputs, fixed);
+}
+
+/** What most runs are, looked at in a fraction of a microsecond: every input there, with the very sizes declared. */
+function bindExact(specs: readonly TensorSpec[], inputs: Tensors, fixed: DimBindings): BoundInputs | undefined {
+  if (Object.keys(inputs).length !== specs.length) return undefined;
+  const tensors: Tensor[] = [];
+  for (const { name, dtype, shape } of specs) {
+    const tensor = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
+    if (tensor === undefined || tensor.disposed || tensor.dtype !== dtype) return undefined;
+    if (tensor.shape.length !== shape.length) return undefined;
+    for (let axis = 0; axis < shape.length; axis++) if (shape[axis] !== tensor.shape[axis]) return undefined;
+    tensors.push(tensor);
+  }
+  return { tensors, bindings: fixed };
+}
+
+function bindEach(specs: readonly TensorSpec[], inputs: Tensors, fixed: DimBindings): BoundInputs {
   const problems: string[] = [];
   const names = new Set(specs.map((spec) => spec.name));
   for (const name of Object.keys(inputs)) {
@@ -52,15 +70,14 @@ export function bindInputs(specs: readonly TensorSpec[], inputs: Tensors, fixed:
 }
 
 function describeProblem(spec: TensorSpec, tensor: Tensor | undefined): string | undefined {
-  const expected = `${spec.dtype}${printShape(spec.shape)}`;
-  if (tensor === undefined) return `input "${spec.name}" is missing, expected ${expected}`;
-  const actual = `${tensor.dtype}${printShape(tensor.shape)}`;
+  const expected = (): string => `${spec.dtype}${printShape(spec.shape)}`;
+  if (tensor === undefined) return `input "${spec.name}" is missing, expected ${expected()}`;
+  const both = (): string => `given ${tensor.dtype}${printShape(tensor.shape)}, expected ${expected()}`;
   if (tensor.disposed) return `input "${spec.name}" was disposed`;
   if (tensor.dtype !== spec.dtype)
-    return `input "${spec.name}" has dtype ${tensor.dtype}, expected ${spec.dtype} (given ${actual}, expected ${expected})`;
-  if (tensor.shape.length !== spec.shape.length) {
-    return `input "${spec.name}" has ${tensor.shape.length} axes, expected ${spec.shape.length} (given ${actual}, expected ${expected})`;
-  }
+    return `input "${spec.name}" has dtype ${tensor.dtype}, expected ${spec.dtype} (${both()})`;
+  if (tensor.shape.length !== spec.shape.length)
+    return `input "${spec.name}" has ${tensor.shape.length} axes, expected ${spec.shape.length} (${both()})`;
   return undefined;
 }
 
@@ -92,12 +109,12 @@ function bindShapes(facts: readonly ShapeFact[], fixed: DimBindings): { bindings
     (a, b) => Number(isPlain(b.dim)) - Number(isPlain(a.dim)),
   )) {
     const unknown = symbolsOf(dim).filter((name) => bindings[name] === undefined);
-    const context = `given ${printShape(actual)}, expected ${printShape(declared)}`;
+    const context = (): string => `given ${printShape(actual)}, expected ${printShape(declared)}`;
     if (unknown.length === 1) {
       const [name] = unknown as [string];
       const value = solve(dim, name, size, bindings);
       if (value === undefined)
-        conflicts.push(`${place} has size ${size}, which ${printDim(dim)} cannot be (${context})`);
+        conflicts.push(`${place} has size ${size}, which ${printDim(dim)} cannot be (${context()})`);
       else {
         bindings[name] = value;
         origin.set(name, place);
@@ -111,7 +128,7 @@ function bindShapes(facts: readonly ShapeFact[], fixed: DimBindings): { bindings
           : ` = ${printDim(dim)} from ${symbolsOf(dim)
               .map((name) => origin.get(name))
               .join(" and ")}`;
-      conflicts.push(`${place} has size ${size}, expected ${expected}${reason} (${context})`);
+      conflicts.push(`${place} has size ${size}, expected ${expected}${reason} (${context()})`);
     }
   }
   return { bindings, conflicts };
