@@ -1,26 +1,7 @@
 /** Changes to GGUF files that a fuzz test makes: to their bytes, and to fields before they are encoded. */
 
+import { Random } from "../random.test-support.ts";
 import { type FileSpec, type TensorSpec, encodeGguf, f32Bytes } from "./encode.test-support.ts";
-
-/** Seeded random numbers (mulberry32). */
-class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
-  }
-}
 
 const SIZES = [
   0n,

@@ -1,29 +1,10 @@
 /** Changes to ONNX files that a fuzz test makes: to their bytes, and to their decoded messages. */
 
+import { Random } from "../random.test-support.ts";
 import { importableOps } from "./ops/registry.ts";
 import { decodeMessage } from "./proto/decode.ts";
 import { encodeMessage } from "./proto/encode.ts";
 import { type AttributeProto, type GraphProto, type ModelProto, type TensorProto, modelSpec } from "./proto/schema.ts";
-
-/** Seeded random numbers (mulberry32). */
-class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0;
-  }
-
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
-  }
-}
 
 const HUGE_VARINT = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f);
 
