@@ -128,10 +128,8 @@ export class GraphBuilder {
         if (!(error instanceof UserError)) throw error;
       }
     }
-    invariant(
-      dims === undefined || (dims.length === size && !dims.includes(undefined as never)),
-      () => `${node.op}: shape arithmetic knows [${dims?.join(", ")}] of ${printShape(type.shape)}`,
-    );
+    // In a graph that breaks a rule which only shows later, such as a reshape to fewer elements, rules contradict types.
+    if (dims !== undefined && (dims.length !== size || dims.includes(undefined as never))) dims = undefined;
     this.#dims.set(value, dims);
     return dims;
   }
