@@ -9,7 +9,7 @@ import { constantOf } from "../passes/fold-constants.ts";
 import { type LaunchPlan, type Operand, type Temporary, valueOperand } from "./launch.ts";
 import type { KernelSite } from "./site.ts";
 
-/** A number, text, flag or list or record of such: what JSON holds. */
+/** Arguments of a packer, as JSON can hold them. */
 export type PackingArgs = Readonly<Record<string, number | boolean | string>>;
 
 /** Lays constant weights out anew for a kernel, when a program is made. The name identifies it among those of a device. */
@@ -81,15 +81,21 @@ export function sourceOf(site: KernelSite, value: Value): ConstantSource {
   return { kind: "body", node: site.body.nodes.indexOf(value.node) };
 }
 
-/** What was packed: launches of a site, and layers that share weights, share the packed ones too. */
-const known = new WeakMap<Uint8Array, Map<string, ConstantData>>();
+/**
+ * What was packed and is still in use: launches of a site, and layers that share weights, share the packed ones too. A
+ * graph that outlives its programs keeps none of it.
+ */
+const known = new WeakMap<Uint8Array, Map<string, WeakRef<ConstantData>>>();
 
 export function packData(packer: Packer, data: ConstantData, args: PackingArgs): ConstantData {
   let versions = known.get(data.bytes);
   if (versions === undefined) known.set(data.bytes, (versions = new Map()));
   const key = `${packer.name}${JSON.stringify(args)}`;
-  let result = versions.get(key);
-  if (result === undefined) versions.set(key, (result = packer.pack(data, args)));
+  let result = versions.get(key)?.deref();
+  if (result === undefined) {
+    result = packer.pack(data, args);
+    versions.set(key, new WeakRef(result));
+  }
   return result;
 }
 

@@ -89,15 +89,17 @@ export class KernelCache {
 
   #plan(site: KernelSite): SitePlan {
     const signature = siteSignature(site);
-    let plan = this.#plans.get(signature) ?? this.#store?.read(signature);
-    if (plan === undefined) {
-      plan = this.#compile(chooseKernel(site, this.#environment));
-      this.#store?.add(signature, plan);
-    }
-    if (!this.#plans.has(signature)) {
-      this.#plans.set(signature, plan);
-      if (plan.kind === "kernels") this.#unpublished.push(...plan.launches.map(({ kernel }) => kernel));
-    }
+    const known = this.#plans.get(signature);
+    if (known !== undefined) return known;
+    const plan = this.#store?.read(signature) ?? this.#make(signature, site);
+    this.#plans.set(signature, plan);
+    if (plan.kind === "kernels") this.#unpublished.push(...plan.launches.map(({ kernel }) => kernel));
+    return plan;
+  }
+
+  #make(signature: string, site: KernelSite): SitePlan {
+    const plan = this.#compile(chooseKernel(site, this.#environment));
+    this.#store?.add(signature, plan);
     return plan;
   }
 

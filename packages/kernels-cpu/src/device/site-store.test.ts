@@ -111,6 +111,22 @@ describe("kernels on disk", () => {
       expect(runOn(layers(), rows(2), options).kernels?.cached, JSON.stringify(options)).toBe(0);
   });
 
+  test("are apart where sites differ in a scalar, be it the sign of zero", () => {
+    const times = (factor: number): Graph => {
+      const b = new GraphBuilder();
+      const scalar = b.constant({ dtype: "f32", shape: [], bytes: new Uint8Array(Float32Array.of(factor).buffer) });
+      b.output("y", b.apply("mul", [b.input("x", "f32", [3]), scalar])[0] as Value);
+      return b.build("times");
+    };
+    const x = Tensor.from("f32", [1, -2, 0.5], [3]);
+    for (const factor of [0.1, 0.1000001, 0, -0, 1e-42, Infinity]) {
+      const made = runOn(times(factor), { x });
+      expect(made.kernels?.cached, String(factor)).toBe(0);
+      const expected = Float32Array.from([1, -2, 0.5], (value) => value * Math.fround(factor));
+      expect(runOn(times(factor), { x }).bytes).toEqual([Buffer.from(expected.buffer).toString("hex")]);
+    }
+  });
+
   test("are not used in check mode, nor where the compiler is verified", () => {
     runOn(layers(), rows(2));
     expect(runOn(layers(), rows(2), { check: true }).kernels?.cached).toBe(0);
