@@ -1,8 +1,7 @@
 /**
  * Element types of tensors: one row each.
  *
- * Block-quantised types (GGUF K-quants) will be rows of their own table: a block type stores several elements per
- * block, so it has no typed array and no scalar value, and only ops that declare it may take it.
+ * Block encodings (GGUF K-quants) are no element types: they are how a constant of f32 is stored, see `encoding`.
  */
 
 export const DTYPES = [

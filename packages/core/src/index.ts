@@ -2,6 +2,9 @@
 export * from "./dtype.ts";
 export * from "./dim.ts";
 export * from "./errors.ts";
+export type { BlockType, Dequantise, Weights } from "./encoding/block.ts";
+export { constantBytes, decodeBlocks, decodeConstant, rowsOf } from "./encoding/encoded.ts";
+export { blockTypeNamed, blockTypeOf, blockTypes } from "./encoding/registry.ts";
 export * from "./graph/graph.ts";
 export * from "./graph/builder.ts";
 export * from "./ops/op.ts";

@@ -6,11 +6,11 @@
  */
 
 import { type Dim, type Shape, printDim, printShape, symbol } from "../dim.ts";
-import { DTYPE_INFO, type DType } from "../dtype.ts";
+import type { DType } from "../dtype.ts";
+import { constantBytes } from "../encoding/encoded.ts";
 import { UserError, invariant } from "../errors.ts";
 import type { InferContext } from "../ops/op.ts";
 import { findOp } from "../ops/registry.ts";
-import { elementCount } from "../runtime/tensor.ts";
 import {
   type Attr,
   type Attrs,
@@ -56,7 +56,7 @@ export class GraphBuilder {
 
   /** A constant on the given memory, which must not change afterwards. */
   constant(data: ConstantData): Value {
-    const expected = elementCount(data.shape) * DTYPE_INFO[data.dtype].bytes;
+    const expected = constantBytes(data);
     invariant(data.bytes.byteLength === expected, () => `constant: ${data.bytes.byteLength} bytes for ${expected}`);
     return this.apply("constant", [], { value: data })[0] as Value;
   }
@@ -198,7 +198,7 @@ function attrKey(attr: Attr): string {
     const data = attr as ConstantData;
     // Small constants are shared by content, large ones by identity of their memory view.
     const content = data.bytes.byteLength <= 64 ? data.bytes.join(" ") : `#${identityOf(data.bytes)}`;
-    return `${data.dtype}[${data.shape.join()}]${content}`;
+    return `${data.dtype}[${data.shape.join()}]${data.encoding?.name ?? ""}${content}`;
   }
   if (isGraph(attr as Attr)) return `graph#${identityOf(attr as Graph)}`;
   return printDim(attr as Dim);

@@ -8,6 +8,7 @@
  */
 
 import type { DType } from "../dtype.ts";
+import type { BlockType } from "../encoding/block.ts";
 import type { Dim, Shape } from "../dim.ts";
 
 export interface TensorType {
@@ -15,11 +16,17 @@ export interface TensorType {
   readonly shape: Shape;
 }
 
-/** Elements of a constant, on memory that may be a mapped file. Little-endian, row-major, never written. */
+/**
+ * Elements of a constant, on memory that may be a mapped file. Little-endian, row-major, never written.
+ *
+ * With an `encoding` the bytes are blocks of it along the last axis, and the elements, of dtype f32, are what they decode
+ * to: the graph means the same, and kernels that know the encoding compute on the blocks.
+ */
 export interface ConstantData {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
+  readonly encoding?: BlockType;
 }
 
 /** Attribute values. Optional attributes are absent rather than `undefined`. */

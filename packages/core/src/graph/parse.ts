@@ -5,6 +5,8 @@
 
 import { type Dim, parseDim, printDim, printShape, sameShape } from "../dim.ts";
 import { type DType, isDType } from "../dtype.ts";
+import { constantBytes } from "../encoding/encoded.ts";
+import { blockTypeNamed } from "../encoding/registry.ts";
 import { UserError } from "../errors.ts";
 import { elementCount } from "../runtime/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
@@ -138,11 +140,14 @@ class Reader {
   #constant(): ConstantData {
     const type = this.#type();
     const shape = type.shape.map((dim) => (typeof dim === "number" ? dim : this.#fail("a static shape")));
+    const encodingName = this.#tryMatch(/[A-Z][A-Z0-9_]*/y);
+    const encoding = encodingName === undefined ? undefined : blockTypeNamed(encodingName);
+    if (encodingName !== undefined && encoding === undefined) return this.#fail("the name of a block encoding");
     if (this.#accept("@")) {
       const at = Number(this.#match(/\d+/y, "a constant number"));
       const data = this.#table.constants[at];
       if (data === undefined) return this.#fail(`a constant of the table (it has ${this.#table.constants.length})`);
-      if (data.dtype !== type.dtype || printShape(data.shape) !== printShape(shape))
+      if (data.dtype !== type.dtype || printShape(data.shape) !== printShape(shape) || data.encoding !== encoding)
         this.#fail("the type of the constant");
       return data;
     }
@@ -151,9 +156,9 @@ class Reader {
     this.#expect('"');
     const bytes = new Uint8Array(hex.length / 2);
     for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16);
-    if (elementCount(shape) > 0 && bytes.length % elementCount(shape) !== 0)
-      this.#fail("as many bytes as elements need");
-    return { dtype: type.dtype as DType, shape, bytes };
+    const data: ConstantData = { dtype: type.dtype as DType, shape, bytes, ...(encoding && { encoding }) };
+    if (elementCount(shape) > 0 && bytes.length !== constantBytes(data)) this.#fail("as many bytes as elements need");
+    return data;
   }
 
   #string(): string {

@@ -7,6 +7,8 @@
  *     return %2 "y"
  *   }
  *
+ * A constant stored in blocks has the encoding behind its type: `f32[4096, 4096] Q4_K @1`.
+ *
  * Values are numbered in print order. Constants of up to 16 elements stand in the text as hex bytes; larger ones are
  * references `@k` into a side table, so that text stays readable and weights are never copied.
  */
@@ -102,7 +104,8 @@ function printAttr(attr: Attr, printing: Printing, indent: string): string {
 }
 
 function printConstant(data: ConstantData, table: ConstantTable): string {
-  const type = `${data.dtype}${printShape(data.shape)}`;
+  const encoding = data.encoding === undefined ? "" : ` ${data.encoding.name}`;
+  const type = `${data.dtype}${printShape(data.shape)}${encoding}`;
   if (data.bytes.byteLength <= INLINE_CONSTANT_BYTES) {
     return `${type} x"${Array.from(data.bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}"`;
   }

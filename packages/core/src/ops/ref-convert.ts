@@ -6,8 +6,9 @@
  */
 
 import type { DType } from "../dtype.ts";
+import { decodeBlocks } from "../encoding/encoded.ts";
 import type { ConstantData } from "../graph/graph.ts";
-import { ARRAY_OF, Tensor, type TypedArray } from "../runtime/tensor.ts";
+import { ARRAY_OF, Tensor, type TypedArray, elementCount } from "../runtime/tensor.ts";
 import type { RefTensor } from "./op.ts";
 import { refOf, roundFloat } from "./ref-tensor.ts";
 
@@ -17,6 +18,11 @@ export function refFromTensor(tensor: Tensor): RefTensor {
 
 /** Elements of a constant, whose bytes may begin at any address. */
 export function refFromConstant(constant: ConstantData): RefTensor {
+  if (constant.encoding !== undefined) {
+    const values = new Float64Array(elementCount(constant.shape));
+    decodeBlocks(constant, values);
+    return refOf(constant.dtype, constant.shape, values);
+  }
   const Array = ARRAY_OF[constant.dtype];
   const { bytes } = constant;
   const aligned = bytes.byteOffset % Array.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);

@@ -3,8 +3,11 @@
  */
 
 import { type Dim, dimCeilDiv, dimMul, dimAdd, dimMax, dimSub, printShape, shapeSize } from "../dim.ts";
-import { DTYPE_INFO, isFloat } from "../dtype.ts";
-import type { TensorType } from "../graph/graph.ts";
+import { isFloat } from "../dtype.ts";
+import { constantBytes } from "../encoding/encoded.ts";
+import { Q8_0 } from "../encoding/legacy.ts";
+import type { BlockType } from "../encoding/block.ts";
+import type { ConstantData, TensorType } from "../graph/graph.ts";
 import { elementCount } from "../runtime/tensor.ts";
 import { constantAttr, dimsAttr, dtypeAttr, numberAttr, numbersAttr, stringAttr } from "./attrs.ts";
 import { constant as constantInput, of, opCase, scalar, values } from "./cases.ts";
@@ -32,16 +35,23 @@ export const constant: Op = {
   summary: "Stored elements, on memory that may be a mapped file",
   inputs: [],
   infer: (_types, attrs) => {
-    const { dtype, shape, bytes } = constantAttr("constant", attrs, "value");
-    const expected = elementCount(shape) * DTYPE_INFO[dtype].bytes;
+    const data = constantAttr("constant", attrs, "value");
+    const { dtype, shape, bytes, encoding } = data;
+    if (encoding !== undefined) checkEncoded(data);
+    const expected = constantBytes(data);
     if (bytes.byteLength !== expected) {
-      reject("constant", `${dtype}${printShape(shape)} takes ${expected} bytes, got ${bytes.byteLength}`);
+      reject(
+        "constant",
+        `${dtype}${printShape(shape)}${encoding === undefined ? "" : ` in ${encoding.name}`} takes ${expected} bytes, got ${bytes.byteLength}`,
+      );
     }
     return [{ dtype, shape }];
   },
   reference: (_inputs, attrs) => [refFromConstant(constantAttr("constant", attrs, "value"))],
   dims: (_inputs, attrs) => {
-    const { data } = refFromConstant(constantAttr("constant", attrs, "value"));
+    const value = constantAttr("constant", attrs, "value");
+    if (value.encoding !== undefined) return undefined;
+    const { data } = refFromConstant(value);
     return data.every(Number.isFinite) ? Array.from(data) : undefined;
   },
   cases: () => [
@@ -57,6 +67,9 @@ export const constant: Op = {
       value: { dtype: "bf16", shape: [3], bytes: new Uint8Array(Uint16Array.of(0x3f80, 0xc000, 0x0001).buffer) },
     }),
     opCase("empty", [], { value: { dtype: "f32", shape: [0, 4], bytes: new Uint8Array(0) } }),
+    opCase("blocks", [], {
+      value: { dtype: "f32", shape: [2, 32], bytes: new Uint8Array(68).map((_, i) => (i * 37) % 60), encoding: Q8_0 },
+    }),
   ],
 };
 
@@ -99,6 +112,16 @@ export const shapeOf: Op = {
     opCase("empty", [of("i64", 0, 4, 1)]),
   ],
 };
+
+/** Encoded constants are f32 with whole blocks along their last axis. */
+function checkEncoded({ dtype, shape, encoding }: ConstantData): void {
+  const { name, blockWeights, dequantise } = encoding as BlockType;
+  if (dtype !== "f32") reject("constant", `${name} blocks decode to f32, not ${dtype}`);
+  if (dequantise === undefined) reject("constant", `${name} blocks cannot be decoded`);
+  const row = shape.at(-1) ?? 1;
+  if (row % blockWeights !== 0)
+    reject("constant", `rows of ${row} elements are no whole ${name} blocks of ${blockWeights}`);
+}
 
 /** Number of elements of a range with known ends. */
 function rangeSize(start: number, limit: number, delta: number): number {

@@ -3,7 +3,7 @@
  */
 
 import type { Dim } from "../dim.ts";
-import type { Graph, Node } from "../graph/graph.ts";
+import type { ConstantData, Graph, Node } from "../graph/graph.ts";
 
 /** What passes need to know of the device they optimise for. */
 export interface PassTarget {
@@ -13,6 +13,8 @@ export interface PassTarget {
   readonly convLayout: "nchw" | "nhwc";
   /** True when the device has a kernel for this node that takes pointwise work on its result (an epilogue). */
   takesEpilogue(node: Node): boolean;
+  /** True when the device has a kernel for this node that reads its operand `at` in the blocks of its encoding. Default: never. */
+  readsBlocks?(node: Node, at: number, data: ConstantData): boolean;
 }
 
 export interface PassContext {

@@ -12,6 +12,7 @@ import { specialise } from "./specialise.ts";
 import { decompose, foldBranches } from "./decompose.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
+import { encodings } from "./encodings.ts";
 import { fuse } from "./fuse.ts";
 import { layout } from "./layout.ts";
 import { foldNormalisation } from "./normalisation.ts";
@@ -20,6 +21,7 @@ import { simplify } from "./simplify.ts";
 
 export const PASSES: readonly Pass[] = [
   { name: "specialise", run: specialise },
+  { name: "encodings", run: encodings },
   { name: "foldShapes", run: foldShapes },
   { name: "foldBranches", run: foldBranches },
   { name: "foldConstants", run: foldConstants },

@@ -1,6 +1,4 @@
 /** GGUF files: metadata, tensors, and block-quantised weights as numbers. */
-export type { BlockType, Dequantise, Weights } from "./blocks/block.ts";
-export { blockTypeOf, blockTypes } from "./blocks/registry.ts";
 export { type ReadGgufOptions, readGgufFile } from "./file.ts";
 export { GgufMetadata, type GgufNumbers } from "./metadata.ts";
 export { type GgufFile, type GgufPart, type ParseGgufOptions, type ResolvePart, parseGguf } from "./parse.ts";

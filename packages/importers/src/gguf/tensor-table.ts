@@ -5,11 +5,10 @@
  * is out of range, unaligned or overlaps is a problem, as are repeated names and types of unknown size.
  */
 
-import type { BlockType } from "./blocks/block.ts";
-import { refusedTypes } from "./blocks/not-decoded.ts";
-import { blockTypeOf } from "./blocks/registry.ts";
+import { type BlockType, blockTypeOf } from "@quern/core";
 import { DAMAGED, type ByteReader } from "./byte-reader.ts";
 import { quoted } from "./problems.ts";
+import { refusedTypes } from "./refused-types.ts";
 
 /** A tensor of the file, not yet decoded. */
 export interface GgufTensor {

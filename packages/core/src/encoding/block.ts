@@ -1,12 +1,12 @@
 /**
- * What a tensor type of GGUF is: weights stored in blocks of fixed size, each with its own scale.
+ * What a block encoding is: weights stored in blocks of fixed size, each with its own scale. The types are those of GGUF.
  *
- * One record per type lives in the family files beside this one. A decoder computes in double precision and stores each
+ * A graph constant of dtype f32 may be stored in any of them (`ConstantData.encoding`). One record per type lives in the family files beside this one. A decoder computes in double precision and stores each
  * weight once. For every type here the product of scale and quant, and both terms of a sum, are exact in double
  * precision, so an f32 result is the exact value rounded once: what the formula gives in f32 arithmetic too.
  */
 
-import { UserError } from "@quern/core";
+import { UserError } from "../errors.ts";
 
 /** Where decoded weights go. */
 export type Weights = Float32Array | Float64Array;

@@ -7,12 +7,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ByteWriter } from "../encode.test-support.ts";
-import type { BlockType } from "./block.ts";
-import { refusedTypes } from "./not-decoded.ts";
-import { blockTypeOf, blockTypes } from "./registry.ts";
+import { type BlockType, blockTypeOf, blockTypes } from "@quern/core";
+import { ByteWriter } from "./encode.test-support.ts";
+import { refusedTypes } from "./refused-types.ts";
 
-const VECTORS = resolve(import.meta.dirname, "../../../../../../shared/data/gguf/dequant");
+const VECTORS = resolve(import.meta.dirname, "../../../../../shared/data/gguf/dequant");
 
 const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.buffer, values.byteOffset, values.length);
 

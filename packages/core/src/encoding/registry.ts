@@ -22,6 +22,13 @@ export const blockTypes: readonly BlockType[] = [
 
 const byId: ReadonlyMap<number, BlockType> = new Map(blockTypes.map((type) => [type.id, type]));
 
+const byName: ReadonlyMap<string, BlockType> = new Map(blockTypes.map((type) => [type.name, type]));
+
+/** The type of this name, such as "Q4_K", or undefined. */
+export function blockTypeNamed(name: string): BlockType | undefined {
+  return byName.get(name);
+}
+
 /** The type with this number, or undefined. */
 export function blockTypeOf(id: number): BlockType | undefined {
   return byId.get(id);
