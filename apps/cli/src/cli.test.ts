@@ -70,11 +70,14 @@ describe("wrong use is one message and exit code 2", () => {
     [["bench", "gemm", "--seed", "-1"], "not a whole number from"],
     [["bench", "--dim", "batch"], "not of the form name=value"],
     [["bench", "model", "missing.onnx"], "the model file does not exist"],
+    [["bench", "gemm", "--quantize", "Q8_0"], "only weights of models are quantised"],
     [["bench", "gemm", "--json", "/proc/nowhere/r.json"], "cannot be written"],
     [["run", "missing.onnx"], "the model file does not exist"],
     [["run", "."], "a folder, not a model file"],
     [["run", "x.onnx", "--device", "tpu"], 'there is no device "tpu"'],
     [["inspect", "x.onnx", "--stage", "soup"], 'there is no stage "soup"'],
+    [["run", "x.onnx", "--quantize", "Q4_K_M"], "Choose from: F16, Q4_0"],
+    [["inspect", "x.onnx", "--quantize", "Q8_1"], "weights cannot be quantised to Q8_1"],
   ])("%j", (args, message) => {
     const { code, stdout, stderr } = quern(...args);
     expect(stderr).toContain(message);
@@ -195,6 +198,33 @@ describe("run and inspect", () => {
     expect(stderr).toContain(message);
     expect(stdout).toBe("");
     expect(code).toBe(2);
+  });
+
+  it("--quantize says what became of the weights, and at which precision", () => {
+    const magika = bundledModels().find((file) => file.includes("magika")) ?? "";
+    const { code, stdout } = quern("run", magika, "--quantize", "q4_k", "--check", "--case", join(magika, "../case-0"));
+    expect(stdout).toMatch(/^weights quantised: Q4_K, 1 of 2 matrices, 426 KiB → 59\.9 KiB, .*precision medium$/m);
+    expect(stdout.match(/✓ equal to/g)).toHaveLength(2);
+    expect(code).toBe(0);
+    const inspected = quern("inspect", magika, "--quantize", "Q4_K", "--precision", "highest").stdout;
+    expect(inspected).toMatch(/products at precision highest\n/);
+    expect(inspected).toMatch(/213×512 +matmul +1 +Q4_K/);
+    expect(inspected).toContain("stays: rows of 257 weights");
+    expect(inspected).not.toContain("matmul_Q4_K");
+  });
+
+  it("bench labels quantised weights", () => {
+    const magika = bundledModels().find((file) => file.includes("magika")) ?? "";
+    const options = ["--quantize", "Q8_0", "--time", "0.02", "--processes", "1", "--json", "quantised.json"];
+    const { code, stdout } = quern("bench", "model", magika, ...options);
+    expect(stdout).toContain("weights quantised: Q8_0 (quern)");
+    expect(stdout).toMatch(/quern +medium, Q8_0 weights .*✓/);
+    expect(stdout).toMatch(/onnxruntime +highest .*✓/);
+    expect(code).toBe(0);
+    const { results } = JSON.parse(readFileSync(join(folder, "quantised.json"), "utf8")) as {
+      results: { engine: string; weights?: string; tolerance: number }[];
+    };
+    for (const { engine, weights } of results) expect(weights).toBe(engine === "quern" ? "Q8_0" : undefined);
   });
 
   it("inspect counts ops and prints stages", () => {

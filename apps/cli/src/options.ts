@@ -3,7 +3,7 @@
  * what is possible.
  */
 
-import { UserError, type MatmulPrecision } from "@quern/core";
+import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
 import { DEVICE_KINDS, type DeviceKind } from "@quern/bench";
 
 const PRECISIONS = ["highest", "high", "medium"] as const;
@@ -44,6 +44,19 @@ export function parsePrecisions(text: string): MatmulPrecision[] {
   if (names.length === 0) return [parsePrecision(text)];
   return [...new Set(names.map(parsePrecision))];
 }
+
+export const QUANTIZE_OPTION = "quantise weights at load, for instance Q8_0, Q4_K or F16";
+
+export function parseEncoding(text: string): string {
+  return weightEncodingNamed(text, "--quantize").name;
+}
+
+/** The precision where none is asked for: kernels compute on blocks at "medium", elsewhere blocks become f32 weights. */
+export function impliedPrecision(quantize: string | undefined): MatmulPrecision {
+  return quantize !== undefined && weightEncodingNamed(quantize).blockWeights > 1 ? "medium" : "highest";
+}
+
+export const PRECISION_DEFAULT = "(default: highest; with --quantize to blocks, medium)";
 
 export function parseNames(text: string): string[] {
   return [...new Set(list(text))];

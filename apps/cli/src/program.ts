@@ -8,9 +8,14 @@
 import { Command, CommanderError } from "commander";
 import { UserError, debugLevel } from "@quern/core";
 import { addBench } from "./commands/bench.ts";
+import { addChat } from "./commands/chat.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addGenerate } from "./commands/generate.ts";
 import { addInspect } from "./commands/inspect.ts";
+import { addPerplexity } from "./commands/perplexity.ts";
+import { addQuantize } from "./commands/quantize.ts";
 import { addRun } from "./commands/run.ts";
+import { addSynth } from "./commands/synth.ts";
 import { packageVersion } from "./version.ts";
 
 const WRONG_USE = 2;
@@ -43,8 +48,21 @@ async function main(): Promise<void> {
     .description("Benchmarks, runs, inspects and diagnoses models.")
     .version(packageVersion())
     .showHelpAfterError("(quern --help shows how it is used)")
+    // Commands within commands have options of their own, by the same names as those above them.
+    .enablePositionalOptions()
     .exitOverride();
-  for (const add of [addBench, addRun, addInspect, addDoctor]) add(program);
+  for (const add of [
+    addBench,
+    addRun,
+    addInspect,
+    addDoctor,
+    addSynth,
+    addQuantize,
+    addPerplexity,
+    addGenerate,
+    addChat,
+  ])
+    add(program);
   try {
     await program.parseAsync(process.argv);
   } catch (error) {

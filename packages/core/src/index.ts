@@ -5,6 +5,7 @@ export * from "./errors.ts";
 export type { BlockType, Dequantise, Weights } from "./encoding/block.ts";
 export { constantBytes, decodeBlocks, decodeConstant, rowsOf } from "./encoding/encoded.ts";
 export { blockTypeNamed, blockTypeOf, blockTypes } from "./encoding/registry.ts";
+export { encodeWeights, encodingForRows, weightEncodingNamed, weightEncodings } from "./encoding/weight-encodings.ts";
 export * from "./graph/graph.ts";
 export * from "./graph/builder.ts";
 export * from "./ops/op.ts";
@@ -15,6 +16,7 @@ export * from "./debug/env.ts";
 export * from "./graph/print.ts";
 export * from "./graph/parse.ts";
 export * from "./graph/rewrite.ts";
+export * from "./graph/state.ts";
 export * from "./graph/verify.ts";
 export * from "./lower/body.ts";
 export * from "./lower/generic.ts";
@@ -24,17 +26,20 @@ export * from "./lower/register-tile.ts";
 export * from "./lower/site.ts";
 export * from "./lower/storage.ts";
 export * from "./lower/task-count.ts";
-export { foldConstants } from "./passes/fold-constants.ts";
+export { constantOf, foldConstants } from "./passes/fold-constants.ts";
 export * from "./passes/pass.ts";
 export * from "./passes/pipeline.ts";
+export * from "./passes/quantise-weights.ts";
 export * from "./runtime/reference.ts";
 export { allOps, findOp } from "./ops/registry.ts";
-export { type CaseRun, caseGraph } from "./ops/case-graph.ts";
+export { type CaseRun, caseGraph, freshCase, stateNames } from "./ops/case-graph.ts";
 export { caseInput, caseInputs, randomNumbers } from "./ops/case-inputs.ts";
 export { toleranceOf } from "./ops/tolerance.ts";
 export { type BoundInputs, bindInputs } from "./runtime/inputs.ts";
 export { type ShapeCheck, shapeChecks } from "./runtime/shape-checks.ts";
 export {
+  type AttentionCache,
+  type AttentionOptions,
   type ConvOptions,
   type GraphScope,
   type NormOptions,
@@ -46,4 +51,5 @@ export {
   type WindowOptions,
   graph,
 } from "./graph/methods.ts";
+export * from "./ops/attention-problem.ts";
 export { type ResizeAxis, type Taps, resizeAxis, resizeTaps } from "./ops/resize-axis.ts";

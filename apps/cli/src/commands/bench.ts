@@ -11,24 +11,28 @@ import {
   measureRoofline,
   opCases,
   parseShapes,
-  renderHtml,
-  renderTerminal,
   runBench,
   type BenchPlan,
   type CaseRequest,
   type Results,
 } from "@quern/bench";
 import {
+  PRECISION_DEFAULT,
+  QUANTIZE_OPTION,
   collectPairs,
+  impliedPrecision,
   numberOption,
   parseDims,
+  parseEncoding,
   parseNames,
   parsePrecisions,
   parseSeed,
   parseThreads,
 } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { reportBench } from "../bench-report.ts";
+import { requireWritable } from "../write-file.ts";
+import { addBenchLlm } from "./bench-llm.ts";
 
 interface BenchOptions {
   readonly shapes: string;
@@ -36,7 +40,8 @@ interface BenchOptions {
   readonly ops?: string[];
   readonly engines: string[];
   readonly threads: number[];
-  readonly precision: MatmulPrecision[];
+  readonly precision?: MatmulPrecision[];
+  readonly quantize?: string;
   readonly features?: string;
   readonly dim: Record<string, string>;
   readonly time: number;
@@ -55,18 +60,22 @@ What is measured:
   gemm             matrix products of the sizes in --shapes
   ops              single ops on 8 MB tensors: ${opCases.map((record) => record.name).join(", ")}
   model FILE…      ONNX files; inputs from case-K folders beside them, or random
+  llm MODEL…       language models; has options of its own: quern bench llm --help
 
 Examples:
   quern bench
   quern bench gemm --shapes 1024x1024x1024,1x4096x4096 --threads 1,2 --precision highest,high,medium
   quern bench ops --ops softmax,gelu --time 3
+  quern bench model encoder.onnx --quantize Q8_0 --dim batch=1 --dim sequence=128
   quern bench model mnist.onnx --engines quern,onnxruntime --html report.html --json results.json
 
 Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use.`;
 
 export function addBench(program: Command): void {
-  program
+  const command = program
     .command("bench")
+    // Options behind `llm` are those of `llm`.
+    .enablePositionalOptions()
     .description("Measure engines side by side: outputs compared first, slices interleaved, ratios with intervals.")
     .argument("[what]", "gemm, ops or model; nothing: the bundled models")
     .argument("[files...]", "model files")
@@ -78,7 +87,8 @@ export function addBench(program: Command): void {
       "onnxruntime",
     ])
     .option("--threads <counts>", "thread counts", parseThreads, [1])
-    .option("--precision <names>", "highest, high, medium", parsePrecisions, ["highest"])
+    .option("--precision <names>", `highest, high, medium ${PRECISION_DEFAULT}`, parsePrecisions)
+    .option("--quantize <encoding>", `models: ${QUANTIZE_OPTION}; onnxruntime keeps those of the file`, parseEncoding)
     .option("--features <mask>", "CPU features that quern may use, for instance avx2")
     .option("--dim <name=size>", "size of a symbolic dimension (repeatable)", collectPairs("--dim"), {})
     .option(
@@ -104,6 +114,7 @@ export function addBench(program: Command): void {
     .option("--html <file>", "write a report that needs no network")
     .addHelpText("after", EXAMPLES)
     .action(bench);
+  addBenchLlm(command);
 }
 
 function requestsOf(what: string | undefined, files: readonly string[], options: BenchOptions): CaseRequest[] {
@@ -149,7 +160,8 @@ async function bench(what: string | undefined, files: readonly string[], options
     cases: requestsOf(what, files, options),
     engines: options.engines,
     threads: options.threads,
-    precisions: options.precision,
+    precisions: options.precision ?? [impliedPrecision(options.quantize)],
+    ...(options.quantize === undefined ? {} : { quantize: options.quantize }),
     dims: parseDims(options.dim),
     features: options.features,
   };
@@ -175,13 +187,5 @@ async function bench(what: string | undefined, files: readonly string[], options
   } finally {
     progress.clear();
   }
-  if (json !== undefined) writeWhole(json, `${JSON.stringify(results, null, 2)}\n`);
-  if (html !== undefined) writeWhole(html, renderHtml(results));
-  if (json !== "-") {
-    const written = [json, html].filter((file) => file !== undefined).map((file) => `wrote ${file}\n`);
-    process.stdout.write([renderTerminal(results), ...written].join(""));
-  }
-  const wrong =
-    results.results.some((row) => row.verified === false) || results.skipped.some((row) => row.failed === true);
-  if (wrong) process.exitCode = 1;
+  reportBench(results, { json, html });
 }

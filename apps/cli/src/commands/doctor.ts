@@ -6,7 +6,15 @@
 import { totalmem } from "node:os";
 import type { Command } from "commander";
 import { ENV_VARIABLES, readEnv } from "@quern/core";
-import { DEVICE_KINDS, describeMachine, engines, formatBytes, openDevice, type DeviceKind } from "@quern/bench";
+import {
+  DEVICE_KINDS,
+  describeMachine,
+  engines,
+  formatBytes,
+  llmEngineNamed,
+  openDevice,
+  type DeviceKind,
+} from "@quern/bench";
 import { packageVersion } from "../version.ts";
 import { writeWhole } from "../write-file.ts";
 
@@ -61,11 +69,18 @@ async function doctor(options: { readonly json?: string }): Promise<void> {
   for (const kind of DEVICE_KINDS) devices.push(await findDevice(kind));
   const kernels = await findKernels();
   const installed: Finding[] = [];
-  for (const engine of engines) {
+  const llama = llmEngineNamed("llama.cpp");
+  const languageOptions = { ...OPEN_OPTIONS, contextLength: 256, sequences: 1, cache: "f16" } as const;
+  const described = [
+    ...engines.map((engine) => ({ engine, describe: () => engine.describe(OPEN_OPTIONS) })),
+    { engine: llama, describe: () => llama.describe(languageOptions) },
+  ];
+  for (const { engine, describe } of described) {
+    const { name, about } = engine;
     installed.push(
-      await attempt(engine.name, async () => {
-        const { version, library, sha256 } = await engine.describe(OPEN_OPTIONS);
-        return `${version}, ${engine.about}${sha256 === null ? "" : ` (${library} sha256 ${sha256.slice(0, 12)}…)`}`;
+      await attempt(name, async () => {
+        const { version, library, sha256 } = await describe();
+        return `${version}, ${about}${sha256 === null ? "" : ` (${library} sha256 ${sha256.slice(0, 12)}…)`}`;
       }),
     );
   }

@@ -19,19 +19,29 @@ import {
   formatBytes,
   formatMs,
   formatTable,
-  importModel,
   openDevice,
+  readModel,
   requireModelFile,
   type DeviceKind,
 } from "@quern/bench";
-import { numberOption, parseDevice, parsePrecision } from "../options.ts";
+import {
+  PRECISION_DEFAULT,
+  QUANTIZE_OPTION,
+  impliedPrecision,
+  numberOption,
+  parseDevice,
+  parseEncoding,
+  parsePrecision,
+} from "../options.ts";
+import { quantisedLine, quantisedTable } from "../quantised-weights.ts";
 import { writeWhole } from "../write-file.ts";
 
 interface InspectOptions {
   readonly stage?: DumpStage;
   readonly device: DeviceKind;
   readonly threads: number;
-  readonly precision: MatmulPrecision;
+  readonly precision?: MatmulPrecision;
+  readonly quantize?: string;
   readonly features?: string;
   readonly json?: string;
 }
@@ -46,6 +56,7 @@ Stages:
 Examples:
   quern inspect mnist.onnx
   quern inspect mnist.onnx --stage machine --features avx2
+  quern inspect encoder.onnx --quantize Q4_K
   quern inspect mnist.onnx --json -`;
 
 function parseStage(text: string): DumpStage {
@@ -65,7 +76,8 @@ export function addInspect(program: Command): void {
     .option("--stage <name>", `${DUMP_STAGES.join(", ")}`, parseStage)
     .option("--device <kind>", "cpu, gpu or reference", parseDevice, "cpu")
     .option("--threads <count>", "threads of the CPU device", numberOption("--threads", 1, 1024, true), 1)
-    .option("--precision <name>", "highest, high or medium", parsePrecision, "highest")
+    .option("--precision <name>", `highest, high or medium ${PRECISION_DEFAULT}`, parsePrecision)
+    .option("--quantize <encoding>", `${QUANTIZE_OPTION}; shows what becomes of them`, parseEncoding)
     .option("--features <mask>", "CPU features that may be used, for instance avx2")
     .option("--json <file>", "write the summary as JSON; - is standard output")
     .addHelpText("after", EXAMPLES)
@@ -75,11 +87,12 @@ export function addInspect(program: Command): void {
 async function inspect(file: string, options: InspectOptions): Promise<void> {
   requireModelFile(file);
   const started = performance.now();
-  const graph = await importModel(file, options.device);
+  const { graph, quantised } = await readModel(file, options.device, options);
   const importMs = performance.now() - started;
   const device = await openDevice(options.device, options);
   try {
-    const executable = device.compile(graph, { matmulPrecision: options.precision });
+    const precision = options.precision ?? impliedPrecision(options.quantize);
+    const executable = device.compile(graph, { matmulPrecision: precision });
     if (options.stage !== undefined) {
       const text = executable.dump(options.stage);
       process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
@@ -99,6 +112,7 @@ async function inspect(file: string, options: InspectOptions): Promise<void> {
         inputs: inputs.map(value),
         outputs: outputs.map(value),
         ops: Object.fromEntries(countOps(graph)),
+        ...(quantised === undefined ? {} : { quantised }),
         report,
       };
       writeWhole(options.json, `${JSON.stringify(summary, null, 2)}\n`);
@@ -119,6 +133,9 @@ async function inspect(file: string, options: InspectOptions): Promise<void> {
         .map(([op, count]) => `${op} ${count}`)
         .join(", ")}`,
       "",
+      ...(quantised === undefined
+        ? []
+        : [quantisedLine(quantised, options.quantize as string, precision), ...quantisedTable(quantised), ""]),
       ...compileLines(device.name, report),
     ];
     process.stdout.write(`${lines.join("\n")}\n`);

@@ -23,9 +23,10 @@ import {
   encodeNpy,
   formatMs,
   formatTable,
-  importModel,
   makeInput,
   openDevice,
+  modelLimits,
+  readModel,
   requireModelFile,
   randomRecipe,
   readNpy,
@@ -37,7 +38,19 @@ import {
   type TensorSet,
   type Verification,
 } from "@quern/bench";
-import { collectPairs, numberOption, parseDevice, parseDims, parsePrecision, parseSeed } from "../options.ts";
+import {
+  PRECISION_DEFAULT,
+  QUANTIZE_OPTION,
+  collectPairs,
+  impliedPrecision,
+  numberOption,
+  parseDevice,
+  parseDims,
+  parseEncoding,
+  parsePrecision,
+  parseSeed,
+} from "../options.ts";
+import { quantisedLine } from "../quantised-weights.ts";
 import { writeWhole } from "../write-file.ts";
 
 interface RunOptions {
@@ -46,7 +59,8 @@ interface RunOptions {
   readonly dim: Record<string, string>;
   readonly device: DeviceKind;
   readonly threads: number;
-  readonly precision: MatmulPrecision;
+  readonly precision?: MatmulPrecision;
+  readonly quantize?: string;
   readonly features?: string;
   readonly seed: number;
   readonly check?: boolean;
@@ -55,6 +69,9 @@ interface RunOptions {
   readonly json?: string;
 }
 
+/** The options with the precision that they imply. */
+type ChosenOptions = RunOptions & { readonly precision: MatmulPrecision };
+
 const EXAMPLES = `
 Inputs that are not given are random (--seed). A symbolic dimension is 1 unless --dim or a given input says otherwise.
 
@@ -62,6 +79,7 @@ Examples:
   quern run mnist.onnx --check
   quern run mnist.onnx --input Input3=digit.npy --output outputs
   quern run detector.onnx --case case-0 --device reference
+  quern run encoder.onnx --quantize Q4_K --check
   quern run encoder.onnx --dim batch=4 --dim sequence=128 --json -
 
 Exit code: 0 fine, 1 outputs differ, 2 wrong use or bad input.`;
@@ -76,7 +94,8 @@ export function addRun(program: Command): void {
     .option("--dim <name=size>", "size of a symbolic dimension (repeatable)", collectPairs("--dim"), {})
     .option("--device <kind>", "cpu, gpu or reference", parseDevice, "cpu")
     .option("--threads <count>", "threads of the CPU device", numberOption("--threads", 1, 1024, true), 1)
-    .option("--precision <name>", "highest, high or medium", parsePrecision, "highest")
+    .option("--precision <name>", `highest, high or medium ${PRECISION_DEFAULT}`, parsePrecision)
+    .option("--quantize <encoding>", QUANTIZE_OPTION, parseEncoding)
     .option("--features <mask>", "CPU features that may be used, for instance avx2")
     .option("--seed <number>", "seed of random inputs", parseSeed, 1)
     .option("--check", "compare with the reference interpreter")
@@ -94,10 +113,11 @@ function collectInput(text: string, previous: Record<string, string>): Record<st
   return text === "random" ? previous : collectPair(text, previous);
 }
 
-async function run(file: string, options: RunOptions): Promise<void> {
+async function run(file: string, given: RunOptions): Promise<void> {
   requireModelFile(file);
+  const options: ChosenOptions = { ...given, precision: given.precision ?? impliedPrecision(given.quantize) };
   const started = performance.now();
-  const graph = await importModel(file, options.device);
+  const { graph, quantised } = await readModel(file, options.device, options);
   const imported = performance.now();
   const device = await openDevice(options.device, options);
   try {
@@ -117,7 +137,8 @@ async function run(file: string, options: RunOptions): Promise<void> {
         hint: "Use --device cpu.",
       });
     }
-    report(file, device.name, executable, outputs, times, checks, profile, options);
+    const weights = quantised && quantisedLine(quantised, options.quantize as string, options.precision);
+    report(file, device.name, executable, outputs, times, checks, profile, weights, options);
     for (const tensor of Object.values(outputs)) tensor.dispose();
     executable.dispose();
     if (checks.some((check) => !check.ok)) process.exitCode = 1;
@@ -175,13 +196,13 @@ async function checkOutputs(
   graph: Graph,
   inputs: TensorSet,
   outputs: TensorSet,
-  options: RunOptions,
+  options: ChosenOptions,
 ): Promise<Verification[]> {
-  const tolerance = MODEL_TOLERANCE[options.precision];
   const checks: Verification[] = [];
   if (options.check === true) {
     const reference = await openDevice("reference", options);
     const executable = reference.compile(graph);
+    const tolerance = MODEL_TOLERANCE[options.precision];
     checks.push(verifyTensors(outputs, executable.runSync(inputs), tolerance, "reference interpreter"));
     executable.dispose();
     reference.dispose();
@@ -192,7 +213,9 @@ async function checkOutputs(
     );
     if (Object.keys(expected).length === 0)
       throw new UserError("the case folder has no out-<name>.npy files", { where: `--case ${options.case}` });
-    checks.push(verifyTensors(outputs, expected, tolerance, options.case));
+    // Computed with the weights of the file.
+    const limits = modelLimits(options.precision, options.quantize);
+    checks.push(verifyTensors(outputs, expected, limits, options.case));
   }
   return checks;
 }
@@ -236,7 +259,8 @@ function report(
   times: Readonly<Record<"importMs" | "compileMs" | "runMs", number>>,
   checks: readonly Verification[],
   profile: readonly LaunchTime[] | undefined,
-  options: RunOptions,
+  weights: string | undefined,
+  options: ChosenOptions,
 ): void {
   const summaries = Object.entries(outputs).map(([name, tensor]) => summarise(name, tensor));
   if (options.output !== undefined) {
@@ -247,7 +271,7 @@ function report(
     const { plannedPeakBytes, kernels } = executable.report;
     writeWhole(
       options.json,
-      `${JSON.stringify({ file, device, precision: options.precision, seed: options.seed, ...times, plannedPeakBytes, kernels, outputs: summaries, checks }, null, 2)}\n`,
+      `${JSON.stringify({ file, device, precision: options.precision, quantize: options.quantize, seed: options.seed, ...times, plannedPeakBytes, kernels, outputs: summaries, checks }, null, 2)}\n`,
     );
     if (options.json === "-") return;
   }
@@ -272,6 +296,7 @@ function report(
   ] as const;
   const lines = [
     `${file} on ${device}: import ${formatMs(times.importMs)}, compile ${formatMs(times.compileMs)}${cachedNote(executable.report)}, first run ${formatMs(times.runMs)}`,
+    ...(weights === undefined ? [] : [weights]),
     "",
     ...formatTable(columns, rows),
     ...checks.map(

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { MatmulPrecision, Tensor } from "@quern/core";
-import { MODEL_TOLERANCE, verifyTensors, type Verification } from "../harness/verify.ts";
+import { modelLimits, verifyTensors, type Verification } from "../harness/verify.ts";
 import { checkMatmul } from "./gemm.ts";
 import type { TensorSet } from "./inputs.ts";
 import { tensorFiles } from "./model.ts";
@@ -21,19 +21,21 @@ export function checkOutputs(
   outputs: TensorSet,
   precision: MatmulPrecision,
   seed: number,
+  /** Encoding that the weights of a model were quantised to. */
+  quantize?: string,
 ): Verification | null {
   const { check } = workload;
   if (check.kind === "matmul") return checkMatmul(check, workload.modelPath, inputs, outputs, precision, seed + set);
   if (check.kind === "op") return checkOp(check.op, inputs, outputs, precision, seed);
-  const tolerance = MODEL_TOLERANCE[precision];
+  const limits = modelLimits(precision, quantize);
   const computed = join(check.directory, `set-${set}`);
-  if (existsSync(computed)) return verifyTensors(outputs, readExpected(computed), tolerance, check.oracle);
+  if (existsSync(computed)) return verifyTensors(outputs, readExpected(computed), limits, check.oracle);
   const golden = goldenFolder(workload, set);
   if (golden === undefined) return null;
   const expected = readExpected(golden);
   return Object.keys(expected).length === 0
     ? null
-    : verifyTensors(outputs, expected, tolerance, "outputs beside the model");
+    : verifyTensors(outputs, expected, limits, "outputs beside the model");
 }
 
 /** The case folder whose inputs set `set` holds unchanged. */

@@ -57,8 +57,7 @@ export function modelName(file: string): string {
 }
 
 /** Throws a `UserError` unless `path` is a file. */
-export function requireModelFile(path: string): void {
-  const hint = "Give the path of an .onnx file.";
+export function requireModelFile(path: string, hint = "Give the path of an .onnx file."): void {
   if (!existsSync(path)) throw new UserError("the model file does not exist", { where: path, hint });
   if (!statSync(path).isFile()) throw new UserError("this is a folder, not a model file", { where: path, hint });
 }

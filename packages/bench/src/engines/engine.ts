@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly idle: "stopped" | "blocked";
   /** Folder where compiled kernels are kept for later processes; absent: nowhere. */
   readonly kernels?: string | undefined;
+  /** Encoding that weights are quantised to when a model is loaded, for engines that do that. */
+  readonly quantize?: string | undefined;
   /** For the oracle: as plain as the engine can. */
   readonly optimise?: boolean;
 }
@@ -33,6 +35,8 @@ export interface Engine {
   readonly precisions: readonly MatmulPrecision[];
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;
+  /** Whether the engine takes `quantize` of the options; others compute with the weights of the file. */
+  readonly quantises: boolean;
   /** Identity and settings; throws a `UserError` saying how to get the engine where it is missing. */
   describe(options: EngineOptions): Promise<EngineRecord>;
   /** Why the engine cannot run the workload; undefined when it can try. */

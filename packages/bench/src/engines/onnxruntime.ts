@@ -77,6 +77,7 @@ export const onnxruntime: Engine = {
   about: "onnxruntime-node, CPU execution provider",
   precisions: ["highest"],
   keepsKernels: false,
+  quantises: false,
 
   async describe(options) {
     const root = packageRoot();

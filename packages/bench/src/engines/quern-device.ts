@@ -5,7 +5,7 @@
  * time to load is part of the phase "load".
  */
 
-import { referenceDevice, type Device, type Graph } from "@quern/core";
+import { referenceDevice, type Device } from "@quern/core";
 import type * as OnnxImporter from "@quern/importers/onnx";
 import type { EngineOptions } from "./engine.ts";
 
@@ -17,14 +17,22 @@ export function loadImporter(): Promise<typeof OnnxImporter> {
   return import("@quern/importers/onnx");
 }
 
-/** Reads a model file into a graph. For the CPU device, weights stay where they are: in the mapped file. */
-export async function importModel(path: string, kind: DeviceKind = "reference"): Promise<Graph> {
+/**
+ * Reads a model file into a graph, its weights quantised to `quantize` if that is given. For the CPU device, other weights
+ * stay where they are: in the mapped file.
+ */
+export async function readModel(
+  path: string,
+  kind: DeviceKind = "reference",
+  { quantize }: Pick<EngineOptions, "quantize"> = {},
+): Promise<OnnxImporter.ImportResult> {
   const { readOnnxFile } = await loadImporter();
-  if (kind !== "cpu") return readOnnxFile(path).graph;
+  const options = quantize === undefined ? {} : { quantize };
+  if (kind !== "cpu") return readOnnxFile(path, options);
   const { nativeHost } = await import("@quern/kernels-cpu");
   const host = nativeHost();
   // Mappings are never undone: graphs, and programs made from them, hold views on them.
-  return readOnnxFile(path, { read: (file) => new Uint8Array(host.mapFile(file).buffer) }).graph;
+  return readOnnxFile(path, { ...options, read: (file) => new Uint8Array(host.mapFile(file).buffer) });
 }
 
 export interface DeviceOptions extends Pick<EngineOptions, "threads" | "features"> {

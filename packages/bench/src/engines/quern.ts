@@ -9,11 +9,12 @@ import { readFileSync } from "node:fs";
 import { UserError, printDim, type Device, type Executable, type MatmulPrecision, type Tensor } from "@quern/core";
 import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
-import { importModel, loadImporter, openDevice, type DeviceKind } from "./quern-device.ts";
+import { loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
 import { profileLaunches } from "./quern-profile.ts";
 import type { CompiledFacts, CompiledModel, Engine, OpenEngine } from "./engine.ts";
 
-function packageVersion(): string {
+/** Version of the packages, which share one. */
+export function packageVersion(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }
@@ -24,6 +25,7 @@ function quernEngine(name: string, about: string, kind: DeviceKind, precisions: 
     about,
     precisions,
     keepsKernels: kind === "cpu",
+    quantises: true,
     async describe(options) {
       const device = await openDevice(kind, options);
       const settings = { device: device.name, threads: "as in each row", call: kind === "gpu" ? "run" : "runSync" };
@@ -36,7 +38,7 @@ function quernEngine(name: string, about: string, kind: DeviceKind, precisions: 
       await loadImporter();
       return {
         compile: async (modelPath) => {
-          const graph = await importModel(modelPath, kind);
+          const { graph } = await readModel(modelPath, kind, options);
           return wrap(device, device.compile(graph, { matmulPrecision: options.precision }), kind === "gpu");
         },
         close: async () => device.dispose(),

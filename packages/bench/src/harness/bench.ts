@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { UserError, type MatmulPrecision } from "@quern/core";
+import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
 import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
 import { modelName, modelWorkload, requireModelFile, type ModelValue } from "../cases/model.ts";
 import { opCase, opWorkload } from "../cases/ops.ts";
@@ -36,6 +36,8 @@ export interface BenchPlan {
   /** Sizes of symbolic dimensions for models without case folders. */
   readonly dims: Readonly<Record<string, number>>;
   readonly features?: string | undefined;
+  /** Encoding that weights of models are quantised to, by engines that do that; the others compute with those of the file. */
+  readonly quantize?: string | undefined;
 }
 
 export interface BenchSettings extends GroupSettings {
@@ -59,7 +61,7 @@ const BASELINE = "onnxruntime";
 export async function runBench(plan: BenchPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
   if (plan.cases.length === 0) throw new UserError("bench: nothing to measure");
   if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
-  for (const request of plan.cases) requireCase(request);
+  for (const request of plan.cases) requireCase(request, plan);
   for (const name of plan.engines) engineNamed(name);
   const engines = await describeEngines(plan, settings.timeoutMs);
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
@@ -133,7 +135,12 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
 }
 
 /** Finds what is misspelt or missing before anything is measured. */
-function requireCase(request: CaseRequest): void {
+function requireCase(request: CaseRequest, { quantize }: BenchPlan): void {
+  if (quantize !== undefined) {
+    weightEncodingNamed(quantize, "--quantize");
+    // The outputs of the others are judged by what their own weights give.
+    if (request.kind !== "model") throw new UserError("only weights of models are quantised", { where: "--quantize" });
+  }
   if (request.kind === "op") opCase(request.name);
   if (request.kind === "model") requireModelFile(request.file);
 }
@@ -185,6 +192,7 @@ function armsOf(plan: BenchPlan, workload: Workload, threads: number, skipped: S
         precision,
         threads,
         ...(plan.features === undefined ? {} : { features: plan.features }),
+        ...(plan.quantize === undefined || !engine.quantises ? {} : { quantize: plan.quantize }),
       };
       const reason = engine.supports(workload, engineOptions(plan, threads, precision));
       if (reason === undefined) arms.push(arm);

@@ -22,6 +22,8 @@ export interface Arm {
   readonly precision: MatmulPrecision;
   readonly threads: number;
   readonly features?: string | undefined;
+  /** Encoding that the engine quantises weights to. */
+  readonly quantize?: string | undefined;
 }
 
 /** What one process of an arm gave. */
@@ -68,7 +70,8 @@ interface LiveArm {
 }
 
 export function armName(arm: Arm): string {
-  return arm.precision === "highest" ? arm.engine : `${arm.engine} (${arm.precision})`;
+  const labels = [arm.precision === "highest" ? [] : arm.precision, arm.quantize ?? []].flat();
+  return labels.length === 0 ? arm.engine : `${arm.engine} (${labels.join(", ")})`;
 }
 
 /** Measures one group. Failures of single arms are outcomes, not exceptions. */
@@ -146,10 +149,17 @@ function recompile({ engine, options, workload }: Job, settings: GroupSettings):
 }
 
 function jobOf(workload: Workload, arm: Arm, settings: GroupSettings, kernels: string): Job {
-  const { threads, precision, features } = arm;
+  const { threads, precision, features, quantize } = arm;
   return {
     engine: arm.engine,
-    options: { threads, precision, idle: IDLE, kernels, ...(features === undefined ? {} : { features }) },
+    options: {
+      threads,
+      precision,
+      idle: IDLE,
+      kernels,
+      ...(features === undefined ? {} : { features }),
+      ...(quantize === undefined ? {} : { quantize }),
+    },
     workload,
     seed: settings.seed,
     sliceMs: settings.sliceMs,

@@ -26,11 +26,21 @@ describe.skipIf(!runsHere())("measured peaks", () => {
     expect(point?.l2ReadGBps ?? Infinity).toBeGreaterThan(point?.readGBps as number);
     const tiles = cpuInfo(nativeHost()).features.has("amx-bf16");
     expect(point?.matrixGflops === null).toBe(!tiles);
+    // Dot products of bytes do at least the work of multiply-adds of floats.
+    if (point?.byteGops != null) expect(point.byteGops).toBeGreaterThan(point.fmaGflops as number);
   });
 });
 
 describe("roofline", () => {
-  const point = { threads: 1, fmaGflops: 100, matrixGflops: 900, readGBps: 10, l2ReadGBps: 80, l3ReadGBps: 40 };
+  const point = {
+    threads: 1,
+    fmaGflops: 100,
+    matrixGflops: 900,
+    byteGops: 400,
+    readGBps: 10,
+    l2ReadGBps: 80,
+    l3ReadGBps: 40,
+  };
   const caches = [
     { level: 1, type: "data", bytes: 1000 },
     { level: 2, type: "unified", bytes: 10_000 },

@@ -93,6 +93,23 @@ function tileKernel(target: CpuTarget): PeakKernel | undefined {
   return { code, workPerTask: 4 * 2 * 16 * 16 * 32 * TILE_ROUNDS };
 }
 
+/** Chains of dot products of bytes, 32-bit sums: what vectors without a matrix unit do with quantised weights. */
+function byteKernel(target: CpuTarget): PeakKernel | undefined {
+  const wide = target.vectorBytes === 64 && target.features.has("avx512vnni");
+  if (!wide && !target.features.has("avx-vnni")) return undefined;
+  const vector = wide ? zmm : ymm;
+  const chains = wide ? 24 : 12;
+  const a = new Assembler();
+  const code = taskLoop(a, () =>
+    countedLoop(a, FMA_ROUNDS, () => {
+      for (let i = 0; i < chains; i++) {
+        a.emit(wide ? "vpdpbusd" : "{vex} vpdpbusd", vector(i), vector(chains), vector(chains + 1));
+      }
+    }),
+  );
+  return { code, workPerTask: 2 * (wide ? 64 : 32) * chains * FMA_ROUNDS };
+}
+
 /** Reads task t's part of the buffer in slot 0, at the offset t · TASK_BYTES under the mask in slot 1. */
 function readKernel(target: CpuTarget): PeakKernel {
   const wide = target.vectorBytes === 64;
@@ -142,10 +159,11 @@ export function measurePeaks(threadCounts: readonly number[]): RooflinePoint[] {
   const host = nativeHost();
   const info = cpuInfo(host);
   const target = resolveTarget(info.features);
-  const kernels = [fmaKernel(target), readKernel(target), tileKernel(target)] as const;
-  const [fma, read, tile] = kernels;
+  const [fma, read, tile, byte] = [fmaKernel(target), readKernel(target), tileKernel(target), byteKernel(target)];
   using arena = new CodeArena(host);
-  const [fmaCode, readCode, tileCode] = arena.publish(kernels.flatMap((kernel) => kernel?.code ?? []));
+  const publish = (kernel: PeakKernel | undefined): bigint | undefined =>
+    kernel === undefined ? undefined : arena.publish([kernel.code])[0];
+  const [fmaCode, readCode, tileCode, byteCode] = [fma, read, tile, byte].map(publish);
   const { l2, l3 } = info.caches;
   const bytes = powerBelow(Math.min(MAX_READ_BYTES, Math.max(MIN_READ_BYTES, 4 * l3)));
   using buffer = host.allocate(bytes, { hugePages: true, populate: true });
@@ -168,6 +186,7 @@ export function measurePeaks(threadCounts: readonly number[]): RooflinePoint[] {
       threads,
       fmaGflops: rate(fmaCode, 2 * threads, fma.workPerTask),
       matrixGflops: tile === undefined ? null : rate(tileCode, 2 * threads, tile.workPerTask),
+      byteGops: byte === undefined ? null : rate(byteCode, 2 * threads, byte.workPerTask),
       readGBps: readRate(bytes, bytes),
       l2ReadGBps: cachedRate(l2, 0),
       l3ReadGBps: cachedRate(l3, l2),

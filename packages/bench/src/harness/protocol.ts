@@ -6,6 +6,7 @@
 import type { ModelValue } from "../cases/model.ts";
 import type { Workload } from "../cases/workload.ts";
 import type { CompiledFacts, EngineOptions } from "../engines/engine.ts";
+import type { LlmRequest, LlmResponse } from "../language-models/protocol.ts";
 import type { EngineRecord, RooflinePoint } from "../results/schema.ts";
 import type { Verification } from "./verify.ts";
 import type { SliceTimes } from "./slices.ts";
@@ -20,6 +21,7 @@ export interface Job {
 }
 
 export type Request =
+  | LlmRequest
   | { readonly kind: "prepare"; readonly job: Job }
   | { readonly kind: "slice"; readonly keep: boolean }
   | { readonly kind: "finish" }
@@ -54,6 +56,7 @@ export interface Finished {
 }
 
 export type Response =
+  | LlmResponse
   | { readonly kind: "prepare"; readonly prepared: Prepared }
   | { readonly kind: "slice"; readonly times: SliceTimes }
   | { readonly kind: "finish"; readonly finished: Finished }

@@ -71,6 +71,7 @@ export function higherPeaks(first: readonly RooflinePoint[], second: readonly Ro
       threads: point.threads,
       fmaGflops: higher(point.fmaGflops, other?.fmaGflops),
       matrixGflops: higher(point.matrixGflops, other?.matrixGflops),
+      byteGops: higher(point.byteGops ?? null, other?.byteGops),
       readGBps: higher(point.readGBps, other?.readGBps),
       l2ReadGBps: higher(point.l2ReadGBps ?? null, other?.l2ReadGBps),
       l3ReadGBps: higher(point.l3ReadGBps ?? null, other?.l3ReadGBps),

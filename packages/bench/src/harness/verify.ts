@@ -5,7 +5,7 @@
  * are large, and scaled by the tensor where cancellation makes them small. Integers and booleans must be equal.
  */
 
-import { isFloat, type MatmulPrecision, type Tensor } from "@quern/core";
+import { isFloat, weightEncodingNamed, type MatmulPrecision, type Tensor } from "@quern/core";
 import type { TensorSet } from "../cases/inputs.ts";
 
 /** What a comparison found; `message` says what is wrong when `ok` is false. */
@@ -20,6 +20,29 @@ export interface Verification {
 
 /** Limits of the largest error for whole models and ops computed in f32. */
 export const MODEL_TOLERANCE: Readonly<Record<MatmulPrecision, number>> = { highest: 1e-4, high: 1e-3, medium: 1e-1 };
+
+/** Limits of the largest and of the rms error of an output. */
+export interface Limits {
+  readonly max: number;
+  readonly rms: number;
+}
+
+/** Significant bits of floats; blocks have as many as they take. */
+const FLOAT_BITS: Readonly<Record<string, number>> = { F16: 11, BF16: 8 };
+
+/**
+ * Limits for whole models whose weights were quantised to the encoding `quantize`, against outputs of the original weights.
+ * The rounding error of a weight doubles with every bit less. In a stack of layers with random weights, the worst there is,
+ * the largest error of an output was up to 16 times that of a weight, and the rms error 5 times; twice that is allowed, and
+ * never an rms error that zeros would have.
+ */
+export function modelLimits(precision: MatmulPrecision, quantize?: string): Limits {
+  const { [precision]: max } = MODEL_TOLERANCE;
+  if (quantize === undefined) return { max, rms: max };
+  const { name, blockBytes, blockWeights } = weightEncodingNamed(quantize);
+  const quantised = Math.min(2, 2 ** (6 - (FLOAT_BITS[name] ?? (8 * blockBytes) / blockWeights)));
+  return { max: Math.max(max, quantised), rms: Math.max(max, quantised / 3) };
+}
 
 export interface Differences {
   readonly maxError: number;
@@ -59,7 +82,13 @@ export function differences(actual: ArrayLike<number | bigint>, expected: ArrayL
 }
 
 /** Compares all expected tensors; names, dtypes, shapes and values must agree. */
-export function verifyTensors(actual: TensorSet, expected: TensorSet, tolerance: number, oracle: string): Verification {
+export function verifyTensors(
+  actual: TensorSet,
+  expected: TensorSet,
+  limits: number | Limits,
+  oracle: string,
+): Verification {
+  const { max: tolerance, rms } = typeof limits === "number" ? { max: limits, rms: limits } : limits;
   let maxError = 0;
   let rmsError = 0;
   const problems: string[] = [];
@@ -78,7 +107,8 @@ export function verifyTensors(actual: TensorSet, expected: TensorSet, tolerance:
         problems.push(
           `${at} = ${given.data[found.where]}, expected ${wanted.data[found.where]} (error ${found.maxError.toExponential(2)}, limit ${limit})`,
         );
-      }
+      } else if (found.rmsError > rms)
+        problems.push(`output "${name}" has an rms error of ${found.rmsError.toExponential(2)}, limit ${rms}`);
     }
   }
   const result = {

@@ -51,7 +51,8 @@ async function prepare(job: Job): Promise<Prepared> {
   const firstRunMs = performance.now() - beforeRun;
   const peakBytes = peakMemory();
 
-  const verification = checkOutputs(workload, 0, inputs[0] ?? {}, model.tensors(fetched), options.precision, seed);
+  const { precision, quantize } = options;
+  const verification = checkOutputs(workload, 0, inputs[0] ?? {}, model.tensors(fetched), precision, seed, quantize);
   model.release(fetched);
   const runner = new SliceRunner(model, feeds, job.sliceMs, Random.of(seed, "keep", workload.id));
   const callMs =
@@ -76,6 +77,7 @@ async function finish(): Promise<Finished> {
       model.tensors(fetched),
       job.options.precision,
       job.seed,
+      job.options.quantize,
     );
     if (found !== null) checks.push(found);
     model.release(fetched);
@@ -132,6 +134,11 @@ async function answer(request: Request): Promise<Response> {
     case "expect": {
       await expect(request.job);
       return { kind: "expect" };
+    }
+    default: {
+      // Language models bring code that other cases need not wait for.
+      const { answerLlm } = await import("../language-models/session.ts");
+      return answerLlm(request);
     }
   }
 }

@@ -15,18 +15,24 @@ export function formatMs(ms: number | null): string {
   return ms < 1000 ? `${digits(ms)} ms` : `${digits(ms / 1000)} s`;
 }
 
-/** The precision asked for, and what products were computed at where that is another one: "high (computed at highest)". */
+/**
+ * The precision asked for, the encoding of quantised weights, and what products were computed at where that is another
+ * precision: "high (computed at highest)", "medium, Q4_K weights".
+ */
 export function formatPrecision({
   precision,
   precisions,
+  weights,
 }: {
   readonly precision: string;
   readonly precisions?: readonly string[] | undefined;
+  readonly weights?: string | undefined;
 }): string {
+  const asked = weights === undefined ? precision : `${precision}, ${weights} weights`;
   const others = (precisions ?? []).filter((used) => used !== precision);
   return others.length === 0
-    ? precision
-    : `${precision} (${others.length === precisions?.length ? "" : "partly "}computed at ${others.join(", ")})`;
+    ? asked
+    : `${asked} (${others.length === precisions?.length ? "" : "partly "}computed at ${others.join(", ")})`;
 }
 
 export function formatBytes(bytes: number | null): string {

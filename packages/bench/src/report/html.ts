@@ -3,7 +3,7 @@
  * reader's light or dark setting and prints.
  */
 
-import type { Results } from "../results/schema.ts";
+import type { Result, Results } from "../results/schema.ts";
 import {
   digits,
   formatBytes,
@@ -15,7 +15,7 @@ import {
   formatVerified,
 } from "./format.ts";
 import { escapeHtml, ratioChart, rooflineChart, seriesClass, timeChart, type RooflineCeiling } from "./svg.ts";
-import { PHASES_NOTE, findComparison, phaseCells } from "./phases.ts";
+import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
 import { summaries } from "./terminal.ts";
 
 const STYLE = `
@@ -43,9 +43,10 @@ function seriesNames(results: Results): string[] {
   return [...new Set(results.results.map(armLabel))];
 }
 
-function armLabel(row: { readonly engine: string; readonly precision: string; readonly threads: number }): string {
+function armLabel(row: Pick<Result, "engine" | "precision" | "threads" | "weights">): string {
   const precision = row.precision === "highest" ? "" : ` ${row.precision}`;
-  return `${row.engine}${precision}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
+  const weights = row.weights === undefined ? "" : ` ${row.weights}`;
+  return `${row.engine}${precision}${weights}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
 }
 
 /** The page. */
@@ -82,11 +83,12 @@ function table(
   numeric: readonly number[],
 ): string {
   const cssClass = (i: number): string => (numeric.includes(i) ? ' class="n"' : "");
-  const head = titles.map((title, i) => `<th${cssClass(i)}>${escapeHtml(title)}</th>`).join("");
-  const body = rows.map(
-    ({ cells, bad }) =>
-      `<tr${bad === true ? ' class="bad"' : ""}>${cells.map((cell, i) => `<td${cssClass(i)}>${escapeHtml(cell)}</td>`).join("")}</tr>`,
-  );
+  // As on a terminal, columns that are empty in every row are left out.
+  const used = titles.map((_, i) => rows.some(({ cells }) => (cells[i] ?? "") !== ""));
+  const line = (tag: "th" | "td", cells: readonly string[]): string =>
+    cells.map((cell, i) => (used[i] === true ? `<${tag}${cssClass(i)}>${escapeHtml(cell)}</${tag}>` : "")).join("");
+  const head = line("th", titles);
+  const body = rows.map(({ cells, bad }) => `<tr${bad === true ? ' class="bad"' : ""}>${line("td", cells)}</tr>`);
   return `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>\n${body.join("\n")}\n</tbody></table></div>`;
 }
 
@@ -106,7 +108,7 @@ function ratioSection(results: Results): string {
   const bars = steady.map((row) => ({
     label:
       shown.size > 1
-        ? `${row.case}, ${row.precision === "highest" ? "" : `${row.precision}, `}${row.threads}t`
+        ? `${row.case}, ${row.precision === "highest" ? "" : `${row.precision}, `}${row.weights === undefined ? "" : `${row.weights}, `}${row.threads}t`
         : row.case,
     series: names.indexOf(armLabel(row)),
     ratio: row.ratio,
@@ -124,6 +126,9 @@ function ratioSection(results: Results): string {
   return `<h2>How many times faster than ${escapeHtml(baselines)}</h2>
 <figure>${ratioChart(bars)}<figcaption>Steady runs. Right of 1× is faster; whiskers are 95 % intervals of the paired ratio.${mixed ? " Rows with another precision than the baseline's are labelled with it." : ""}</figcaption></figure>
 ${shown.size > 1 ? legend(names, shown) : ""}
+${weightsLines(results)
+  .map((line) => `<p>${escapeHtml(line)}</p>`)
+  .join("\n")}
 ${means.map((line) => `<p>${escapeHtml(line)}</p>`).join("\n")}`;
 }
 
@@ -142,6 +147,7 @@ function tableSection(results: Results): string {
           formatPrecision(row),
           formatMs(row.median),
           formatInterval(row.low, row.high),
+          row.tokensPerSecond == null ? "" : digits(row.tokensPerSecond),
           comparison === undefined ? "" : formatRatio(comparison.ratio),
           comparison === undefined ? "" : formatInterval(comparison.low, comparison.high),
           row.gflops === null || row.gflops === undefined ? "" : digits(row.gflops),
@@ -149,6 +155,7 @@ function tableSection(results: Results): string {
           formatShare(row.peakShare),
           formatVerified(row.verified),
           row.maxError === null ? "" : row.maxError.toExponential(1),
+          row.nmse == null ? "" : row.nmse.toExponential(1),
           row.note ?? "",
         ],
       };
@@ -161,6 +168,7 @@ function tableSection(results: Results): string {
     "precision",
     "median",
     "95 %, ms",
+    "tokens/s",
     "ratio",
     "95 %",
     "GFLOP/s",
@@ -168,9 +176,10 @@ function tableSection(results: Results): string {
     "roofline",
     "ok",
     "max error",
+    "NMSE",
     "note",
   ];
-  return `<h2>Steady runs</h2>\n${table(titles, rows, [2, 5, 7, 9, 10, 11, 13])}
+  return `<h2>Steady runs</h2>\n${table(titles, rows, [2, 5, 7, 8, 10, 11, 12, 14, 15])}
 <p class="note">ok: outputs compared before and during timing (✓ equal, ✗ different, ? nothing to compare with). max error: share of max(|expected|, rms).</p>`;
 }
 
@@ -206,15 +215,14 @@ function rooflineSection(results: Results): string {
 }
 
 function phasesSection(results: Results): string {
-  const steady = results.results.filter((row) => row.phase === "steady");
-  const rows = steady.map((row) => {
+  const rows = rowsWithPhases(results).map((row) => {
     const cells = phaseCells(results, row);
     return {
       cells: [
         row.case,
         String(row.threads),
         row.engine,
-        row.precision,
+        formatPrecision({ precision: row.precision, weights: row.weights }),
         cells.load,
         cells.compile,
         cells.compileRatio,
@@ -295,6 +303,7 @@ function machineSection(results: Results): string {
       [
         `f32 ${point.fmaGflops === null ? "–" : digits(point.fmaGflops)} GFLOP/s`,
         `bf16 matrix ${point.matrixGflops === null ? "–" : digits(point.matrixGflops)} GFLOP/s`,
+        `int8 ${point.byteGops == null ? "–" : digits(point.byteGops)} Gop/s`,
         `read ${point.readGBps === null ? "–" : digits(point.readGBps)} GB/s`,
       ].join(", "),
     ]),
@@ -306,6 +315,7 @@ function machineSection(results: Results): string {
         ...Object.entries(engine.settings).map(([name, value]) => `${name}: ${value}`),
       ].join("; "),
     ]),
+    ...deviceLines(results).map(([engine, device]): [string, string] => [`${engine} ran on`, device]),
     [
       "settings",
       `seed ${settings.seed}, ${settings.secondsPerEngine} s per engine and case, ${settings.processes} processes each, slices of ${settings.sliceMs} ms, idle engines ${settings.idle}`,

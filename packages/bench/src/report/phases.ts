@@ -20,6 +20,34 @@ export const PHASES_NOTE: string =
   "kernels that the first one has kept on disk, compared with compiling; peak memory: what loading the model and " +
   "running it added.";
 
+/** Steady rows of cases whose cold phases were measured. */
+export function rowsWithPhases(results: Results): Result[] {
+  const steady = results.results.filter((row) => row.phase === "steady");
+  return steady.filter((row) => results.results.some((other) => other.phase === "load" && sameArm(other, row)));
+}
+
+/** What each engine says it ran language models on, where their weights lie, as lines of a name and a text. */
+export function deviceLines(results: Results): [engine: string, device: string][] {
+  const found = new Map<string, [string, string]>();
+  for (const { engine, device, case: name } of results.results) {
+    if (device != null && name.startsWith("llm/")) found.set(`${engine} ${device}`, [engine, device]);
+  }
+  return [...found.values()];
+}
+
+/** One line for each encoding that weights were quantised to, with the engines that did it. */
+export function weightsLines(results: Results): string[] {
+  const encodings = new Map<string, Set<string>>();
+  for (const { weights, engine } of results.results) {
+    if (weights === undefined) continue;
+    encodings.set(weights, (encodings.get(weights) ?? new Set()).add(engine));
+  }
+  return [...encodings].map(
+    ([encoding, engines]) =>
+      `weights quantised: ${encoding} (${[...engines].join(", ")}); where a row names no encoding, the engine computes with the weights of the file`,
+  );
+}
+
 export interface PhaseCells {
   readonly load: string;
   readonly compile: string;

@@ -105,6 +105,24 @@ describe("terminal report", () => {
     expect(text).toContain("skipped: model/odd");
   });
 
+  it("says which weights were quantised, and beside which ratio", () => {
+    const results = sampleResults();
+    const quantised = <Row extends { readonly engine: string }>(row: Row): Row =>
+      row.engine === "quern" ? { ...row, weights: "Q4_K" } : row;
+    const labelled = {
+      ...results,
+      results: results.results.map(quantised),
+      comparisons: results.comparisons.map(quantised),
+    };
+    for (const report of [renderTerminal(labelled), renderHtml(labelled)]) {
+      expect(report).toContain("weights quantised: Q4_K (quern)");
+      expect(report).toMatch(/quern(<\/td><td>|\s+)highest, Q4_K weights/);
+      expect(report).toMatch(/onnxruntime(<\/td><td>|\s+)highest(<|\s{2})/);
+    }
+    expect(renderHtml(labelled)).toContain("quern Q4_K, 1 thread");
+    expect(text).not.toContain("weights");
+  });
+
   it("is plain text", () => {
     expect(text).not.toContain("\u001b");
   });

@@ -14,7 +14,7 @@ import {
   formatVerified,
   digits,
 } from "./format.ts";
-import { PHASES_NOTE, findComparison, phaseCells } from "./phases.ts";
+import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
 import { formatTable, type Column } from "./table.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
@@ -28,6 +28,8 @@ export function renderTerminal(results: Results): string {
     `${machine.cpu.brand}, ${machine.cpu.cores} cores, node ${machine.node} (machine ${machine.fingerprint})`,
     `${engines}; seed ${results.settings.seed}, ${results.settings.processes} processes per engine, idle engines ${results.settings.idle}`,
     ...rooflineLines(results),
+    ...deviceLines(results).map((line) => line.join(": ")),
+    ...weightsLines(results),
     "",
     ...steadyTable(results),
     "",
@@ -43,6 +45,7 @@ function rooflineLines(results: Results): string[] {
     const parts = [
       point.fmaGflops === null ? "" : `${digits(point.fmaGflops)} GFLOP/s f32`,
       point.matrixGflops === null ? "" : `${digits(point.matrixGflops)} GFLOP/s bf16 matrix`,
+      point.byteGops == null ? "" : `${digits(point.byteGops)} Gop/s int8`,
       point.readGBps === null ? "" : `${digits(point.readGBps)} GB/s read`,
     ];
     return `measured peak, ${point.threads} thread${point.threads === 1 ? "" : "s"}: ${parts.filter((part) => part !== "").join(", ")}`;
@@ -56,6 +59,7 @@ function steadyTable(results: Results): string[] {
     left("engine"),
     left("precision"),
     right("median"),
+    right("tokens/s"),
     right("ratio"),
     left("95 % interval"),
     right("GFLOP/s"),
@@ -63,6 +67,7 @@ function steadyTable(results: Results): string[] {
     right("roofline"),
     left("ok"),
     right("max error"),
+    right("NMSE"),
   ];
   const steady = results.results.filter((row) => row.phase === "steady");
   let previous = "";
@@ -76,6 +81,7 @@ function steadyTable(results: Results): string[] {
       row.engine,
       formatPrecision(row),
       formatMs(row.median),
+      row.tokensPerSecond == null ? "" : digits(row.tokensPerSecond),
       comparison === undefined ? "" : formatRatio(comparison.ratio),
       comparison === undefined ? "" : formatInterval(comparison.low, comparison.high),
       row.gflops === null || row.gflops === undefined ? "" : digits(row.gflops),
@@ -83,6 +89,7 @@ function steadyTable(results: Results): string[] {
       formatShare(row.peakShare),
       formatVerified(row.verified),
       row.maxError === null ? "" : row.maxError.toExponential(1),
+      row.nmse == null ? "" : row.nmse.toExponential(1),
     ];
   });
   const baselines = [...new Set(results.comparisons.map((comparison) => comparison.baseline))];
@@ -110,14 +117,13 @@ function phasesTable(results: Results): string[] {
     right("peak memory"),
     right("planned"),
   ];
-  const steady = results.results.filter((row) => row.phase === "steady");
-  const rows = steady.map((row) => {
+  const rows = rowsWithPhases(results).map((row) => {
     const cells = phaseCells(results, row);
     return [
       row.case,
       String(row.threads),
       row.engine,
-      row.precision,
+      formatPrecision({ precision: row.precision, weights: row.weights }),
       cells.load,
       cells.compile,
       cells.compileRatio,
@@ -131,14 +137,18 @@ function phasesTable(results: Results): string[] {
   return [...formatTable(columns, rows), PHASES_NOTE];
 }
 
-/** Geometric means of the ratios, by engine, precision and threads, where there is more than one case. */
+/**
+ * Geometric means of the ratios, by engine, precision and threads, where there is more than one case. Those of language
+ * models are left out: a prompt and a token of generation have no mean that says anything.
+ */
 export function summaries(
   results: Results,
   phase: Result["phase"] = "steady",
 ): { readonly label: string; readonly mean: number; readonly least: number; readonly cases: number }[] {
   const groups = new Map<string, number[]>();
-  for (const row of results.comparisons.filter((comparison) => comparison.phase === phase)) {
-    const label = `${row.engine}, ${row.precision}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
+  for (const row of results.comparisons) {
+    if (row.phase !== phase || row.case.startsWith("llm/")) continue;
+    const label = `${row.engine}, ${formatPrecision(row)}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
     groups.set(label, [...(groups.get(label) ?? []), row.ratio]);
   }
   return [...groups].map(([label, ratios]) => ({

@@ -25,12 +25,22 @@ export interface BlockType {
    */
   readonly dequantise?: Dequantise;
   readonly reason?: string;
+  /**
+   * Encodes whole blocks, little endian: `values` are exactly n · `blockWeights` weights, `out` holds n blocks. Scales are
+   * chosen for a small error in the least squares sense. Throws a `UserError` when the sizes do not belong together, a
+   * value is not finite, or so large that the type cannot hold it. Absent where the type is not encoded.
+   */
+  readonly quantise?: Quantise;
 }
 
 export type Dequantise = (bytes: Uint8Array, out: Weights, littleEndian?: boolean) => void;
+export type Quantise = (values: Float32Array, out: Uint8Array) => void;
 
 /** Decodes the block at byte `at` of `block` to `out[to]` and behind. */
 export type DecodeBlock = (block: DataView, at: number, littleEndian: boolean, out: Weights, to: number) => void;
+
+/** Encodes the finite values from `values[from]` on to the block at byte `at` of `block`, all of whose bytes it writes. */
+export type EncodeBlock = (values: Float32Array, from: number, block: DataView, at: number) => void;
 
 export interface BlockRow {
   readonly name: string;
@@ -38,10 +48,11 @@ export interface BlockRow {
   readonly blockBytes: number;
   readonly blockWeights: number;
   readonly decode: DecodeBlock;
+  readonly encode?: EncodeBlock;
 }
 
-/** A type from the decoder of one block. */
-export function blockType({ decode, ...row }: BlockRow): BlockType {
+/** A type from the decoder, and maybe the encoder, of one block. */
+export function blockType({ decode, encode, ...row }: BlockRow): BlockType {
   const { blockBytes, blockWeights } = row;
   const dequantise: Dequantise = (bytes, out, littleEndian = true) => {
     const blocks = wholeBlocks(row, bytes, out);
@@ -49,7 +60,36 @@ export function blockType({ decode, ...row }: BlockRow): BlockType {
     for (let block = 0; block < blocks; block++)
       decode(view, block * blockBytes, littleEndian, out, block * blockWeights);
   };
-  return { ...row, dequantise };
+  if (encode === undefined) return { ...row, dequantise };
+  const quantise: Quantise = (values, out) => {
+    const blocks = wholeBlocks(row, out, values);
+    requireFinite(row.name, values);
+    const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
+    for (let block = 0; block < blocks; block++) encode(values, block * blockWeights, view, block * blockBytes);
+  };
+  return { ...row, dequantise, quantise };
+}
+
+/** Throws a `UserError` at the first value that is not finite. */
+export function requireFinite(type: string, values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) {
+    // The difference of a finite number to itself is zero.
+    if (values[i]! - values[i]! === 0) continue;
+    throw new UserError(`${type}: value ${i} is ${values[i]}, only finite numbers can be encoded`, {
+      hint: "the weights are damaged, or overflowed when they were converted",
+    });
+  }
+}
+
+const LARGEST_F16 = 65504;
+
+/** The f16 nearest to a scale, no negative zero. Throws a `UserError` beyond the range of f16. */
+export function roundScale(type: string, scale: number): number {
+  const rounded = Math.f16round(scale) + 0;
+  if (Math.abs(rounded) <= LARGEST_F16) return rounded;
+  throw new UserError(`${type}: a block needs the scale ${scale.toPrecision(4)}, up to ${LARGEST_F16} is possible`, {
+    hint: "the weights are too large for this type; choose one with larger blocks, BF16 or F32",
+  });
 }
 
 /** Number of blocks in `bytes`. Throws a `UserError` where they do not fill `out`. */
@@ -63,4 +103,14 @@ export function wholeBlocks(
   throw new UserError(`${name}: ${bytes.byteLength} bytes do not hold ${out.length} weights`, {
     hint: `a block of ${blockBytes} bytes holds ${blockWeights}`,
   });
+}
+
+/**
+ * The f16 scale d for which `largest` / d is `most` or closer to zero by less than rounding: where the integers of other
+ * scales end at `most`, a scale rounded towards zero would cut the largest. Near the smallest f16 that is much.
+ */
+export function commonScale(type: string, largest: number, most: number): number {
+  const scale = roundScale(type, largest / most);
+  if (scale === 0 || Math.abs(largest / scale) <= Math.abs(most) + 0.5) return scale;
+  return roundScale(type, scale + Math.sign(scale) * Math.max(Math.abs(scale) * 2 ** -10, 2 ** -24));
 }

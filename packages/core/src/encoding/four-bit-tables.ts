@@ -4,11 +4,8 @@
  */
 
 import { type BlockType, blockType } from "./block.ts";
-
-const UNEVEN: readonly number[] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-
-/** The 4-bit floats, doubled to be integers; the scales halve them again. There is no negative zero. */
-const FLOAT4: readonly number[] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+import { encodeIQ4_NL, encodeIQ4_XS, encodeMXFP4 } from "./encode-tables.ts";
+import { FLOAT4, UNEVEN } from "./four-bit-values.ts";
 
 /** `f16 d; u8 qs[16]`: w = d · table[q], nibbles in the order of Q4_0. */
 export const IQ4_NL: BlockType = blockType({
@@ -16,6 +13,7 @@ export const IQ4_NL: BlockType = blockType({
   id: 20,
   blockBytes: 18,
   blockWeights: 32,
+  encode: encodeIQ4_NL,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     for (let j = 0; j < 16; j++) {
@@ -35,6 +33,7 @@ export const IQ4_XS: BlockType = blockType({
   id: 23,
   blockBytes: 136,
   blockWeights: 256,
+  encode: encodeIQ4_XS,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     const high = block.getUint16(at + 2, littleEndian);
@@ -57,6 +56,7 @@ export const MXFP4: BlockType = blockType({
   id: 39,
   blockBytes: 17,
   blockWeights: 32,
+  encode: encodeMXFP4,
   decode(block, at, _littleEndian, out, to) {
     const d = 2 ** (block.getUint8(at) - 128);
     for (let j = 0; j < 16; j++) {

@@ -7,6 +7,7 @@
  */
 
 import { type BlockType, blockType } from "./block.ts";
+import { encodeQ2_K, encodeQ3_K, encodeQ4_K, encodeQ5_K, encodeQ6_K } from "./encode-k.ts";
 
 /** `u8 scales[16]; u8 qs[64]; f16 d, dmin`: w = d · (scale & 15) · q - dmin · (scale >> 4), groups of 16. */
 export const Q2_K: BlockType = blockType({
@@ -14,6 +15,7 @@ export const Q2_K: BlockType = blockType({
   id: 10,
   blockBytes: 84,
   blockWeights: 256,
+  encode: encodeQ2_K,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at + 80, littleEndian);
     const dmin = block.getFloat16(at + 82, littleEndian);
@@ -34,6 +36,7 @@ export const Q3_K: BlockType = blockType({
   id: 11,
   blockBytes: 110,
   blockWeights: 256,
+  encode: encodeQ3_K,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at + 108, littleEndian);
     for (let group = 0; group < 16; group++) {
@@ -63,6 +66,7 @@ export const Q4_K: BlockType = blockType({
   id: 12,
   blockBytes: 144,
   blockWeights: 256,
+  encode: encodeQ4_K,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     const dmin = block.getFloat16(at + 2, littleEndian);
@@ -83,6 +87,7 @@ export const Q5_K: BlockType = blockType({
   id: 13,
   blockBytes: 176,
   blockWeights: 256,
+  encode: encodeQ5_K,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     const dmin = block.getFloat16(at + 2, littleEndian);
@@ -125,6 +130,7 @@ export const Q6_K: BlockType = blockType({
   id: 14,
   blockBytes: 210,
   blockWeights: 256,
+  encode: encodeQ6_K,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at + 208, littleEndian);
     for (let i = 0; i < 256; i++) {

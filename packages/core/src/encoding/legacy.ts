@@ -4,6 +4,7 @@
  */
 
 import { type BlockType, blockType } from "./block.ts";
+import { encodeQ4_0, encodeQ4_1, encodeQ5_0, encodeQ5_1, encodeQ8_0 } from "./encode-legacy.ts";
 
 /** `f16 d; u8 qs[16]`: w = d · (q - 8). */
 export const Q4_0: BlockType = blockType({
@@ -11,6 +12,7 @@ export const Q4_0: BlockType = blockType({
   id: 2,
   blockBytes: 18,
   blockWeights: 32,
+  encode: encodeQ4_0,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     for (let j = 0; j < 16; j++) {
@@ -27,6 +29,7 @@ export const Q4_1: BlockType = blockType({
   id: 3,
   blockBytes: 20,
   blockWeights: 32,
+  encode: encodeQ4_1,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     const m = block.getFloat16(at + 2, littleEndian);
@@ -44,6 +47,7 @@ export const Q5_0: BlockType = blockType({
   id: 6,
   blockBytes: 22,
   blockWeights: 32,
+  encode: encodeQ5_0,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     const high = block.getUint32(at + 2, true);
@@ -61,6 +65,7 @@ export const Q5_1: BlockType = blockType({
   id: 7,
   blockBytes: 24,
   blockWeights: 32,
+  encode: encodeQ5_1,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     const m = block.getFloat16(at + 2, littleEndian);
@@ -79,6 +84,7 @@ export const Q8_0: BlockType = blockType({
   id: 8,
   blockBytes: 34,
   blockWeights: 32,
+  encode: encodeQ8_0,
   decode(block, at, littleEndian, out, to) {
     const d = block.getFloat16(at, littleEndian);
     for (let j = 0; j < 32; j++) out[to + j] = d * block.getInt8(at + 2 + j);

@@ -6,7 +6,8 @@
  * machine, from which typed arrays convert many at once.
  */
 
-import { type BlockType, type Dequantise, type Weights, wholeBlocks } from "./block.ts";
+import { UserError } from "../errors.ts";
+import { type BlockType, type Dequantise, type Quantise, type Weights, requireFinite, wholeBlocks } from "./block.ts";
 
 const HOST_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const PIECE_ELEMENTS = 4096;
@@ -17,12 +18,16 @@ interface ElementArray<T> {
   new (buffer: ArrayBuffer): T;
 }
 
-/** A type whose elements are those of `elements`; `store` writes the first `count` of a piece to `out[to]` and behind. */
+/**
+ * A type whose elements are those of `elements`; `store` writes the first `count` of a piece to `out[to]` and behind, `load`
+ * fills a piece with `count` values from `values[from]` on.
+ */
 function plainType<T>(
   name: string,
   id: number,
   elements: ElementArray<T>,
   store: (piece: T, count: number, out: Weights, to: number) => void,
+  load?: (piece: T, count: number, values: Float32Array, from: number) => void,
 ): BlockType {
   const blockBytes = elements.BYTES_PER_ELEMENT;
   const row = { name, id, blockBytes, blockWeights: 1 };
@@ -37,7 +42,20 @@ function plainType<T>(
       store(piece, count, out, first);
     }
   };
-  return { ...row, dequantise };
+  if (load === undefined) return { ...row, dequantise };
+  const quantise: Quantise = (values, out) => {
+    const total = wholeBlocks(row, out, values);
+    requireFinite(name, values);
+    const memory = new Uint8Array(PIECE_ELEMENTS * blockBytes);
+    const piece = new elements(memory.buffer);
+    for (let first = 0; first < total; first += PIECE_ELEMENTS) {
+      const count = Math.min(PIECE_ELEMENTS, total - first);
+      load(piece, count, values, first);
+      if (!HOST_LITTLE_ENDIAN) swapBytes(memory, blockBytes);
+      out.set(memory.subarray(0, count * blockBytes), first * blockBytes);
+    }
+  };
+  return { ...row, dequantise, quantise };
 }
 
 function swapBytes(memory: Uint8Array, size: number): void {
@@ -49,8 +67,13 @@ type NumericPiece = Float32Array | Float64Array | Float16Array | Int8Array | Int
 const storeNumbers = (piece: NumericPiece, count: number, out: Weights, to: number): void =>
   out.set(piece.subarray(0, count), to);
 
-export const F32: BlockType = plainType("F32", 0, Float32Array, storeNumbers);
-export const F16: BlockType = plainType("F16", 1, Float16Array, storeNumbers);
+export const F32: BlockType = plainType("F32", 0, Float32Array, storeNumbers, (piece, count, values, from) =>
+  piece.set(values.subarray(from, from + count)),
+);
+export const F16: BlockType = plainType("F16", 1, Float16Array, storeNumbers, (piece, count, values, from) => {
+  piece.set(values.subarray(from, from + count));
+  for (let i = 0; i < count; i++) if (Math.abs(piece[i]!) === Infinity) tooLarge("F16", values[from + i]!);
+});
 export const F64: BlockType = plainType("F64", 28, Float64Array, storeNumbers);
 export const I8: BlockType = plainType("I8", 24, Int8Array, storeNumbers);
 export const I16: BlockType = plainType("I16", 25, Int16Array, storeNumbers);
@@ -63,8 +86,26 @@ export const I64: BlockType = plainType("I64", 27, BigInt64Array, (piece, count,
 const floats = new Float32Array(PIECE_ELEMENTS);
 const floatBits = new Uint32Array(floats.buffer);
 
-/** The upper half of an f32. */
-export const BF16: BlockType = plainType("BF16", 30, Uint16Array, (piece, count, out, to) => {
-  for (let i = 0; i < count; i++) floatBits[i] = piece[i]! << 16;
-  storeNumbers(floats, count, out, to);
-});
+/** The upper half of an f32, rounded half to even. */
+export const BF16: BlockType = plainType(
+  "BF16",
+  30,
+  Uint16Array,
+  (piece, count, out, to) => {
+    for (let i = 0; i < count; i++) floatBits[i] = piece[i]! << 16;
+    storeNumbers(floats, count, out, to);
+  },
+  (piece, count, values, from) => {
+    floats.set(values.subarray(from, from + count));
+    for (let i = 0; i < count; i++) {
+      const bits = floatBits[i]!;
+      const upper = (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+      if ((upper & 0x7f80) === 0x7f80) tooLarge("BF16", floats[i]!);
+      piece[i] = upper;
+    }
+  },
+);
+
+function tooLarge(type: string, value: number): never {
+  throw new UserError(`${type}: ${value} is too large for this type`, { hint: "store the weights as F32" });
+}

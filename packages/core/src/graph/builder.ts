@@ -24,6 +24,7 @@ import {
   isGraph,
   reachableNodes,
 } from "./graph.ts";
+import { stateProblem } from "./state.ts";
 
 /** Integer tensors of up to this many elements are tracked as dimensions. */
 const MAX_TRACKED_DIMS = 64;
@@ -39,6 +40,8 @@ function requireSizes(op: string, types: readonly TensorType[]): void {
 export class GraphBuilder {
   readonly #inputs: NamedValue[] = [];
   readonly #outputs: NamedValue[] = [];
+  /** Results of nodes that update state: they stay, read or not. */
+  readonly #updating: Value[] = [];
   readonly #shared = new Map<string, Node>();
   readonly #dims = new Map<Value, readonly Dim[] | undefined>();
   #nextNode = 0;
@@ -86,7 +89,11 @@ export class GraphBuilder {
         inputs,
       );
     if (known === undefined) requireSizes(name, types);
-    if (op.impure === true) return this.#create(name, inputs, attrs, types);
+    if (op.impure === true) {
+      const own = this.#create(name, inputs, attrs, types);
+      if (op.updates !== undefined) this.#updating.push(own[0] as Value);
+      return own;
+    }
     const key = this.#key(name, inputs, attrs);
     const shared = this.#shared.get(key);
     if (shared !== undefined) return shared.outputs;
@@ -138,13 +145,19 @@ export class GraphBuilder {
     return symbol(`${hint.replace(/\W/g, "_")}$${this.#nextSymbol++}`);
   }
 
-  /** The finished graph: outputs as declared, nodes that outputs need (inputs always stay). */
+  /**
+   * The finished graph: outputs as declared, nodes that outputs need (inputs and updates of state always stay). Throws a
+   * `UserError` where state is read twice or shown.
+   */
   build(name: string): Graph {
     const nodes = reachableNodes(
       this.#outputs.map((o) => o.value),
-      this.#inputs.map((i) => i.value),
+      [...this.#inputs.map((i) => i.value), ...this.#updating],
     );
-    return { name, inputs: [...this.#inputs], outputs: [...this.#outputs], nodes };
+    const graph: Graph = { name, inputs: [...this.#inputs], outputs: [...this.#outputs], nodes };
+    const problem = stateProblem(graph);
+    if (problem !== undefined) throw new UserError(`graph "${name}": ${problem}`);
+    return graph;
   }
 
   readonly #context: InferContext = {

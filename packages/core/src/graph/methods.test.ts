@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { blockTypeNamed } from "../encoding/registry.ts";
 import { referenceDevice } from "../runtime/reference.ts";
 import { Tensor } from "../runtime/tensor.ts";
 import { graph } from "./methods.ts";
@@ -25,6 +26,19 @@ test("a small classifier by hand", () => {
     .runSync({ x: Tensor.from("f32", [1, 2, 3, 4, 5, 6], [2, 3]) });
   // [1, 2, 3] · W = [4, 5]; [4, 5, 6] · W = [10, 11]
   expect(y?.toArray()).toEqual([4, 0, 10, 1]);
+});
+
+test("weights may be blocks of an encoding", () => {
+  const g = graph("blocks");
+  const encoding = blockTypeNamed("F16")!;
+  const bytes = new Uint8Array(Float16Array.of(1, 0, 0.5, 0, 1, -2).buffer);
+  const x = g.input("x", "f32", ["n", 3]);
+  const y = x.matmul(g.weights({ dtype: "f32", shape: [2, 3], bytes, encoding }), { transposeB: true });
+  const model = g.output("y", y).build();
+  const { y: result } = referenceDevice()
+    .compile(model)
+    .runSync({ x: Tensor.from("f32", [1, 2, 3], [1, 3]) });
+  expect(result?.toArray()).toEqual([2.5, -4]);
 });
 
 test("numbers take the dtype of the other operand, equal nodes are shared", () => {

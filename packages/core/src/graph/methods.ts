@@ -17,7 +17,7 @@ import { InternalError, UserError } from "../errors.ts";
 import { sliceAxis } from "../ops/slice-bounds.ts";
 import { Tensor } from "../runtime/tensor.ts";
 import { GraphBuilder } from "./builder.ts";
-import type { Attrs, Graph, TensorType, Value } from "./graph.ts";
+import type { Attrs, ConstantData, Graph, TensorType, Value } from "./graph.ts";
 import { printTensorType } from "./print.ts";
 
 /** An operand that may be a number of the dtype of the others. */
@@ -59,6 +59,31 @@ export interface NormOptions {
   /** First axis of the statistics, the last by default. */
   readonly axis?: number;
   readonly epsilon?: number;
+}
+
+/** A paged cache: `keys` and `values` (and the scales of an i8 cache) are inputs of the graph, which runs update. */
+export interface AttentionCache {
+  /** [pages, heads, head size, page size], f32, f16, bf16 or i8. */
+  readonly keys: Var;
+  /** [pages, heads, page size, head size]. */
+  readonly values: Var;
+  /** f16 [pages, heads, head size / 32, page size], for i8 alone. */
+  readonly keyScales?: Var | undefined;
+  /** f16 [pages, heads, page size, head size / 32], for i8 alone. */
+  readonly valueScales?: Var | undefined;
+  /** i32 [runs, 4]: first token, count, sequence, first position. */
+  readonly runs: Var;
+  /** i32 [sequences, pages of each]. */
+  readonly pages: Var;
+}
+
+export interface AttentionOptions {
+  /** Factor of the scores, 1 / √(head size) by default. */
+  readonly scale?: number;
+  /** Scores become softcap · tanh(score / softcap). */
+  readonly softcap?: number;
+  /** How many positions a token sees, its own included; all by default. */
+  readonly window?: number;
 }
 
 type Unary = (x: Var) => Var;
@@ -158,6 +183,8 @@ export interface OpMethods {
   conv(x: Var, weights: Var, options?: ConvOptions): Var;
   maxPool(x: Var, kernel: readonly number[], options?: PoolOptions): Var;
   averagePool(x: Var, kernel: readonly number[], options?: PoolOptions): Var;
+  /** Appends k and v to the cache, then attends: q [tokens, heads, head size] to the same shape. See `ops/attention.ts`. */
+  attention(q: Var, k: Var, v: Var, cache: AttentionCache, options?: AttentionOptions): Var;
   layerNorm(x: Var, options?: NormOptions): Var;
   rmsNorm(x: Var, options?: Omit<NormOptions, "bias">): Var;
   shapeOf(x: Var): Var;
@@ -214,6 +241,11 @@ class ScopeBase {
       this.#self,
       this.builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() }),
     );
+  }
+
+  /** A constant on the memory of `data`, which may be blocks of an encoding. */
+  weights(data: ConstantData): Var {
+    return makeVar(this.#self, this.builder.constant(data));
   }
 
   /** A constant from numbers: a scalar for one number, else a list or the given shape. */
@@ -484,6 +516,12 @@ const METHODS: OpMethods = {
       ...windowAttrs(kernel.length, options, kernel),
       ceilMode: options.ceilMode ?? false,
       countIncludePad: options.countIncludePad ?? false,
+    }),
+  attention: (q, k, v, { runs, pages, keys, values, keyScales, valueScales }, options = {}) =>
+    one("attention", [q, k, v, runs, pages, keys, values, keyScales, valueScales], {
+      ...(options.scale === undefined ? {} : { scale: options.scale }),
+      ...(options.softcap === undefined ? {} : { softcap: options.softcap }),
+      ...(options.window === undefined ? {} : { window: options.window }),
     }),
   layerNorm: (x, { scale, bias, axis = -1, epsilon = 1e-5 } = {}) =>
     one("layerNorm", [x, scale, bias], { axis: axisOf(x, axis), epsilon }),

@@ -8,6 +8,7 @@ import { InternalError, UserError } from "../errors.ts";
 import { findOp } from "../ops/registry.ts";
 import { type Graph, type Node, type Value, isGraph } from "./graph.ts";
 import { printTensorType } from "./print.ts";
+import { stateProblem } from "./state.ts";
 
 /** Throws an `InternalError` for the first broken rule. `stage` says who made the graph. */
 export function verifyGraph(graph: Graph, stage: string): void {
@@ -28,6 +29,8 @@ export function verifyGraph(graph: Graph, stage: string): void {
     for (const attr of Object.values(node.attrs)) if (isGraph(attr)) verifyGraph(attr, stage);
     for (const output of node.outputs) defined.add(output);
   }
+  const problem = stateProblem(graph);
+  if (problem !== undefined) throw new InternalError(`${stage}: graph "${graph.name}": ${problem}`);
   for (const { name, value } of [...graph.inputs, ...graph.outputs]) {
     if (!defined.has(value))
       throw new InternalError(`${stage}: graph "${graph.name}": "${name}" is not computed by any node`);

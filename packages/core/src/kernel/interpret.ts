@@ -458,18 +458,47 @@ class Interpreter {
       case "bf16Pair":
         return () => set([...b(), ...a()].map((x) => roundBf16(x as number)));
       case "dot4u8i8":
+      case "dot4u7i8":
         return () => {
-          const [x, y] = [b() as number[], c() as number[]];
-          set(
-            (a() as number[]).map((sum, lane) => {
-              let total = sum;
-              for (let i = 4 * lane; i < 4 * lane + 4; i++) total = (total + (x[i] as number) * (y[i] as number)) | 0;
-              return total;
-            }),
-          );
+          const [sums, x, y] = [a(), b(), c()] as [number[], number[], number[]];
+          if (def.name === "dot4u7i8" && x.some((word) => (word & 0x80808080) !== 0))
+            throw new UserError(`kernel ${this.#kernel.name}: dot4u7i8 on a byte above 127`);
+          set(sums.map((sum, lane) => dotBytes(sum, x[lane] as number, y[lane] as number)));
+        };
+      case "packBytes":
+        return () => {
+          const bytes = a() as number[];
+          const byte = (at: number): number => (bytes[at] as number) & 0xff;
+          const words: number[] = [];
+          for (let at = 0; at < bytes.length; at += 4)
+            words.push((byte(at) | (byte(at + 1) << 8) | (byte(at + 2) << 16) | (byte(at + 3) << 24)) >>> 0);
+          set(words);
+        };
+      case "lookupBytes":
+        return () => {
+          const [table, x] = [a() as number[], b() as number[]];
+          set(x.map((word, lane) => lookupBytes(table.slice(lane & ~3, (lane & ~3) + 4), word)));
         };
     }
   }
+}
+
+function dotBytes(sum: number, unsigned: number, signed: number): number {
+  let total = sum;
+  for (let shift = 0; shift < 32; shift += 8)
+    total = (total + ((unsigned >>> shift) & 0xff) * ((signed << (24 - shift)) >> 24)) | 0;
+  return total;
+}
+
+/** The bytes of the 4 words of a table that the bytes of `word` pick; a byte with its highest bit set picks 0. */
+function lookupBytes(table: readonly number[], word: number): number {
+  let result = 0;
+  for (let shift = 0; shift < 32; shift += 8) {
+    const at = (word >>> shift) & 0xff;
+    const picked = at > 127 ? 0 : ((table[(at & 15) >> 2] as number) >>> (8 * (at & 3))) & 0xff;
+    result |= picked << shift;
+  }
+  return result >>> 0;
 }
 
 function runSteps(steps: readonly Step[]): void {

@@ -368,7 +368,8 @@ class Verifier {
         return this.#expect(type.dtype === def.buffer.dtype, `"${def.buffer.name}" holds ${def.buffer.dtype}`);
       case "intrinsic":
         return this.#expect(
-          operandsOf(def).length > 0 && (def.args.every(lanesOf) || def.name === "dot4u8i8" || def.name === "bf16Pair"),
+          operandsOf(def).length > 0 &&
+            (def.args.every(lanesOf) || def.name === "packBytes" || def.name === "bf16Pair"),
           `intrinsic ${def.name}: lanes differ`,
         );
     }

@@ -10,7 +10,7 @@ import type { DType } from "../dtype.ts";
 import type { ConstantData, Node, Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { MatmulPrecision } from "../runtime/device.ts";
-import type { OperandRecipe } from "./recipe.ts";
+import type { OperandRecipe, PackedConstant } from "./recipe.ts";
 
 /** Memory that lives from the first to the last launch of one node, or weights in a kernel's own layout. */
 export interface Temporary {
@@ -22,6 +22,7 @@ export interface Temporary {
 export type Operand =
   | { readonly kind: "value"; readonly value: Value }
   | { readonly kind: "constant"; readonly data: ConstantData }
+  | { readonly kind: "packed"; readonly packed: PackedConstant }
   | { readonly kind: "temporary"; readonly temporary: Temporary };
 
 /** A launch without the text of its kernel: what a program needs to bind and report it. */

@@ -3,8 +3,10 @@
  * may be kept on disk beside its code.
  */
 
+import type { DimBindings } from "../dim.ts";
 import { invariant } from "../errors.ts";
 import type { ConstantData, Node, Value } from "../graph/graph.ts";
+import type { Kernel } from "../kernel/ir.ts";
 import { constantOf } from "../passes/fold-constants.ts";
 import { type LaunchPlan, type Operand, type Temporary, valueOperand } from "./launch.ts";
 import type { KernelSite } from "./site.ts";
@@ -16,6 +18,29 @@ export type PackingArgs = Readonly<Record<string, number | boolean | string>>;
 export interface Packer<Args extends PackingArgs = PackingArgs> {
   readonly name: string;
   pack(data: ConstantData, args: Args): ConstantData;
+  /** For large weights: the same layout made by a kernel, straight into the device's memory when a program is placed. */
+  readonly onDevice?: DevicePacking<Args>;
+}
+
+/** Packing as a kernel. Buffers that it reads see the stored bytes, those it writes the result, which begins as zeros. */
+export interface DevicePacking<Args extends PackingArgs = PackingArgs> {
+  /** Bytes of the result. */
+  byteLength(data: ConstantData, args: Args): number;
+  /** One kernel for all matrices with these arguments; sizes are symbols. */
+  kernel(args: Args): Kernel;
+  symbols(data: ConstantData, args: Args): DimBindings;
+}
+
+/** Weights in a kernel's layout that are not made yet. */
+export interface PackedConstant {
+  readonly packer: Packer;
+  readonly data: ConstantData;
+  readonly args: PackingArgs;
+}
+
+/** Equal for equal packings of the same data. */
+export function packingKey({ packer, args }: Omit<PackedConstant, "data">): string {
+  return `${packer.name}${JSON.stringify(args)}`;
 }
 
 /** A constant of a site: an operand, or a node of the body. */
@@ -62,8 +87,12 @@ function operandFor(recipe: OperandRecipe, site: KernelSite, temporaries?: Tempo
       return { kind: "temporary", temporary: temporaries?.get(recipe.temporary) ?? recipe.temporary };
     case "table":
       return { kind: "constant", data: recipe.data };
-    case "packed":
-      return { kind: "constant", data: packData(recipe.packer, sourceData(site, recipe.source), recipe.args) };
+    case "packed": {
+      const { packer, args } = recipe;
+      const data = sourceData(site, recipe.source);
+      if (packer.onDevice !== undefined) return { kind: "packed", packed: { packer, data, args } };
+      return { kind: "constant", data: packData(packer, data, args) };
+    }
   }
 }
 
@@ -90,7 +119,7 @@ const known = new WeakMap<Uint8Array, Map<string, WeakRef<ConstantData>>>();
 export function packData(packer: Packer, data: ConstantData, args: PackingArgs): ConstantData {
   let versions = known.get(data.bytes);
   if (versions === undefined) known.set(data.bytes, (versions = new Map()));
-  const key = `${packer.name}${JSON.stringify(args)}`;
+  const key = packingKey({ packer, args });
   let result = versions.get(key)?.deref();
   if (result === undefined) {
     result = packer.pack(data, args);

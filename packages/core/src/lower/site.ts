@@ -6,7 +6,7 @@
  */
 
 import { type Dim, shapeSize } from "../dim.ts";
-import type { DType } from "../dtype.ts";
+import { DTYPE_INFO, type DType } from "../dtype.ts";
 import { invariant } from "../errors.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { type ConstantData, type Graph, type Node, type Value, isGraph } from "../graph/graph.ts";
@@ -77,6 +77,7 @@ export function siteSignature(site: KernelSite): string {
   const operands = site.operands.map((operand) => {
     const data = constantOf(operand);
     if (data === undefined) return "v";
+    if (data.encoding !== undefined) return `c ${data.encoding.name}`;
     return data.bytes.byteLength <= SMALL_CONSTANT ? `c${data.bytes.join(" ")}` : "c";
   });
   return `${operands.join(";")}\n${printGraph(site.body, { constants: [] }, { sourceNames: false })}`;
@@ -97,6 +98,8 @@ export class GroupKernel {
   readonly #recipes: OperandRecipe[] = [];
   readonly #inputs = new Map<Value, Buffer>();
   readonly #outputs = new Map<number, Buffer>();
+  readonly #tables = new Map<string, Buffer>();
+  readonly #packed = new Map<string, Buffer>();
   readonly #temporaries = new Map<Temporary, Buffer>();
   readonly #emitter: BodyEmitter;
 
@@ -106,8 +109,11 @@ export class GroupKernel {
     this.#emitter = new BodyEmitter(this.k, (input) => this.input(input));
   }
 
-  /** The buffer of a body input or of a constant inside the body, declared when first asked for; `as` another dtype of the same size, for kernels that only move elements. */
-  input(value: Value, as: DType = value.type.dtype): Buffer {
+  /**
+   * The buffer of a body input or of a constant inside the body, declared when first asked for; `as` another dtype of the
+   * same size, for kernels that only move elements. Kernels write none but the state that their node updates.
+   */
+  input(value: Value, as: DType = value.type.dtype, access: Access = "read"): Buffer {
     let buffer = this.#inputs.get(value);
     if (buffer === undefined) {
       const source = sourceOf(this.site, value);
@@ -115,25 +121,47 @@ export class GroupKernel {
         source.kind === "operand" || constantOf(value) !== undefined,
         () => `${this.site.body.name}: the result of ${value.node.op} is not an input of the body`,
       );
-      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), "read", source);
+      buffer = this.#declare(`x${this.#inputs.size}`, as, shapeSize(value.type.shape), access, source);
       this.#inputs.set(value, buffer);
     }
     return buffer;
   }
 
-  /** The constant `value` of the body in the kernel's own layout, which `packer` makes when the program is made. */
-  packed<Args extends PackingArgs>(name: string, value: Value, packer: Packer<Args>, args: Args): Buffer {
+  /**
+   * The constant `value` of the body in the kernel's own layout, which `packer` makes when the program is made. What is
+   * packed on the device is seen as elements of type `as`, and may be seen as several. Declared when first asked for.
+   */
+  packed<Args extends PackingArgs>(
+    name: string,
+    value: Value,
+    packer: Packer<Args>,
+    args: Args,
+    as: DType = "u8",
+  ): Buffer {
+    const known = this.#packed.get(`${name} ${as}`);
+    if (known !== undefined) return known;
     const data = siteConstant(this.site, value);
     invariant(data !== undefined, () => `${this.k.name}: packed "${name}" is no constant`);
     // What a recipe holds, a packer of the same name reads.
     const own = packer as unknown as Packer;
     const recipe: OperandRecipe = { kind: "packed", packer: own, source: sourceOf(this.site, value), args };
-    return this.#declareConstant(name, packData(own, data, args), recipe);
+    const bytes = own.onDevice?.byteLength(data, args);
+    const buffer =
+      bytes === undefined
+        ? this.#declareConstant(name, packData(own, data, args), recipe)
+        : this.#declare(`${name}_${as}`, as, bytes / DTYPE_INFO[as].bytes, "read", recipe, 64);
+    this.#packed.set(`${name} ${as}`, buffer);
+    return buffer;
   }
 
-  /** Data that follows from the signature of the site, such as positions and weights of a resize. */
+  /** Data that follows from the signature of the site, such as positions and weights of a resize; one per name. */
   table(name: string, data: ConstantData): Buffer {
-    return this.#declareConstant(name, data, { kind: "table", data });
+    let buffer = this.#tables.get(name);
+    if (buffer === undefined) {
+      buffer = this.#declareConstant(name, data, { kind: "table", data });
+      this.#tables.set(name, buffer);
+    }
+    return buffer;
   }
 
   /** Memory shared with other launches of this site. */

@@ -7,6 +7,7 @@ import { type Dim, shapeSize } from "../dim.ts";
 import { DTYPE_INFO, type DType } from "../dtype.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Operand, Temporary } from "./launch.ts";
+import { type PackedConstant, packingKey } from "./recipe.ts";
 
 export type StorageKind = "planned" | "constant" | "input" | "output";
 
@@ -35,6 +36,8 @@ export class StorageMap {
   readonly #byValue = new Map<Value, Storage>();
   readonly #byTemporary = new Map<Temporary, Storage>();
   readonly #byData = new Map<Uint8Array, Storage>();
+  readonly #byPacking = new Map<Uint8Array, Map<string, Storage>>();
+  readonly #packed = new Map<Storage, PackedConstant>();
   readonly #constants = new Map<Storage, Uint8Array>();
 
   constructor(graph: Graph) {
@@ -68,6 +71,8 @@ export class StorageMap {
         return this.of(operand.value);
       case "constant":
         return this.#constant(operand.data.bytes, operand.data.dtype);
+      case "packed":
+        return this.#packedStorage(operand.packed);
       case "temporary": {
         const { temporary } = operand;
         let storage = this.#byTemporary.get(temporary);
@@ -81,6 +86,25 @@ export class StorageMap {
   /** Bytes of each constant storage. */
   get constants(): ReadonlyMap<Storage, Uint8Array> {
     return this.#constants;
+  }
+
+  /** What constant storages are packed from, for those that are made in place. */
+  get packed(): ReadonlyMap<Storage, PackedConstant> {
+    return this.#packed;
+  }
+
+  #packedStorage(packed: PackedConstant): Storage {
+    const { data, packer, args } = packed;
+    let storages = this.#byPacking.get(data.bytes);
+    if (storages === undefined) this.#byPacking.set(data.bytes, (storages = new Map()));
+    const key = packingKey(packed);
+    let storage = storages.get(key);
+    if (storage === undefined) {
+      storage = this.#create("constant", "u8", packer.onDevice?.byteLength(data, args) ?? 0, -1);
+      storages.set(key, storage);
+      this.#packed.set(storage, packed);
+    }
+    return storage;
   }
 
   #constant(bytes: Uint8Array, dtype: DType, value?: Value): Storage {

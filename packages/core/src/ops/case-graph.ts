@@ -4,13 +4,30 @@
 
 import type { Graph, Value } from "../graph/graph.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import type { Tensor } from "../runtime/tensor.ts";
+import { stateOf } from "../graph/state.ts";
+import { Tensor } from "../runtime/tensor.ts";
 import type { Op, OpCase } from "./op.ts";
 
 export interface CaseRun {
   readonly graph: Graph;
   /** Tensors of the inputs that are not constants, by name. */
   readonly inputs: Readonly<Record<string, Tensor>>;
+}
+
+/** The same run with copies of the tensors that it updates, so that it can start again. */
+export function freshCase({ graph, inputs }: CaseRun): CaseRun {
+  const copies = { ...inputs };
+  for (const name of stateNames(graph)) {
+    const { dtype, shape, data } = copies[name] as Tensor;
+    copies[name] = new Tensor(dtype, shape, data.slice());
+  }
+  return { graph, inputs: copies };
+}
+
+/** Names of the inputs that a run updates. */
+export function stateNames(graph: Graph): string[] {
+  const state = stateOf(graph);
+  return graph.inputs.filter(({ value }) => state.has(value)).map(({ name }) => name);
 }
 
 /** A graph with inputs `x0`, `x1`, … (constants built in) and outputs `y0`, `y1`, …. `tensors` come from `caseInputs`. */

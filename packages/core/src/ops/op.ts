@@ -116,6 +116,11 @@ export interface Op {
   readonly tolerance?: Tolerances;
   /** Instead of `tolerance` where the bound grows with the inputs, as for sums; read both through `toleranceOf`. */
   readonly toleranceFor?: (types: readonly (TensorType | undefined)[], attrs: Attrs) => Tolerances;
+  /**
+   * Positions of inputs that the node writes in place: state of the graph (see `graph/state.ts`). The reference writes
+   * their `data`, every element a value of the dtype. Such an op is impure.
+   */
+  readonly updates?: readonly number[];
   /** True where the result depends on more than the inputs, or the node must stay for another reason. */
   readonly impure?: boolean;
   readonly cases: () => readonly OpCase[];

@@ -7,6 +7,7 @@
 import { UserError, invariant } from "../errors.ts";
 import * as activations from "./activations.ts";
 import * as arithmetic from "./arithmetic.ts";
+import * as attention from "./attention.ts";
 import * as blocks from "./blocks.ts";
 import * as boxes from "./boxes.ts";
 import * as channelNorm from "./channel-norm.ts";
@@ -63,6 +64,7 @@ function families(): readonly Family[] {
     boxes,
     blocks,
     recurrent,
+    attention,
     quantise,
     control,
     group,

@@ -10,6 +10,7 @@ import { type Shape, sameShape } from "../dim.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { type Graph, type Node, type Value, usesOf } from "../graph/graph.ts";
 import { copyNode } from "../graph/rewrite.ts";
+import { updatesState } from "../graph/state.ts";
 import { findOp } from "../ops/registry.ts";
 import { constantOf } from "./fold-constants.ts";
 import type { PassContext } from "./pass.ts";
@@ -84,7 +85,7 @@ function partition(graph: Graph, context: PassContext): Map<Node, Region> {
   const isOutput = (node: Node): boolean => node.outputs.some((output) => (uses.get(output)?.outputs ?? 0) > 0);
   for (const node of graph.nodes) {
     const anchors = context.target.takesEpilogue(node) || takesPrologue(node);
-    if (!anchors || node.outputs.length !== 1) continue;
+    if (!anchors || node.outputs.length !== 1 || updatesState(node)) continue;
     const region = epilogueRegion(node, readersOf, isOutput, regionOf);
     for (const member of region.nodes) regionOf.set(member, region);
   }

@@ -56,8 +56,10 @@ export interface LaunchReport {
 export type Tensors = Readonly<Record<string, Tensor>>;
 
 /**
- * A compiled graph. Inputs are given by name and never written. Outputs are fresh tensors which stay valid until they
- * are disposed. Wrong names, dtypes, ranks or sizes throw a `UserError` before anything runs.
+ * A compiled graph. Inputs are given by name and never written, except state: inputs that a node updates (`Op.updates`).
+ * Those tensors hold the new state when the run is over, on the same memory; a run that fails may leave part of it. No
+ * other run may use them meanwhile. Outputs are fresh tensors which stay valid until they are disposed. Wrong names,
+ * dtypes, ranks or sizes throw a `UserError` before anything runs.
  */
 export interface Executable {
   readonly inputs: readonly TensorSpec[];
@@ -76,12 +78,23 @@ export interface Executable {
 export const DUMP_STAGES = ["graph", "fused", "kernel", "machine"] as const;
 export type DumpStage = (typeof DUMP_STAGES)[number];
 
+export interface MappedFile {
+  /** Read-only; detached once the mapping is disposed. */
+  readonly bytes: Uint8Array;
+  dispose(): void;
+}
+
 export interface Device {
   /** For instance "cpu:avx512+vnni", "gpu:llvmpipe", "reference". */
   readonly name: string;
   compile(graph: Graph, options?: CompileOptions): Executable;
   /** Uninitialised tensor in the device's own memory where that saves copies. */
   empty(dtype: DType, shape: readonly number[]): Tensor;
+  /**
+   * A file's bytes without reading them into memory, where the device can: executables compiled from constants on them
+   * need the mapping as long as they compile, and it stays until it is disposed. Throws a `UserError` for what is no file.
+   */
+  mapFile?(path: string): MappedFile;
   dispose(): void;
   [Symbol.dispose](): void;
 }

@@ -11,6 +11,7 @@ import type { DType } from "../dtype.ts";
 import { InternalError, UnsupportedError, UserError } from "../errors.ts";
 import type { ConstantData, Graph, Node, TensorType, Value } from "../graph/graph.ts";
 import { printGraph } from "../graph/print.ts";
+import { stateOf } from "../graph/state.ts";
 import { verifyGraph } from "../graph/verify.ts";
 import type { RefContext, RefTensor } from "../ops/op.ts";
 import { constantFromRef, refFromConstant, refFromTensor, tensorFromRef } from "../ops/ref-convert.ts";
@@ -38,15 +39,24 @@ export function evaluateConstantNode(node: Node, constants: readonly (ConstantDa
     .map(constantFromRef);
 }
 
-/** Runs one node on tensors, for devices that have no kernel for it. `bindings` has the values of its symbols. */
+/**
+ * Runs one node on tensors, for devices that have no kernel for it. `bindings` has the values of its symbols. State is
+ * updated in the tensors given.
+ */
 export function runNodeOnHost(node: Node, inputs: readonly (Tensor | undefined)[], bindings: DimBindings): Tensor[] {
   const scope = new Scope(bindings);
-  return scope
-    .run(
-      node,
-      inputs.map((tensor) => tensor && refFromTensor(tensor)),
-    )
-    .map(tensorFromRef);
+  const refs = inputs.map((tensor) => tensor && refFromTensor(tensor));
+  const results = scope.run(node, refs).map(tensorFromRef);
+  for (const at of findOp(node.op).updates ?? []) {
+    const [tensor, ref] = [inputs[at], refs[at]];
+    if (tensor !== undefined && ref !== undefined) writeBack(tensor, ref);
+  }
+  return results;
+}
+
+/** Stores what a reference made of a state in the tensor that holds it. */
+function writeBack(tensor: Tensor, ref: RefTensor): void {
+  tensor.bytes().set(tensorFromRef(ref).bytes());
 }
 
 /** Runs one node after another; pauses after each, so that a caller may do other work in between. */
@@ -205,12 +215,14 @@ class ReferenceExecutable implements Executable {
   readonly outputs: readonly TensorSpec[];
   readonly report: CompileReport;
   readonly #graph: Graph;
+  readonly #state: ReadonlySet<Value>;
   readonly #options: CompileOptions;
   #disposed = false;
 
   constructor(graph: Graph, options: CompileOptions) {
     const spec = ({ name, value }: { name: string; value: Value }): TensorSpec => ({ name, ...value.type });
     this.#graph = graph;
+    this.#state = stateOf(graph);
     this.#options = options;
     this.inputs = graph.inputs.map(spec);
     this.outputs = graph.outputs.map(spec);
@@ -226,14 +238,14 @@ class ReferenceExecutable implements Executable {
   }
 
   runSync(inputs: Tensors): Record<string, Tensor> {
-    const steps = this.#start(inputs);
+    const { steps, end } = this.#start(inputs);
     let step = steps.next();
     while (step.done !== true) step = steps.next();
-    return this.#finish(step.value);
+    return end(step.value);
   }
 
   async run(inputs: Tensors): Promise<Record<string, Tensor>> {
-    const steps = this.#start(inputs);
+    const { steps, end } = this.#start(inputs);
     let resumed = Date.now();
     let step = steps.next();
     while (step.done !== true) {
@@ -243,7 +255,7 @@ class ReferenceExecutable implements Executable {
       }
       step = steps.next();
     }
-    return this.#finish(step.value);
+    return end(step.value);
   }
 
   dump(stage: DumpStage): string {
@@ -259,14 +271,25 @@ class ReferenceExecutable implements Executable {
     this.dispose();
   }
 
-  #start(inputs: Tensors): Generator<Node, RefTensor[]> {
+  /** Begins a run; `end` takes its results and updates the state. */
+  #start(inputs: Tensors): {
+    steps: Generator<Node, RefTensor[]>;
+    end: (results: readonly RefTensor[]) => Record<string, Tensor>;
+  } {
     if (this.#disposed) throw new UserError(`executable "${this.#graph.name}": used after dispose`);
     const { tensors, bindings } = bindInputs(this.inputs, inputs, this.#options.bindings);
-    return interpret(this.#graph, tensors.map(refFromTensor), bindings);
-  }
-
-  #finish(results: readonly RefTensor[]): Record<string, Tensor> {
-    return Object.fromEntries(this.#graph.outputs.map(({ name }, i) => [name, tensorFromRef(results[i] as RefTensor)]));
+    const refs = tensors.map(refFromTensor);
+    return {
+      steps: interpret(this.#graph, refs, bindings),
+      end: (results) => {
+        this.#graph.inputs.forEach(({ value }, i) => {
+          if (this.#state.has(value)) writeBack(tensors[i] as Tensor, refs[i] as RefTensor);
+        });
+        return Object.fromEntries(
+          this.#graph.outputs.map(({ name }, i) => [name, tensorFromRef(results[i] as RefTensor)]),
+        );
+      },
+    };
   }
 }
 

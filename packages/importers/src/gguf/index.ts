@@ -1,4 +1,5 @@
-/** GGUF files: metadata, tensors, and block-quantised weights as numbers. */
+/** GGUF files: metadata, tensors, and block-quantised weights as numbers; reading and writing. */
+export { type ByteSink, FileSink, MemorySink } from "./byte-sink.ts";
 export { type ReadGgufOptions, readGgufFile } from "./file.ts";
 export { GgufMetadata, type GgufNumbers } from "./metadata.ts";
 export { type GgufFile, type GgufPart, type ParseGgufOptions, type ResolvePart, parseGguf } from "./parse.ts";
@@ -12,3 +13,4 @@ export {
   type NumericArray,
   GGUF_VALUE_TYPES,
 } from "./value.ts";
+export { type GgufContent, type GgufTensorPlan, GgufWriter, tensorBytes } from "./write.ts";

@@ -5,7 +5,16 @@
  * defaults cannot be overridden). Nothing in a file is executed, and every length is bounded by the file's size.
  */
 
-import { type ConstantData, type Graph, type Shape, UnsupportedError, UserError } from "@quern/core";
+import {
+  type ConstantData,
+  type EncodingChoice,
+  type Graph,
+  type QuantiseReport,
+  type Shape,
+  UnsupportedError,
+  UserError,
+  quantiseWeights,
+} from "@quern/core";
 import { Scope } from "./importer.ts";
 import { decodeMessage } from "./proto/decode.ts";
 import { modelSpec } from "./proto/schema.ts";
@@ -24,6 +33,11 @@ export interface ImportOptions {
    * graph any more; defaults in the file give way to them.
    */
   readonly constants?: Readonly<Record<string, ConstantData>>;
+  /**
+   * Quantises the weights of linear layers and embeddings, for instance to "Q4_K", as `quantiseWeights` of the core does.
+   * CPU kernels compute on blocks where the graph is compiled with `matmulPrecision: "medium"`.
+   */
+  readonly quantize?: EncodingChoice;
 }
 
 export interface ImportResult {
@@ -35,6 +49,8 @@ export interface ImportResult {
   /** Program that wrote the file. */
   readonly producer: string;
   readonly irVersion: number;
+  /** What became of the weights, where `quantize` was asked for. */
+  readonly quantised?: QuantiseReport;
 }
 
 /**
@@ -42,7 +58,7 @@ export interface ImportResult {
  * with every node that is not supported.
  */
 export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): ImportResult {
-  const { name: file = "model", external, shapes = {}, constants = {} } = options;
+  const { name: file = "model", external, shapes = {}, constants = {}, quantize } = options;
   const model = inFile(file, () => decodeMessage(modelSpec, bytes));
   const { graph, irVersion } = model;
   if (graph === undefined) {
@@ -63,8 +79,11 @@ export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): Impo
   const session = new ImportSession(file, model, { external, shapes, constants });
   const result = Scope.importModel(session, graph, opsets);
   if (session.unsupported.length > 0) throw new UnsupportedError(session.unsupported);
+  const quantised =
+    quantize === undefined ? undefined : quantiseWeights(result, quantize, { where: `quantize (${file})` });
   return {
-    graph: result,
+    graph: quantised?.graph ?? result,
+    ...(quantised === undefined ? {} : { quantised: quantised.report }),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     opsets: Object.fromEntries(opsets),
     producer: `${model.producerName} ${model.producerVersion}`.trim(),

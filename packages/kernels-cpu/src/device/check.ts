@@ -7,9 +7,9 @@ import {
   type DimBindings,
   type MatmulPrecision,
   type Node,
-  type Tensor,
   DTYPE_INFO,
   InternalError,
+  Tensor,
   findOp,
   isGraph,
   printTensorType,
@@ -29,21 +29,32 @@ export function checkResults(
   bindings: DimBindings,
   precision: MatmulPrecision = "highest",
 ): void {
-  const expected = runNodeOnHost(node, inputs, bindings);
+  const { updates = [] } = findOp(node.op);
+  // The reference updates copies of the new state, which must leave them as they are.
+  const operands = inputs.map((input, at) => (updates.includes(at) && input !== undefined ? copyOf(input) : input));
+  const results = runNodeOnHost(node, operands, bindings);
+  const state = updates.filter((at) => inputs[at] !== undefined);
+  const expected = [...results, ...state.map((at) => operands[at] as Tensor)];
+  const found = [...actual, ...state.map((at) => inputs[at] as Tensor)];
+  const names = [...results.map(() => ""), ...state.map((at) => ` of the new state of input ${at}`)];
   expected.forEach((reference, i) => {
-    const result = actual[i] as Tensor;
+    const result = found[i] as Tensor;
     const { rtol, atol } = looseTolerance(node, reference);
-    const [wanted, found] = [reference.toArray(), result.toArray()];
+    const [wanted, got] = [reference.toArray(), result.toArray()];
     const scale = wanted.reduce((most, value) => Math.max(most, Number.isFinite(value) ? Math.abs(value) : 0), 0);
     for (let at = 0; at < wanted.length; at++) {
-      const [a, b] = [wanted[at] as number, found[at] as number];
+      const [a, b] = [wanted[at] as number, got[at] as number];
       if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue;
       if (Math.abs(a - b) <= atol + rtol * (Math.abs(a) + 1e-2 * scale) + LOSS[precision] * scale) continue;
       throw new InternalError(
-        `check: ${kernel} computed ${b} for element ${at} of ${describeNode(node)}, the reference gives ${a}`,
+        `check: ${kernel} computed ${b} for element ${at}${names[i]} of ${describeNode(node)}, the reference gives ${a}`,
       );
     }
   });
+}
+
+function copyOf({ dtype, shape, data }: Tensor): Tensor {
+  return new Tensor(dtype, shape, data.slice());
 }
 
 /** Op (of a group: those of its body), operand types and name of a node. */

@@ -11,7 +11,9 @@ import {
   allOps,
   caseGraph,
   caseInputs,
+  freshCase,
   referenceDevice,
+  stateNames,
   toleranceOf,
 } from "@quern/core";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -51,11 +53,17 @@ function difference(
 
 /** What is wrong with a case, output by output. */
 function problemsOf(device: CpuDevice, op: Op, opCase: OpCase): string[] {
-  const { graph, inputs } = caseGraph(op, opCase, caseInputs(opCase, SEED));
-  const expected = referenceDevice().compile(graph).runSync(inputs);
+  const run = caseGraph(op, opCase, caseInputs(opCase, SEED));
+  const { graph, inputs } = run;
+  const { inputs: expectedInputs } = freshCase(run);
+  const expected = referenceDevice().compile(graph).runSync(expectedInputs);
   using executable = device.compile(graph);
   const actual = executable.runSync(inputs);
-  return graph.outputs.flatMap(({ name, value }) => {
+  const state = stateNames(graph).flatMap((name) => {
+    const wrong = difference(inputs[name] as Tensor, expectedInputs[name] as Tensor, { rtol: 0, atol: 0 });
+    return wrong === undefined ? [] : [`${op.name} "${opCase.name}" new state of ${name}: ${wrong}`];
+  });
+  const results = graph.outputs.flatMap(({ name, value }) => {
     const wrong = difference(
       actual[name] as Tensor,
       expected[name] as Tensor,
@@ -67,6 +75,7 @@ function problemsOf(device: CpuDevice, op: Op, opCase: OpCase): string[] {
           `${op.name} "${opCase.name}" ${name}: ${wrong} (${executable.report.launches.map(({ kernel }) => kernel).join(", ")})`,
         ];
   });
+  return [...state, ...results];
 }
 
 describe.each(configurations)("$features, $threads threads, seed 20264", ({ features, threads }) => {

@@ -9,6 +9,7 @@ import {
   type Device,
   type Executable,
   type Graph,
+  type MappedFile,
   type MatmulPrecision,
   type Node,
   type PassTarget,
@@ -19,18 +20,18 @@ import {
   optimise,
   readEnv,
   type Storage,
+  type StorageMap,
 } from "@quern/core";
 import {
   CodeArena,
   type CpuTarget,
-  MemoryArena,
   type NativeHost,
   Runner,
   cpuInfo,
   nativeHost,
   resolveTarget,
 } from "../host/index.ts";
-import { CPU_KERNELS } from "../kernels/index.ts";
+import { CPU_KERNELS, readsBlocks } from "../kernels/index.ts";
 import type { KernelEnvironment } from "../kernels/kernel.ts";
 import { dumpProgram, traceCompilation } from "./dump.ts";
 import { compileSubgraphs } from "./control.ts";
@@ -39,6 +40,7 @@ import { KernelCache } from "./kernel-cache.ts";
 import { type KernelDisk, SiteStore, kernelDisk } from "./site-store.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
+import { type ProgramWeights, WeightStore } from "./weight-store.ts";
 import { SpecialisingExecutable, spatialSymbols } from "./specialising.ts";
 
 export interface CpuOptions {
@@ -87,6 +89,7 @@ export class CpuDevice implements Device {
   readonly #host: NativeHost;
   readonly #runner: Runner;
   readonly #memory: TensorMemory;
+  readonly #weights: WeightStore;
   readonly #precision: MatmulPrecision;
   readonly #check: boolean;
   readonly #disk: KernelDisk | undefined;
@@ -100,6 +103,7 @@ export class CpuDevice implements Device {
     this.threads = options.threads ?? availableParallelism();
     this.#runner = new Runner(this.#host, this.target, { threads: this.threads });
     this.#memory = new TensorMemory(this.#host);
+    this.#weights = new WeightStore(this.#host, this.target, this.#runner);
     this.#check = options.check ?? envFlag("QUERN_CHECK");
     this.#disk = this.#check ? undefined : kernelDisk(options.cache);
     this.#precision = options.matmulPrecision ?? "highest";
@@ -129,13 +133,13 @@ export class CpuDevice implements Device {
       threads: this.threads,
       precision: options.matmulPrecision ?? this.#precision,
     };
-    const optimised = optimise(graph, { target: passTarget(), bindings: options.bindings ?? {} });
+    const optimised = optimise(graph, { target: passTarget(environment.precision), bindings: options.bindings ?? {} });
     const code = new CodeArena(this.#host);
-    const weights = new MemoryArena(this.#host);
+    const weights = this.#weights.open();
     const store = this.#disk && new SiteStore(this.#disk, environment);
     const kernels = outer ?? new KernelCache(environment, code, store);
     const program = compileProgram(optimised.graph, kernels);
-    const constants = placeConstants(program.storages.constants, weights);
+    const constants = placeConstants(program.storages, weights);
     const hostNodes = program.steps.filter((step) => step.kind === "host").map(({ node }) => node);
     const subgraphs = compileSubgraphs(hostNodes, (nested, bindings) =>
       this.#compile(nested, { matmulPrecision: environment.precision, bindings }, kernels),
@@ -168,7 +172,7 @@ export class CpuDevice implements Device {
       },
       release: () => {
         code.free();
-        weights.free();
+        weights.release();
       },
     });
   }
@@ -178,11 +182,18 @@ export class CpuDevice implements Device {
     return this.#memory.empty(dtype, shape);
   }
 
+  /** The bytes of a regular file, mapped and read-only: what is packed from them never is in memory twice. */
+  mapFile(path: string): MappedFile {
+    const memory = this.#host.mapFile(path);
+    return { bytes: new Uint8Array(memory.buffer), dispose: () => memory.free() };
+  }
+
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#runner.dispose();
     this.#memory.close();
+    this.#weights.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -190,24 +201,21 @@ export class CpuDevice implements Device {
   }
 }
 
-function passTarget(): PassTarget {
+function passTarget(precision: MatmulPrecision): PassTarget {
   const anchors = new Set(CPU_KERNELS.flatMap((kernel) => kernel.ops));
   const bare = new Set(CPU_KERNELS.filter((kernel) => kernel.epilogue === false).flatMap((kernel) => kernel.ops));
   return {
     keeps: (op) => KEPT.has(op) || anchors.has(op),
     convLayout: "nhwc",
+    readsBlocks: (node, at, data) => readsBlocks(node, at, data, precision),
     takesEpilogue: (node: Node) => anchors.has(node.op) && !bare.has(node.op) && node.outputs.length === 1,
   };
 }
 
-/** Copies constants into the weight arena. */
-function placeConstants(constants: ReadonlyMap<Storage, Uint8Array>, arena: MemoryArena): Map<Storage, bigint> {
+/** Copies or packs the constants that are read. */
+function placeConstants({ constants, packed }: StorageMap, weights: ProgramWeights): Map<Storage, bigint> {
   const addresses = new Map<Storage, bigint>();
-  for (const [storage, bytes] of constants) {
-    if (storage.last < 0) continue;
-    const block = arena.allocate(bytes.byteLength + 64);
-    new Uint8Array(block.buffer, block.byteOffset, bytes.byteLength).set(bytes);
-    addresses.set(storage, block.address);
-  }
+  for (const [storage, bytes] of constants) if (storage.last >= 0) addresses.set(storage, weights.copy(bytes));
+  for (const [storage, packing] of packed) if (storage.last >= 0) addresses.set(storage, weights.pack(packing));
   return addresses;
 }

@@ -7,7 +7,7 @@
  * written. Storages share no memory, whatever the plan says.
  */
 
-import { ARRAY_OF, Tensor, evaluateShape, printTensorType, type Storage, storageBytes } from "@quern/core";
+import { ARRAY_OF, Tensor, evaluateShape, packData, printTensorType, type Storage, storageBytes } from "@quern/core";
 import type { NativeHost, NativeMemory } from "../host/index.ts";
 import type { Binding } from "./binding.ts";
 import type { Program } from "./program.ts";
@@ -69,12 +69,13 @@ export class GuardedMemory implements RunMemory {
   readonly #scratch: GuardedBlock;
 
   constructor(program: Program, binding: Binding, host: NativeHost) {
-    const { storages, constants } = program.storages;
+    const { storages, constants, packed } = program.storages;
     for (const storage of storages) {
       if (storage.last < 0 && storage.kind !== "input" && storage.kind !== "output") continue;
       const bytes = storageBytes(storage, binding.elementsOf.get(storage) as number);
       const block = new GuardedBlock(host, bytes, labelOf(storage, program, binding));
-      const content = constants.get(storage);
+      const packing = packed.get(storage);
+      const content = packing ? packData(packing.packer, packing.data, packing.args).bytes : constants.get(storage);
       if (content !== undefined) block.bytes.set(content);
       this.#blocks.set(storage, block);
     }

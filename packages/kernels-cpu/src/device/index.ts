@@ -1,5 +1,5 @@
 /** The CPU device. */
 export { CpuDevice, cpu } from "./cpu.ts";
 export type { CpuOptions } from "./cpu.ts";
-export { CacheFolder, type CacheSize } from "./disk/cache-folder.ts";
+export { CacheFolder, type CacheSize, defaultCacheFolder } from "./disk/cache-folder.ts";
 export { kernelDisk, type KernelDisk } from "./site-store.ts";

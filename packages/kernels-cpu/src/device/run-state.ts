@@ -3,6 +3,8 @@
  */
 
 import {
+  constantOf,
+  decodeConstant,
   type Graph,
   type TypedArray,
   type Value,
@@ -13,7 +15,9 @@ import {
   evaluateShape,
   type Storage,
   aliasSource,
+  stateOf,
 } from "@quern/core";
+import { floatsOf } from "../kernels/gemm/pack.ts";
 import type { NativeHost } from "../host/index.ts";
 import type { Binding, Instance } from "./binding.ts";
 import { type ControlFlow, type Subgraphs, hostFlow } from "./control.ts";
@@ -28,6 +32,8 @@ export class RunState {
   /** Present when the run is checked: all storages are there, and tensors of the caller are copied. */
   readonly guards: GuardedMemory | undefined;
   readonly #program: Program;
+  /** What the caller gave. */
+  readonly #given: readonly Tensor[];
   readonly #inputs: readonly Tensor[];
   readonly #outputs: readonly Tensor[];
   /** What the caller gets. */
@@ -50,6 +56,7 @@ export class RunState {
       memory.empty(value.type.dtype, evaluateShape(value.type.shape, binding.symbols)),
     );
     const held = this.guards?.begin(given, this.#results) ?? { inputs: given, outputs: this.#results };
+    this.#given = given;
     this.#inputs = held.inputs;
     this.#outputs = held.outputs;
     this.#writeDimTensors();
@@ -59,6 +66,8 @@ export class RunState {
   /** A value as a tensor on the memory where the program keeps it. */
   tensorOf(value: Value): Tensor {
     const shape = evaluateShape(value.type.shape, this.binding.symbols);
+    const data = constantOf(value);
+    if (data?.encoding !== undefined) return new Tensor("f32", shape, floatsOf(decodeConstant(data)));
     return new Tensor(value.type.dtype, shape, this.#view(this.#program.storages.of(value), value));
   }
 
@@ -93,7 +102,18 @@ export class RunState {
       if (from !== result) result.bytes().set(from.bytes());
       results[name] = result;
     });
+    this.#returnState(graph);
     return results;
+  }
+
+  /** State was updated in place, which in a checked run is a copy. */
+  #returnState(graph: Graph): void {
+    if (this.guards === undefined) return;
+    const state = stateOf(graph);
+    graph.inputs.forEach(({ value }, position) => {
+      if (!state.has(value)) return;
+      (this.#given[position] as Tensor).bytes().set((this.#inputs[position] as Tensor).bytes());
+    });
   }
 
   /** The tensor of an input or output. */

@@ -20,6 +20,7 @@ const PROT_EXEC = 4;
 const MAP_PRIVATE = 0x02;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
+const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const MADV_POPULATE_WRITE = 23;
 const FAULT_SIGNALS = [4, 7, 8, 11]; // SIGILL SIGBUS SIGFPE SIGSEGV
@@ -115,6 +116,8 @@ export function createLinuxHost(): NativeHost {
     return new HostMemory(BigInt(address), byteLength, view, () => munmap(start, mapped));
   }
 
+  const mappedFiles = new WeakSet<ArrayBufferLike>();
+
   function mapFile(path: string): NativeMemory {
     const fd = openRegularFile(path);
     try {
@@ -122,10 +125,20 @@ export function createLinuxHost(): NativeHost {
       if (byteLength === 0) return new HostMemory(0n, 0, view, () => {});
       // The mapping outlives the descriptor.
       const address = map(byteLength, PROT_READ, `mapFile ${path}`, fd, MAP_PRIVATE);
-      return new HostMemory(BigInt(address), byteLength, view, () => munmap(address, byteLength));
+      const memory = new HostMemory(BigInt(address), byteLength, view, () => munmap(address, byteLength));
+      mappedFiles.add(memory.buffer);
+      return memory;
     } finally {
       closeSync(fd);
     }
+  }
+
+  function discard({ buffer, byteOffset, byteLength }: ArrayBufferView): void {
+    if (!mappedFiles.has(buffer)) return;
+    const start = Number(viewAddress(koffi, buffer as ArrayBuffer)) + byteOffset;
+    const first = roundUp(start, PAGE_BYTES);
+    const pages = Math.floor((start + byteLength - first) / PAGE_BYTES) * PAGE_BYTES;
+    if (pages > 0) madvise(first, pages, MADV_DONTNEED);
   }
 
   function reserveCode(byteLength: number): CodeRegion {
@@ -178,6 +191,7 @@ export function createLinuxHost(): NativeHost {
     allocate,
     allocateGuarded,
     mapFile,
+    discard,
     reserveCode,
     addressOf: (bytes) => viewAddress(koffi, bytes),
     entry: (address) => bindEntry(koffi, address),

@@ -87,6 +87,11 @@ export interface NativeHost {
    * empty file gives an empty block. If another process truncates the file later, reading beyond its new end faults.
    */
   mapFile(path: string): NativeMemory;
+  /**
+   * Lets the system drop the pages of a mapped file that lie wholly in the view; they are read again when they are used
+   * again. Nothing for other memory.
+   */
+  discard(view: ArrayBufferView): void;
   reserveCode(byteLength: number): CodeRegion;
   /**
    * Address of the first byte of a view. It holds as long as the view's `ArrayBuffer` is reachable and neither

@@ -169,6 +169,8 @@ export function createWindowsHost(): NativeHost {
     allocate,
     allocateGuarded,
     mapFile,
+    // The system trims mapped pages by itself.
+    discard: () => {},
     reserveCode,
     addressOf: (bytes) => viewAddress(koffi, bytes),
     entry: (address) => bindEntry(koffi, address),

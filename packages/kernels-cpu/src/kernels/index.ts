@@ -1,7 +1,12 @@
 /** The CPU kernel set: every kernel record, in no particular order (cost decides). */
 
 import { convAmx } from "./amx/conv.ts";
+import { matmulBlocksAmx, matmulFloatsAmx } from "./amx/matmul-stored.ts";
 import { matmulAmx } from "./amx/matmul.ts";
+import { gatherBlocks } from "./blocks/gather.ts";
+import { matmulFloats } from "./blocks/matmul-floats.ts";
+import { matmulBlocks } from "./blocks/matmul.ts";
+import { attentionAmx, attentionF32 } from "./attention/attention.ts";
 import { convDepthwise } from "./conv/depthwise.ts";
 import { convTiles } from "./conv/conv-tiles.ts";
 import { averagePoolF32, maxPoolF32 } from "./conv/pooling.ts";
@@ -19,19 +24,28 @@ import { viewCopy } from "./movement/view-copy.ts";
 import { recurrentF32 } from "./recurrent/recurrent.ts";
 import { resizeTables } from "./resize/resize.ts";
 
+export { readsBlocks } from "./blocks/reads.ts";
+
 export const CPU_KERNELS: readonly CpuKernel[] = [
   matmulAmx,
+  matmulBlocksAmx,
+  matmulFloatsAmx,
   convAmx,
   matmulF32,
+  matmulBlocks,
+  matmulFloats,
   matmulDynamicF32,
   convTiles,
   convDepthwise,
   maxPoolF32,
   averagePoolF32,
   recurrentF32,
+  attentionAmx,
+  attentionF32,
   concatRuns,
   viewCopy,
   padCopy,
+  gatherBlocks,
   gatherRuns,
   gatherTuples,
   gatherElements,

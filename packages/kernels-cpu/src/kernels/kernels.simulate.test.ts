@@ -14,7 +14,7 @@ const SEED = 20271;
 /** Their cases are constants, folded before any kernel. */
 const FOLDED = ["range"];
 /** The processor runs their cases; here they take too long. */
-const LONG = ["conv_f32", "matmul_f32_dynamic", "recurrent_f32"];
+const LONG = ["attention", "conv_f32", "matmul_f32_dynamic", "recurrent_f32"];
 const native = machine();
 const runnable = machineTargets().map(({ name }) => name);
 

@@ -3,6 +3,8 @@
 import type { Packer } from "@quern/core";
 import { windowPacker } from "./amx/conv.ts";
 import { termPanelPacker } from "./amx/gemm.ts";
+import { floatPanelPacker } from "./blocks/float-panels.ts";
+import { interleavePacker } from "./blocks/interleave.ts";
 import { convWeightPacker } from "./conv/conv-tiles.ts";
 import { tapPacker } from "./conv/depthwise.ts";
 import { panelPacker } from "./gemm/pack.ts";
@@ -16,4 +18,6 @@ export const PACKERS: readonly Packer[] = [
   windowPacker,
   tapPacker,
   gatePacker,
+  interleavePacker,
+  floatPanelPacker,
 ] as unknown as readonly Packer[];

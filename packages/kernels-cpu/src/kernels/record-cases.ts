@@ -10,7 +10,9 @@ import {
   allOps,
   caseGraph,
   caseInputs,
+  freshCase,
   referenceDevice,
+  stateNames,
   toleranceOf,
 } from "@quern/core";
 import type { CpuTarget } from "../host/cpu-target.ts";
@@ -62,15 +64,25 @@ export function runCase(
   execute: Execute,
   seed: number,
 ): CasesResult {
-  const { graph, inputs } = caseGraph(op, opCase, caseInputs(opCase, seed));
-  const expected = referenceDevice().compile(graph).runSync(inputs);
+  const run = caseGraph(op, opCase, caseInputs(opCase, seed));
+  const { graph } = run;
+  const { inputs: expectedInputs } = freshCase(run);
+  const expected = referenceDevice().compile(graph).runSync(expectedInputs);
   const types = opCase.inputs.map((input): TensorType | undefined => input);
   const failures: string[] = [];
   let used = 0;
   for (const target of targets) {
     for (const threads of [1, 2]) {
+      const { inputs } = freshCase(run);
       const result = trial(graph, inputs, kernel, { target, threads, precision: "highest" }, execute);
       used += result.used;
+      for (const name of stateNames(graph)) {
+        const wrong = difference(inputs[name] as Tensor, expectedInputs[name] as Tensor, { rtol: 0, atol: 0 });
+        if (wrong !== undefined)
+          failures.push(
+            `${op.name} "${opCase.name}" on ${target.name}, ${threads} threads, seed ${seed}: new state ${name} ${wrong}`,
+          );
+      }
       for (const { name, value } of graph.outputs) {
         const wrong = difference(
           result.outputs[name] as Tensor,

@@ -20,6 +20,7 @@ import {
   ARRAY_OF,
   DTYPE_INFO,
   Tensor,
+  packData,
   evaluateDim,
   evaluateShape,
   interpretKernel,
@@ -28,6 +29,7 @@ import {
   siteOf,
 } from "@quern/core";
 import type { CpuTarget } from "../host/cpu-target.ts";
+import { readsBlocks } from "./blocks/reads.ts";
 import type { CpuKernel, KernelEnvironment } from "./kernel.ts";
 
 const POISON = 0xa5;
@@ -63,13 +65,14 @@ export function trial(
   symbols: DimBindings = {},
 ): TrialResult {
   const run = new Trial(kernel, environment, execute, symbols);
-  return run.run(optimise(graph, { target: targetFor(kernel), bindings: {} }).graph, inputs);
+  return run.run(optimise(graph, { target: targetFor(kernel, environment), bindings: {} }).graph, inputs);
 }
 
-function targetFor(kernel: CpuKernel): PassTarget {
+function targetFor(kernel: CpuKernel, { precision }: KernelEnvironment): PassTarget {
   return {
     keeps: (op) => kernel.ops.includes(op),
     convLayout: "nhwc",
+    readsBlocks: (node, at, data) => readsBlocks(node, at, data, precision),
     takesEpilogue: (node) => kernel.epilogue !== false && kernel.ops.includes(node.op) && node.outputs.length === 1,
   };
 }
@@ -148,6 +151,8 @@ class Trial {
           : this.#of(operand.value).bytes();
       case "constant":
         return constantBytes(operand.data);
+      case "packed":
+        return packData(operand.packed.packer, operand.packed.data, operand.packed.args).bytes;
       case "temporary": {
         const { temporary } = operand;
         let memory = temporaries.get(temporary);

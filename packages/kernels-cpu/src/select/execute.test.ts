@@ -283,23 +283,53 @@ describe.each(targets.map((target) => [target.name, target] as const))("%s", (_,
   test("dot products of bytes", () => {
     const failures: string[] = [];
     for (const lanes of [4, 8, 16, 32]) {
-      const count = 8 * lanes;
-      const k = new KernelBuilder("dot");
-      const [a, b] = [k.buffer("a", "u8", 4 * count), k.buffer("b", "i8", 4 * count)];
-      const acc = k.buffer("acc", "i32", count, { access: "readwrite" });
+      for (const name of ["dot4u8i8", "dot4u7i8"] as const) {
+        const count = 8 * lanes;
+        const k = new KernelBuilder("dot");
+        const [a, b] = [k.buffer("a", "u32", count), k.buffer("b", "u32", count + 8)];
+        const acc = k.buffer("acc", "i32", 2 * count, { access: "readwrite" });
+        const word = vectorType("u32", lanes);
+        k.parallel(8, (i) => {
+          const at = k.mul(i, lanes);
+          const bytes = k.and(k.load(a, at, { lanes }), k.const(word, name === "dot4u8i8" ? 0xffffffff : 0x7f7f7f7f));
+          const dot = (sum: KValue, y: KValue): KValue => k.intrinsic(name, [sum, bytes, y], vectorType("i32", lanes));
+          k.store(acc, at, dot(k.load(acc, at, { lanes }), k.load(b, at, { lanes })));
+          // A chain on a local, with a factor that is broadcast from memory.
+          const sum = k.local("sum", vectorType("i32", lanes), 0);
+          for (let step = 0; step < 3; step++)
+            k.assign(sum, dot(k.read(sum), k.broadcast(k.load(b, k.add(at, step)), lanes)));
+          k.store(acc, k.add(at, count), k.read(sum));
+        });
+        const inputs = {
+          a: randomElements("u32", count, seed),
+          b: randomElements("u32", count + 8, seed),
+          acc: randomElements("i32", 2 * count, seed),
+        };
+        const difference = trials.compare(k.finish(), target, { buffers: inputs });
+        if (difference !== undefined) failures.push(`${difference} (${name}, ${lanes} lanes)`);
+      }
+    }
+    expect(failures.join("\n")).toBe("");
+  });
+
+  test("bytes packed and looked up", () => {
+    const failures: string[] = [];
+    for (const lanes of [4, 8, 16]) {
+      const k = new KernelBuilder("bytes");
+      const [x, table] = [k.buffer("x", "f32", 32 * lanes), k.buffer("table", "u32", lanes)];
+      const y = k.buffer("y", "u32", 8 * lanes, { access: "write" });
+      const word = vectorType("u32", lanes);
       k.parallel(8, (i) => {
-        const at = k.mul(i, lanes);
-        const bytes = (buffer: typeof a): KValue => k.load(buffer, k.mul(at, 4), { lanes: 4 * lanes });
-        k.store(
-          acc,
-          at,
-          k.intrinsic("dot4u8i8", [k.load(acc, at, { lanes }), bytes(a), bytes(b)], vectorType("i32", lanes)),
-        );
+        const values = k.load(x, k.mul(i, 4 * lanes), { lanes: 4 * lanes });
+        const packed = k.intrinsic("packBytes", [k.cast(values, "i8")], word);
+        const picks = k.and(packed, k.const(word, 0x0f0f0f0f));
+        const found = k.intrinsic("lookupBytes", [k.load(table, 0, { lanes }), picks], word);
+        k.store(y, k.mul(i, lanes), k.xor(packed, found));
       });
       const inputs = {
-        a: randomElements("u8", 4 * count, seed, 256),
-        b: randomElements("i8", 4 * count, seed, 128),
-        acc: randomElements("i32", count, seed),
+        x: randomElements("f32", 32 * lanes, seed, 300),
+        table: randomElements("u32", lanes, seed),
+        y: randomElements("u32", 8 * lanes, seed),
       };
       const difference = trials.compare(k.finish(), target, { buffers: inputs });
       if (difference !== undefined) failures.push(`${difference} (${lanes} lanes)`);

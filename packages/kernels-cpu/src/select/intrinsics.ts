@@ -27,7 +27,12 @@ export function emitIntrinsic(
     case "bf16Pair":
       return pairBf16(s, a, b, type, into);
     case "dot4u8i8":
-      return dotBytes(s, type, a, b, c, into);
+    case "dot4u7i8":
+      return dotBytes(s, def.name === "dot4u7i8", type, [a, b, c], into);
+    case "packBytes":
+      return s.copy(s.regs(a), into);
+    case "lookupBytes":
+      return lookupBytes(s, type, a, b, into);
   }
 }
 
@@ -78,42 +83,54 @@ function pairBf16(
   );
 }
 
-/** acc + the sums of four products of unsigned and signed bytes. */
+/** acc + the sums of four products of unsigned and signed bytes; `small` where no unsigned byte is above 127. */
 function dotBytes(
   s: Selector,
+  small: boolean,
   type: KType,
-  acc: KValue,
-  a: KValue,
-  b: KValue,
+  [acc, a, b]: readonly [KValue, KValue, KValue],
   into: readonly Reg[] | undefined,
 ): readonly Reg[] {
   const { code } = s;
-  const [sum, x] = [s.regs(acc), s.regs(a)];
-  const y: readonly (Reg | Mem)[] = s.operands(b, false);
   const { features } = s.target;
-  const out = s.results(type, into);
   const native = features.has("avx512vnni")
     ? "vpdpbusd"
     : features.has("avx-vnni") && !s.wide
       ? "{vex} vpdpbusd"
       : undefined;
+  const y: readonly (Reg | Mem)[] =
+    native === "vpdpbusd" || (small && s.wide) ? s.operands(b, native !== undefined) : s.regs(b);
+  const [sum, x] = [s.regs(acc), s.regs(a)];
+  const out = s.results(type, into);
   if (native !== undefined) {
     out.forEach((to, i) => {
-      s.move(to, sum[i]!);
-      code.emit(native, to, x[i]!, y[i]!);
+      const [u, v] = [x[i]!, y[i]!];
+      // The sum is overwritten first: a factor must not be there.
+      const clash = to.id !== sum[i]!.id && (to.id === u.id || (v.kind === "reg" && to.id === v.id));
+      const work = clash ? s.vector(s.shape(type).bytes) : to;
+      s.move(work, sum[i]!);
+      code.emit(native, work, u, v);
+      s.move(to, work);
+    });
+    return out;
+  }
+  const { bytes } = s.shape(type);
+  const width = Math.max(16, bytes);
+  const at = (reg: Reg): Reg => s.resize(reg, width);
+  const factors = y.map((operand) => (operand.kind === "reg" ? at(operand) : operand));
+  if (small) {
+    // 2 · 127 · 128 fits the 16-bit sums.
+    const ones = splat(s, literalBytes("u16", 1), width);
+    out.forEach((to, i) => {
+      const [pairs, quads] = [s.vector(width), s.vector(width)];
+      code.emit("vpmaddubsw", pairs, at(x[i]!), factors[i]!);
+      code.emit("vpmaddwd", quads, pairs, ones);
+      code.emit("vpaddd", at(to), at(sum[i]!), quads);
     });
     return out;
   }
   // vpmaddubsw would saturate its 16-bit sums, so even and odd bytes are multiplied apart in 16 bits each.
-  const { bytes } = s.shape(a.type);
-  const width = Math.max(16, bytes);
   const lowBytes = splat(s, literalBytes("u16", 0x00ff), width);
-  const regs = y.map((operand) => {
-    if (operand.kind === "reg") return s.resize(operand, width);
-    const loaded = s.vector(width);
-    code.emit("vmovups", loaded, operand);
-    return loaded;
-  });
   out.forEach((to, i) => {
     const [xe, xo, yl, ye, yo, even, odd, both] = Array.from({ length: 8 }, () => s.vector(width)) as [
       Reg,
@@ -125,16 +142,30 @@ function dotBytes(
       Reg,
       Reg,
     ];
-    const u = s.resize(x[i]!, width);
+    const [u, v] = [at(x[i]!), factors[i]!];
     code.emit("vandps", xe, u, lowBytes);
     code.emit("vpsrlw", xo, u, 8);
-    code.emit("vpsllw", yl, regs[i]!, 8);
+    code.emit("vpsllw", yl, v, 8);
     code.emit("vpsraw", ye, yl, 8);
-    code.emit("vpsraw", yo, regs[i]!, 8);
+    code.emit("vpsraw", yo, v, 8);
     code.emit("vpmaddwd", even, xe, ye);
     code.emit("vpmaddwd", odd, xo, yo);
     code.emit("vpaddd", both, even, odd);
-    code.emit("vpaddd", to, s.resize(sum[i]!, width), both);
+    code.emit("vpaddd", at(to), at(sum[i]!), both);
   });
+  return out;
+}
+
+/** The bytes of a table of 16 that the bytes of `x` pick; tables stand in each 16 bytes of their vector. */
+function lookupBytes(
+  s: Selector,
+  type: KType,
+  table: KValue,
+  x: KValue,
+  into: readonly Reg[] | undefined,
+): readonly Reg[] {
+  const [entries, picks] = [s.regs(table), s.regs(x)];
+  const out = s.results(type, into);
+  out.forEach((to, i) => s.code.emit("vpshufb", to, entries[i]!, picks[i]!));
   return out;
 }

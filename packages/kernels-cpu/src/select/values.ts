@@ -55,6 +55,7 @@ export function materialise(s: Selector, value: KValue, into: readonly Reg[] | u
 /** May the result be written to a register that an operand is read from? True of operations that read everything before they write. */
 export function overwritesSafely(value: KValue): boolean {
   const { def, type } = value;
+  if (def.kind === "intrinsic") return def.name === "dot4u8i8" || def.name === "dot4u7i8";
   if (def.kind !== "prim") return false;
   if (def.prim === "fma") return isFloating(type.dtype);
   return isDirect(def.prim, type.dtype);

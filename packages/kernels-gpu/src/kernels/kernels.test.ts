@@ -45,7 +45,8 @@ function runWith(
   for (const launch of kernel.lower(site)) {
     const buffers = launch.kernel.buffers.map((buffer, i) => {
       const operand = launch.operands[i];
-      if (operand === undefined || operand.kind === "temporary") throw new Error("these kernels have no temporaries");
+      if (operand === undefined || operand.kind === "temporary" || operand.kind === "packed")
+        throw new Error("these kernels have no temporaries and pack nothing");
       return [buffer.name, operand.kind === "constant" ? operand.data.bytes : memory(operand.value)] as const;
     });
     interpretKernel(launch.kernel, { buffers: Object.fromEntries(buffers) }, { workgroups: true, shuffleSeed: SEED });

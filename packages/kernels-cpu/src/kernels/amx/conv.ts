@@ -356,8 +356,7 @@ function lowerProduct(site: KernelSite, { precision, threads }: KernelEnvironmen
             m: pixels,
             n: g.outChannels,
             k: g.channels,
-            panels,
-            panelsAt: k.index(0),
+            right: { kind: "packed", panels, at: k.index(0) },
             loadRow: (row, at, masks) => {
               const from = k.add(image, k.add(k.mul(row, g.channels), at));
               return [

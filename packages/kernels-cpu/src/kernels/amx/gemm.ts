@@ -11,6 +11,9 @@
  * What a block needs next comes from memory while it is summed: the lines of the result that it will store to, and a
  * part of the next panel.
  *
+ * Panels that are stored in another form are decoded to scratch, a slab of one panel at a time, for all rows of the task:
+ * then a task has more rows, since decoding is paid per panel and task.
+ *
  * Layouts, in tiles of 16 × 32 bf16 (1 KB): A [16 rows][step][term], B [panel][step][term][16 columns], the latter with
  * pairs of k together.
  */
@@ -42,6 +45,8 @@ const ONE_VISIT_BYTES = 2048;
 /** Lines of the next panel that a step asks for. */
 const NEXT_PANEL_LINES = 8;
 const LINE_ELEMENTS = 32;
+/** Rows of a task that decodes its panels. */
+export const DECODING_ROWS = 512;
 const LANES = 16;
 
 export interface AmxBlocking {
@@ -57,7 +62,10 @@ export interface AmxBlocking {
   readonly visitSteps: number;
 }
 
-/** Block sizes for m × n × k; symbolic sizes are passed as a typical size. `slabs`: sums may wait in the result. */
+/**
+ * Block sizes for m × n × k; symbolic sizes are passed as a typical size. `slabs`: sums may wait in the result.
+ * `decoding`: panels are decoded, in pieces of so many steps.
+ */
 export function chooseAmxBlocking(
   terms: Terms,
   m: number,
@@ -65,6 +73,7 @@ export function chooseAmxBlocking(
   k: number,
   threads: number,
   slabs: boolean,
+  decoding?: number,
 ): AmxBlocking {
   const block: BlockShape = m <= 16 ? { rows: 1, columns: 4 } : { rows: 2, columns: 2 };
   const [blockRows, blockColumns] = [16 * block.rows, 16 * block.columns];
@@ -72,11 +81,13 @@ export function chooseAmxBlocking(
   const allRows = Math.ceil(m / blockRows) * blockRows;
   const perStep = TILE_DEPTH * terms;
   const rowsThatFit = Math.floor(SLAB_ELEMENTS / (steps * perStep) / blockRows) * blockRows;
-  const enough = Math.min(allRows, ENOUGH_ROWS);
+  const enough = Math.min(allRows, decoding === undefined ? ENOUGH_ROWS : DECODING_ROWS);
+  const mostRows = decoding === undefined ? MAX_ROWS[terms] : DECODING_ROWS;
   const oneSlab = !slabs || rowsThatFit >= enough;
   const slabCount = oneSlab ? 1 : Math.ceil((steps * perStep * enough) / SLAB_ELEMENTS);
-  const slabSteps = Math.ceil(steps / slabCount);
-  const rows = Math.min(allRows, oneSlab ? Math.max(blockRows, Math.min(MAX_ROWS[terms], rowsThatFit)) : enough);
+  const piece = decoding ?? 1;
+  const slabSteps = Math.ceil(steps / slabCount / piece) * piece;
+  const rows = Math.min(allRows, oneSlab ? Math.max(blockRows, Math.min(mostRows, rowsThatFit)) : enough);
   const slabBytes = slabSteps * perStep * 2;
   const oneVisit = terms === 2 || rows === blockRows || slabBytes <= ONE_VISIT_BYTES;
   const visits = oneVisit ? 1 : Math.ceil(slabBytes / PANEL_BYTES);
@@ -110,9 +121,7 @@ export interface AmxSource {
   readonly k: number;
   /** 32 values of row `row` of A from `at` on; those beyond k are masked. */
   loadRow(row: KValue, at: KValue, masks: readonly (KValue | undefined)[]): Row32;
-  /** Packed panels of B and the element offset of the first one. */
-  readonly panels: Buffer;
-  readonly panelsAt: KValue;
+  readonly right: AmxRight;
   /** Asks for the 16 results of row `row` from column `column` on, which will be stored soon. */
   prefetch?(row: KValue, column: KValue): void;
   /** Where sums wait between slabs; needed where the blocking has several. */
@@ -121,7 +130,16 @@ export interface AmxSource {
   store(row: KValue, column: KValue, value: KValue, mask: KValue | undefined): void;
 }
 
+/** The right-hand matrix: packed panels, or what makes them. */
+export type AmxRight =
+  /** Packed panels and the element offset of the first one. */
+  | { readonly kind: "packed"; readonly panels: Buffer; readonly at: KValue }
+  /** Emits what writes the tiles of steps start...start + count - 1 of a panel to `to`, as packed panels have them. */
+  | { readonly kind: "decoded"; decode(panel: KValue, start: number, count: number, to: Buffer): void };
+
 interface Task {
+  /** Tiles of the slab of a panel, where they are decoded. */
+  readonly decoded: Buffer | undefined;
   readonly k: KernelBuilder;
   readonly source: AmxSource;
   readonly blocking: AmxBlocking;
@@ -146,7 +164,10 @@ export function emitAmxTask(
   const visits = Math.ceil(slabSteps / visitSteps);
   const firstRow = k.mul(rowTask, taskRows);
   const rows = k.min(k.sub(k.index(source.m), firstRow), taskRows);
+  const { right } = source;
   const task: Task = {
+    decoded:
+      right.kind === "packed" ? undefined : k.scratch("b", "bf16", slabSteps * terms * block.columns * TILE_ELEMENTS),
     k,
     source,
     blocking,
@@ -166,6 +187,7 @@ export function emitAmxTask(
     convertRows(task, start, count);
     const last = start + count === steps;
     k.for({ start: firstPanel, end: endPanel }, (panel) => {
+      if (right.kind === "decoded") right.decode(panel, start, count, task.decoded as Buffer);
       for (const visit of visitsOf(k, count, visitSteps))
         visit((at, steps, isFirst, isLast) => {
           k.for({ end: task.rowBlocks }, (rowBlock) => {
@@ -248,8 +270,9 @@ interface Visit {
 }
 
 function visitBlock(task: Task, visit: Visit): void {
-  const { k, source, blocking, a, sums } = task;
+  const { k, source, blocking, a, sums, decoded } = task;
   const { block, slabSteps, terms } = blocking;
+  const { right } = source;
   const { panel, rowBlock, start, at, isFirst, isLast } = visit;
   const columns = panelColumns(blocking);
   const onlyVisit = isFirst && isLast;
@@ -257,7 +280,10 @@ function visitBlock(task: Task, visit: Visit): void {
   const perTile = slabSteps * terms * TILE_ELEMENTS;
   const aAt = k.add(k.mul(rowBlock, block.rows * perTile), k.mul(at, terms * TILE_ELEMENTS));
   const perStep = terms * block.columns * TILE_ELEMENTS;
-  const bAt = k.add(source.panelsAt, k.add(k.mul(panel, panelElements(blocking)), k.mul(k.add(at, start), perStep)));
+  const bAt =
+    right.kind === "decoded"
+      ? k.mul(at, perStep)
+      : k.add(right.at, k.add(k.mul(panel, panelElements(blocking)), k.mul(k.add(at, start), perStep)));
   const acc = newBlock(k, block, "c");
   if (isFirst) clearBlock(k, acc);
   else loadBlock(k, acc, sums, sumsAt, columns);
@@ -271,7 +297,7 @@ function visitBlock(task: Task, visit: Visit): void {
         a,
         aStride: TILE_DEPTH,
         aIndex: (row, term) => k.add(aStep, row * perTile + term * TILE_ELEMENTS),
-        b: source.panels,
+        b: right.kind === "decoded" ? (decoded as Buffer) : right.panels,
         bIndex: (column, term) => k.add(bStep, (term * block.columns + column) * TILE_ELEMENTS),
       },
       terms,
@@ -293,10 +319,12 @@ function prefetchNext({ k, source, blocking, firstRow }: Task, visit: Visit, ste
       for (let v = 0; v < block.columns; v++)
         source.prefetch(k.add(first, row), k.add(k.mul(panel, panelColumns(blocking)), v * LANES));
   }
+  const { right } = source;
+  if (right.kind === "decoded") return;
   const before = k.add(k.mul(rowBlock, steps), k.add(at, step));
-  const next = k.add(source.panelsAt, k.mul(k.add(panel, 1), panelElements(blocking)));
+  const next = k.add(right.at, k.mul(k.add(panel, 1), panelElements(blocking)));
   const from = k.add(next, k.mul(before, NEXT_PANEL_LINES * LINE_ELEMENTS));
-  for (let line = 0; line < NEXT_PANEL_LINES; line++) k.prefetch(source.panels, k.add(from, line * LINE_ELEMENTS), 1);
+  for (let line = 0; line < NEXT_PANEL_LINES; line++) k.prefetch(right.panels, k.add(from, line * LINE_ELEMENTS), 1);
 }
 
 /** The work behind the product, row by row from the sums in scratch. */

@@ -44,6 +44,7 @@ export const matmulAmx: CpuKernel = {
     const { a, b, m, n, k } = matmulProblem(site);
     const unit = matrixUnit(environment);
     if (unit !== true) return unit;
+    if (siteConstant(site, b)?.encoding !== undefined) return "the right side is stored in blocks";
     if (a.type.dtype !== "f32" || b.type.dtype !== "f32") return `${a.type.dtype} × ${b.type.dtype}`;
     if (typeof k !== "number") return "the inner dimension is symbolic";
     if (k === 0 || n === 0) return "the product is empty";
@@ -126,8 +127,7 @@ function lower(site: KernelSite, environment: KernelEnvironment): readonly Launc
         m,
         n,
         k: depth,
-        panels,
-        panelsAt: builder.mul(bMatrix, builder.index(perMatrix)),
+        right: { kind: "packed", panels, at: builder.mul(bMatrix, builder.index(perMatrix)) },
         loadRow: (row, at, masks): Row32 => {
           const [low, high] = halves(row, at);
           return [

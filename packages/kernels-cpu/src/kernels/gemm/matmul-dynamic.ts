@@ -14,6 +14,7 @@ import {
   dimMul,
   newAccumulators,
   shapeSize,
+  siteConstant,
   tileColumnMasks,
 } from "@quern/core";
 import type { CpuKernel } from "../kernel.ts";
@@ -24,6 +25,7 @@ export const matmulDynamicF32: CpuKernel = {
   ops: ["matmul"],
   when(site) {
     const { a, b } = matmulProblem(site);
+    if (siteConstant(site, b)?.encoding !== undefined) return "the right side is stored in blocks";
     if (a.type.dtype !== "f32" || b.type.dtype !== "f32") return `${a.type.dtype} × ${b.type.dtype}`;
     if (a.type.shape.length < 2 || b.type.shape.length < 2) return "an operand is a vector";
     return true;

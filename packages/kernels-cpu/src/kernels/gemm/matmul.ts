@@ -31,6 +31,7 @@ export const matmulF32: CpuKernel = {
   ops: ["matmul"],
   when(site) {
     const { a, b, k } = matmulProblem(site);
+    if (siteConstant(site, b)?.encoding !== undefined) return "the right side is stored in blocks";
     if (a.type.dtype !== "f32" || b.type.dtype !== "f32") return `${a.type.dtype} × ${b.type.dtype}`;
     if (typeof k !== "number") return "the inner dimension is symbolic";
     if (k === 0) return "the inner dimension is 0";

@@ -11,6 +11,7 @@ import {
   type Value,
   DTYPE_INFO,
   dimCeilDiv,
+  siteConstant,
 } from "@quern/core";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { copyRun, lanesOf, movedAs, sizeOf } from "../movement/runs.ts";
@@ -77,7 +78,8 @@ export const gatherRuns: CpuKernel = {
   name: "gather",
   ops: ["gather"],
   epilogue: false,
-  when,
+  when: (site) =>
+    siteConstant(site, site.anchor.inputs[0])?.encoding === undefined ? when(site) : "the rows are stored in blocks",
   cost,
   lower(site, environment): readonly Launch[] {
     const [x, indices] = site.anchor.inputs as [Value, Value];

@@ -1,0 +1,175 @@
+/**
+ * `quern bench llm`: language models, Quern beside llama.cpp: prompts, generation, depth, several sequences, the first
+ * token, memory. A model is a GGUF file or the name of a shape, which is written with random weights and kept.
+ */
+
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { UserError, type MatmulPrecision } from "@quern/core";
+import { FileSink } from "@quern/importers/gguf";
+import {
+  DEFAULT_SETTINGS,
+  llmEngines,
+  measureRoofline,
+  runLlmBench,
+  type LlmOptions,
+  type LlmPlan,
+  type LlmTest,
+} from "@quern/bench";
+import { defaultCacheFolder } from "@quern/kernels-cpu";
+import { quantMixNamed } from "@quern/llm/quantise";
+import { planSynth, synthPresets, writeSynth } from "@quern/llm/synth";
+import { numberOption, parseNames, parsePrecision, parseSeed, parseThreads } from "../options.ts";
+import { ProgressLine } from "../progress.ts";
+import { reportBench } from "../bench-report.ts";
+import { requireWritable } from "../write-file.ts";
+
+interface BenchLlmOptions {
+  readonly prompt: number[];
+  readonly generate: number[];
+  readonly depth: number[];
+  readonly parallel: number[];
+  readonly quant: string;
+  readonly kv: LlmOptions["cache"];
+  readonly engines: string[];
+  readonly threads: number[];
+  readonly precision: MatmulPrecision;
+  readonly features?: string;
+  readonly time: number;
+  readonly processes: number;
+  readonly timeout: number;
+  readonly seed: number;
+  readonly json?: string;
+  readonly html?: string;
+}
+
+const EXAMPLES = `
+Models:
+  FILE.gguf        of a split model the first file
+  a shape          written with random weights, in the quantisation of --quant, and kept for later:
+                   ${Object.keys(synthPresets)
+                     .filter((name) => !name.startsWith("tiny-"))
+                     .join(", ")}
+
+What is measured:
+  first-token      from opening the model to the first token behind 16; loading, memory
+  ppN              evaluation of N tokens at once        (--prompt)
+  tgN              generation of N tokens, one by one    (--generate)
+  …@dN             the same behind N tokens              (--depth)
+  tgNxS            S sequences that generate together    (--parallel)
+
+Engines: ${llmEngines.map(({ name, about }) => `${name} (${about})`).join(", ")}
+
+Examples:
+  quern bench llm llama-3.2-1b --threads 2
+  quern bench llm model.gguf --prompt 512 --generate 128 --depth 0,4096
+  quern bench llm qwen3-4b --quant Q6_K --parallel 1,8 --engines quern,llama.cpp --json results.json
+
+Exit code: 0 all measured and equal, 1 logits differ or an engine failed, 2 wrong use.`;
+
+const CACHE_FORMATS: readonly LlmOptions["cache"][] = ["f32", "f16", "q8_0"];
+
+function counts(option: string, least: number, most: number): (text: string) => number[] {
+  const count = numberOption(option, least, most, true);
+  return (text) => [...new Set(text.split(",").map(count))];
+}
+
+function parseCache(text: string): LlmOptions["cache"] {
+  const found = CACHE_FORMATS.find((format) => format === text);
+  if (found !== undefined) return found;
+  throw new UserError(`there is no cache format "${text}"`, {
+    where: "--kv",
+    hint: `Choose from: ${CACHE_FORMATS.join(", ")}.`,
+  });
+}
+
+const MOST_TOKENS = 2 ** 20;
+
+/** Adds the command to `bench`. */
+export function addBenchLlm(bench: Command): void {
+  bench
+    .command("llm")
+    .description("Measure language models: prompts and generation, in tokens per second.")
+    .argument("<models...>", "GGUF files or names of shapes, see below")
+    .option("-p, --prompt <counts>", "tokens of prompts; 0: none", counts("--prompt", 0, MOST_TOKENS), [512])
+    .option("-n, --generate <counts>", "tokens to generate; 0: none", counts("--generate", 0, MOST_TOKENS), [128])
+    .option("-d, --depth <counts>", "tokens before", counts("--depth", 0, MOST_TOKENS), [0])
+    .option("--parallel <counts>", "sequences that generate together", counts("--parallel", 1, 1024), [1])
+    .option("--quant <name>", "of shapes", (name) => quantMixNamed(name, "--quant").name, "Q4_K_M")
+    .option("--kv <format>", `how keys and values are kept: ${CACHE_FORMATS.join(", ")}`, parseCache, "f16")
+    .option("--engines <names>", "engines to measure", parseNames, ["quern", "llama.cpp"])
+    .option("--threads <counts>", "thread counts", parseThreads, [1])
+    .option("--precision <name>", "of quern's products", parsePrecision, "medium")
+    .option("--features <mask>", "CPU features that quern may use, for instance avx2")
+    .option("--time <seconds>", "timed seconds per engine and test", numberOption("--time", 0.01, 3600), 10)
+    .option("--processes <count>", "fresh processes per engine", numberOption("--processes", 1, 100, true), 3)
+    .option("--timeout <seconds>", "longest wait for an engine", numberOption("--timeout", 1, 86400), 600)
+    .option("--seed <number>", "seed of tokens, orders and random weights", parseSeed, DEFAULT_SETTINGS.seed)
+    .option("--json <file>", "write the results (schema quern.results/1); - is standard output")
+    .option("--html <file>", "write a report that needs no network")
+    .addHelpText("after", EXAMPLES)
+    .action(benchLlm);
+}
+
+async function benchLlm(models: readonly string[], options: BenchLlmOptions): Promise<void> {
+  const { json, html } = options;
+  if (json !== undefined) requireWritable(json, "--json");
+  if (html !== undefined) requireWritable(html, "--html");
+  const progress = new ProgressLine();
+  try {
+    const plan: LlmPlan = {
+      models: models.map((model) => modelFile(model, options, progress)),
+      tests: testsOf(options),
+      engines: options.engines,
+      threads: options.threads,
+      precision: options.precision,
+      cache: options.kv,
+      features: options.features,
+    };
+    const settings = {
+      seed: options.seed,
+      secondsPerEngine: options.time,
+      processes: options.processes,
+      sliceMs: DEFAULT_SETTINGS.sliceMs,
+      timeoutMs: options.timeout * 1000,
+      command: ["quern", ...process.argv.slice(2)].join(" "),
+      measureRoofline,
+    };
+    const results = await runLlmBench(plan, settings, progress.update);
+    progress.clear();
+    reportBench(results, { json, html });
+  } finally {
+    progress.clear();
+  }
+}
+
+function testsOf({ prompt, generate, depth, parallel }: BenchLlmOptions): LlmTest[] {
+  return depth
+    .flatMap((before) => [
+      ...prompt.map((tokens): LlmTest => ({ kind: "prompt", tokens, depth: before, sequences: 1 })),
+      ...generate.flatMap((tokens) =>
+        parallel.map((sequences): LlmTest => ({ kind: "generate", tokens, depth: before, sequences })),
+      ),
+    ])
+    .filter(({ tokens }) => tokens > 0);
+}
+
+/** The path of a file, or of the model of that shape, written if it is not there. */
+function modelFile(model: string, { quant, seed }: BenchLlmOptions, progress: ProgressLine): string {
+  if (existsSync(model)) return model;
+  if (!Object.hasOwn(synthPresets, model)) {
+    throw new UserError("there is neither such a file nor such a shape", {
+      where: model,
+      hint: `Give a GGUF file, or one of: ${Object.keys(synthPresets).join(", ")}.`,
+    });
+  }
+  const folder = join(defaultCacheFolder(), "models");
+  const file = join(folder, `${model}-${quant}${seed === 1 ? "" : `-seed${seed}`}.gguf`);
+  if (existsSync(file)) return file;
+  mkdirSync(folder, { recursive: true });
+  writeSynth(planSynth({ model, quant, seed }), new FileSink(file), (written, total) =>
+    progress.update(`writing ${file}`, written / total),
+  );
+  return file;
+}

@@ -1,0 +1,127 @@
+/**
+ * Quern's language models, below the public interface of `@quern/llm`: the same step graph, runner and batches that
+ * `loadModel` uses, without scheduler and sampling, so that given tokens are evaluated at given positions.
+ *
+ * Opening does what `loadModel` does: it maps the file, builds and compiles the step graph, makes the cache and the tokenizer.
+ */
+
+import { InternalError, type Device } from "@quern/core";
+import type { StepPart, StepRunner } from "@quern/llm";
+import { openDevice } from "./quern-device.ts";
+import { STEP_TOKENS, largest, type LlmEngine, type LlmModel, type LlmOptions, type LlmPart } from "./llm-engine.ts";
+import { packageVersion } from "./quern.ts";
+
+const PAGE_SIZE = 64;
+
+export const quernLlm: LlmEngine = {
+  name: "quern",
+  about: "our compiler, CPU device",
+  keepsKernels: true,
+  baseline: false,
+  async describe(options) {
+    const device = await openDevice("cpu", options);
+    const settings = {
+      device: device.name,
+      matmulPrecision: options.precision,
+      cache: `${options.cache}, pages of ${PAGE_SIZE} tokens`,
+      stepTokens: String(STEP_TOKENS),
+      threads: "as in each row",
+      call: "run of the step graph",
+    };
+    device.dispose();
+    return { name: "quern", version: packageVersion(), library: null, sha256: null, settings };
+  },
+  async open(options) {
+    const device = await openDevice("cpu", { ...options, cache: options.kernels ?? false });
+    // Loaded here, so that it counts as loading and not as opening the first model.
+    await Promise.all([import("@quern/llm"), import("@quern/importers/gguf"), import("@quern/kernels-cpu")]);
+    return {
+      load: (path) => loadModel(device, path, options),
+      close: async () => device.dispose(),
+    };
+  },
+};
+
+async function loadModel(device: Device, path: string, options: LlmOptions): Promise<LlmModel> {
+  const { ExecutableRunner, buildStep, buildStepGraph, tokenizerFromGguf } = await import("@quern/llm");
+  const { readGgufFile } = await import("@quern/importers/gguf");
+  const { nativeHost } = await import("@quern/kernels-cpu");
+  const host = nativeHost();
+  // The mapping is never undone: the program holds views on it, and the process ends with the model.
+  const file = readGgufFile(path, { read: (part) => new Uint8Array(host.mapFile(part).buffer) });
+  tokenizerFromGguf(new Map([...file.metadata.values].map(([key, { value }]) => [key, value])));
+  const { contextLength, sequences, cache, precision } = options;
+  const { graph } = buildStepGraph(file, { cache, pageSize: PAGE_SIZE, contextLength });
+  const pagesPerSequence = Math.ceil(contextLength / PAGE_SIZE);
+  const executable = device.compile(graph, { matmulPrecision: precision });
+  const runner = new ExecutableRunner(device, executable, pagesPerSequence * sequences);
+  const precisions = new Set(executable.report.launches.flatMap((launch) => launch.precision ?? []));
+  const about = `${device.name}, products at ${[...precisions].join(" and ") || "f32"}`;
+  return new QuernModel(runner, buildStep, sequences, pagesPerSequence, about);
+}
+
+type BuildStep = typeof import("@quern/llm").buildStep;
+
+/** Each sequence has pages of its own, in order. */
+interface Sequence {
+  readonly ids: number[];
+  readonly pages: readonly number[];
+}
+
+class QuernModel implements LlmModel {
+  readonly #runner: StepRunner;
+  readonly #buildStep: BuildStep;
+  readonly #pagesPerSequence: number;
+  readonly #about: string;
+  readonly #sequences: readonly Sequence[];
+  #rows: Float32Array = new Float32Array(0);
+
+  constructor(runner: StepRunner, buildStep: BuildStep, sequences: number, pagesPerSequence: number, about: string) {
+    this.#runner = runner;
+    this.#buildStep = buildStep;
+    this.#pagesPerSequence = pagesPerSequence;
+    this.#about = about;
+    this.#sequences = Array.from({ length: sequences }, (_, sequence) => ({
+      ids: [],
+      pages: Array.from({ length: pagesPerSequence }, (__, i) => sequence * pagesPerSequence + i),
+    }));
+  }
+
+  async evaluate(parts: readonly LlmPart[]): Promise<void> {
+    const step = parts.map((part) => this.#stepPart(part));
+    this.#rows = await this.#runner.run(this.#buildStep(step, [], this.#pagesPerSequence));
+  }
+
+  #stepPart({ sequence, position, tokens }: LlmPart): StepPart {
+    const { ids, pages } = this.#sequences[sequence] as Sequence;
+    const count = tokens.length;
+    for (let i = 0; i < count; i++) ids[position + i] = tokens[i] as number;
+    return { tokens: ids, start: position, count, pages, firstOutput: position + count - 1 };
+  }
+
+  async logits(part: number): Promise<Float32Array> {
+    return this.#row(part).slice();
+  }
+
+  async greedy(part: number): Promise<number> {
+    return largest(this.#row(part));
+  }
+
+  #row(part: number): Float32Array {
+    const { rowSize } = this.#runner;
+    const row = this.#rows.subarray(part * rowSize, (part + 1) * rowSize);
+    if (row.length !== rowSize) throw new InternalError(`quern: the last step had no part ${part}`);
+    return row;
+  }
+
+  /** Pages are written over; nothing behind a sequence's length is read. */
+  truncate(_sequence: number, _length: number): void {}
+
+  about(): string {
+    return this.#about;
+  }
+
+  async close(): Promise<void> {
+    this.#runner.dispose();
+  }
+}

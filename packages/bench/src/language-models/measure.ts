@@ -1,0 +1,268 @@
+/**
+ * Measures language-model engines on one model at one thread count: a process each, slices in alternating order.
+ *
+ * The repeat: every engine opens the model and evaluates the first prompt; then test by test all engines fill the depth, warm
+ * up, show their logits, and are timed in rounds of one slice each. An engine whose logits differ from the baseline's is
+ * not timed. Order as for other cases: drawn from the seed, each order followed by its reverse.
+ */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { InternalError } from "@quern/core";
+import { llmEngineNamed } from "../engines/llm-engines.ts";
+import type { LlmOptions } from "../engines/llm-engine.ts";
+import { EngineProcess, cleanUpAtEnd, isUnsupported, withProcess } from "../harness/engine-process.ts";
+import type { GroupSettings, Progress } from "../harness/interleave.ts";
+import { Random } from "../harness/random.ts";
+import { NMSE_LIMIT, compareRows, type Agreement } from "./agreement.ts";
+import type { ModelFacts } from "./model-facts.ts";
+import type { LlmJob, Opened, Ready } from "./protocol.ts";
+import { TEXTS, testName, type LlmTest } from "./tests.ts";
+
+/** What one process of an engine gave. */
+export interface LlmRun {
+  readonly opened: Opened;
+  /** The same of another process, which finds the kernels that the first has kept; for engines that keep them. */
+  readonly reopened: Opened | undefined;
+  /** By test; absent where it was not timed. */
+  readonly tests: ReadonlyMap<LlmTest, TestRun>;
+  readonly agreements: readonly Agreement[];
+  peakBytes: number | null;
+}
+
+export interface TestRun {
+  /** Time of one call in each slice, in order of the rounds. */
+  readonly slicesMs: number[];
+  calls: number;
+}
+
+export interface LlmOutcome {
+  readonly engine: string;
+  readonly runs: readonly LlmRun[];
+  readonly failure?: { readonly reason: string; readonly unsupported: boolean };
+  /** Logits differ from the baseline's. */
+  readonly wrong?: string;
+}
+
+export interface LlmGroup {
+  readonly facts: ModelFacts;
+  readonly tests: readonly LlmTest[];
+  readonly engines: readonly string[];
+  readonly options: LlmOptions;
+  readonly settings: GroupSettings;
+}
+
+interface Live {
+  readonly engine: string;
+  readonly process: EngineProcess;
+  readonly opened: Opened;
+  readonly reopened: Opened | undefined;
+  readonly tests: Map<LlmTest, TestRun>;
+  readonly agreements: Agreement[];
+}
+
+/** Slices hold as many tokens of generation as the slowest engine makes in about this time. */
+const GENERATE_SLICE_MS = 250;
+const MIN_ROUNDS = 3;
+const MIN_ROUNDS_SLOW = 2;
+const SLOW_ROUND_MS = 5000;
+const MAX_ROUNDS = 200;
+
+/** Failures of single engines are outcomes, not exceptions. */
+export async function measureLlm(group: LlmGroup, progress: Progress): Promise<LlmOutcome[]> {
+  const measurement = new Measurement(group);
+  const { settings } = group;
+  for (let repeat = 0; repeat < settings.processes; repeat++) {
+    await measurement.repeat(repeat, (text, share) => progress(text, (repeat + share) / settings.processes));
+  }
+  return measurement.outcomes();
+}
+
+class Measurement {
+  readonly #group: LlmGroup;
+  readonly #runs = new Map<string, LlmRun[]>();
+  readonly #failures = new Map<string, { reason: string; unsupported: boolean }>();
+  readonly #wrong = new Map<string, string>();
+
+  constructor(group: LlmGroup) {
+    this.#group = group;
+    for (const engine of group.engines) this.#runs.set(engine, []);
+  }
+
+  outcomes(): LlmOutcome[] {
+    return this.#group.engines.map((engine) => {
+      const [failure, wrong] = [this.#failures.get(engine), this.#wrong.get(engine)];
+      return {
+        engine,
+        runs: this.#runs.get(engine) ?? [],
+        ...(failure === undefined ? {} : { failure }),
+        ...(wrong === undefined ? {} : { wrong }),
+      };
+    });
+  }
+
+  async repeat(repeat: number, progress: Progress): Promise<void> {
+    const { facts, tests, engines, options, settings } = this.#group;
+    const random = Random.of(settings.seed, facts.name, options.threads, repeat);
+    const kernels = mkdtempSync(join(tmpdir(), "quern-kernels-"));
+    const removeKernels = cleanUpAtEnd(() => rmSync(kernels, { recursive: true, force: true }));
+    const live: Live[] = [];
+    try {
+      for (const engine of random.shuffle(engines.filter((name) => !this.#failures.has(name)))) {
+        progress(`${engine}: opening`, (0.2 * live.length) / engines.length);
+        await this.#open(engine, join(kernels, String(live.length)), live);
+      }
+      this.#agree(live, (entry) => [entry.opened.row], "first prompt");
+      for (const [index, test] of tests.entries()) {
+        const report: Progress = (text, share) =>
+          progress(`${testName(test)}, ${text}`, 0.2 + (0.8 * (index + share)) / tests.length);
+        await this.#measureTest(test, live, random, report);
+      }
+      for (const entry of live) await this.#finish(entry);
+    } finally {
+      for (const { process } of live) process.kill();
+      removeKernels();
+    }
+  }
+
+  async #open(engine: string, kernels: string, live: Live[]): Promise<void> {
+    const { facts, options, settings } = this.#group;
+    const job: LlmJob = {
+      engine,
+      options: { ...options, kernels },
+      modelPath: facts.path,
+      vocabulary: facts.hyper.vocabulary,
+      seed: settings.seed,
+    };
+    const process = new EngineProcess(engine);
+    const open = async (from: EngineProcess): Promise<Opened> =>
+      (await from.ask({ kind: "llm-open", job }, settings.timeoutMs)).opened;
+    try {
+      const opened = await open(process);
+      process.pause();
+      const reopened = llmEngineNamed(engine).keepsKernels ? await withProcess(engine, open) : undefined;
+      live.push({ engine, process, opened, reopened, tests: new Map(), agreements: [] });
+    } catch (error) {
+      process.kill();
+      this.#fail(engine, error);
+    }
+  }
+
+  #fail(engine: string, error: unknown): void {
+    if (error instanceof InternalError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#failures.set(engine, { reason, unsupported: isUnsupported(error) });
+  }
+
+  /** Compares what every engine gave with what the baseline did. The baseline agrees with those that agree with it. */
+  #agree(live: readonly Live[], rowsOf: (entry: Live) => readonly Float32Array[] | undefined, what: string): void {
+    const able = live.filter((entry) => rowsOf(entry) !== undefined);
+    const baseline = able.find(({ engine }) => llmEngineNamed(engine).baseline) ?? able[0];
+    if (baseline === undefined) return;
+    for (const entry of able) {
+      if (entry === baseline) continue;
+      const found = compareRows(rowsOf(entry) ?? [], rowsOf(baseline) ?? []);
+      entry.agreements.push(found);
+      if (found.nmse > NMSE_LIMIT) {
+        const nmse = found.nmse.toExponential(2);
+        this.#wrong.set(
+          entry.engine,
+          `logits behind the ${what} differ from those of ${baseline.engine}: normalised mean square error ${nmse}, limit ${NMSE_LIMIT}`,
+        );
+      } else baseline.agreements.push(found);
+    }
+  }
+
+  async #measureTest(test: LlmTest, live: readonly Live[], random: Random, progress: Progress): Promise<void> {
+    const ready = new Map<Live, Ready>();
+    for (const entry of random.shuffle(this.#able(live))) {
+      progress(`${entry.engine}: warming up`, 0);
+      await this.#ask(entry, async (process, timeoutMs) => {
+        ready.set(entry, (await process.ask({ kind: "llm-test", test }, timeoutMs)).ready);
+      });
+    }
+    this.#agree([...ready.keys()], (entry) => ready.get(entry)?.rows, testName(test));
+    const timed = this.#able([...ready.keys()]);
+    if (timed.length === 0) return;
+    const slowest = Math.max(...timed.map((entry) => ready.get(entry)?.callMs ?? 0));
+    const slices = slicesOf(test, slowest);
+    const passMs = timed.reduce((sum, entry) => sum + passTime(test, ready.get(entry)?.callMs ?? 0), 0);
+    const rounds = this.#rounds(passMs, timed.length, slices.length);
+    // Logits behind some slices are compared, never fewer than two.
+    const kept = random.shuffle(Array.from({ length: rounds }, (_, i) => i)).slice(0, Math.max(2, rounds / 20));
+    let order = random.shuffle(timed);
+    for (let round = 0; round < rounds; round++) {
+      order = round % 2 === 1 ? order.toReversed() : random.shuffle(timed);
+      progress(`round ${round + 1} of ${rounds}`, round / rounds);
+      const { from, count } = slices[round % slices.length] as SliceRange;
+      const text = Math.floor(round / slices.length) % TEXTS;
+      const rows = new Map<Live, Float32Array>();
+      for (const entry of this.#able(order)) {
+        await this.#ask(entry, async (process, timeoutMs) => {
+          const request = { kind: "llm-slice", text, from, count, keep: kept.includes(round) } as const;
+          const { slice } = await process.ask(request, timeoutMs);
+          const run = entry.tests.get(test) ?? { slicesMs: [], calls: 0 };
+          entry.tests.set(test, run);
+          const calls = test.kind === "prompt" ? 1 : count;
+          run.slicesMs.push(slice.ms / calls);
+          run.calls += calls;
+          if (slice.row !== undefined) rows.set(entry, slice.row);
+        });
+      }
+      this.#agree([...rows.keys()], (entry) => [rows.get(entry) as Float32Array], `timed ${testName(test)}`);
+    }
+  }
+
+  #able(live: readonly Live[]): Live[] {
+    return live.filter(({ engine }) => !this.#failures.has(engine) && !this.#wrong.has(engine));
+  }
+
+  /** Lets an engine's process run while it answers. */
+  async #ask(entry: Live, use: (process: EngineProcess, timeoutMs: number) => Promise<void>): Promise<void> {
+    try {
+      entry.process.resume();
+      await use(entry.process, this.#group.settings.timeoutMs);
+      entry.process.pause();
+    } catch (error) {
+      this.#fail(entry.engine, error);
+    }
+  }
+
+  /** Whole passes over the slices that fill the time budget, so that every part of the range counts as much. */
+  #rounds(passMs: number, engines: number, slices: number): number {
+    const { secondsPerEngine, processes } = this.#group.settings;
+    const budgetMs = (1000 * secondsPerEngine * engines) / processes;
+    const passes = Math.max(1, Math.round(budgetMs / passMs));
+    const least = passMs / slices > SLOW_ROUND_MS ? MIN_ROUNDS_SLOW : MIN_ROUNDS;
+    return slices * Math.max(Math.ceil(least / slices), Math.min(passes, Math.ceil(MAX_ROUNDS / slices)));
+  }
+
+  async #finish(entry: Live): Promise<void> {
+    const { engine, opened, reopened, tests, agreements } = entry;
+    const run: LlmRun = { opened, reopened, tests, agreements, peakBytes: opened.peakBytes };
+    this.#runs.get(engine)?.push(run);
+    if (this.#failures.has(engine)) return;
+    await this.#ask(entry, async (process, timeoutMs) => {
+      run.peakBytes = (await process.ask({ kind: "llm-finish" }, timeoutMs)).peakBytes;
+    });
+  }
+}
+
+interface SliceRange {
+  readonly from: number;
+  readonly count: number;
+}
+
+/** The ranges of tokens that slices go through, one after another. */
+function slicesOf(test: LlmTest, callMs: number): SliceRange[] {
+  if (test.kind === "prompt") return [{ from: 0, count: test.tokens }];
+  const wanted = Math.max(1, Math.min(test.tokens, Math.round(GENERATE_SLICE_MS / Math.max(callMs, 1e-3))));
+  const slices = Math.ceil(test.tokens / wanted);
+  const bounds = Array.from({ length: slices + 1 }, (_, i) => Math.round((i * test.tokens) / slices));
+  return bounds.slice(1).map((end, i) => ({ from: bounds[i] as number, count: end - (bounds[i] as number) }));
+}
+
+function passTime(test: LlmTest, callMs: number): number {
+  return test.kind === "prompt" ? callMs : callMs * test.tokens;
+}

@@ -1,0 +1,212 @@
+/**
+ * Turns what was measured of language models into rows of the result file: per test one steady row of each engine, whose
+ * call is a prompt or one step of generation; and the case "first-token" for what happens once: loading, opening, the
+ * first prompt, memory. Its steady time is from opening the model to the first token.
+ */
+
+import type { LlmOptions } from "../engines/llm-engine.ts";
+import { bandwidthFor } from "../harness/roofline.ts";
+import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../harness/statistics.ts";
+import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
+import { llmEngineNamed } from "../engines/llm-engines.ts";
+import type { LlmOutcome, LlmRun } from "./measure.ts";
+import { workOf, type ModelFacts } from "./model-facts.ts";
+import { FIRST_PROMPT, testName, testShape, type LlmTest } from "./tests.ts";
+
+export interface LlmMeasured {
+  readonly facts: ModelFacts;
+  readonly options: LlmOptions;
+  readonly tests: readonly LlmTest[];
+  readonly outcomes: readonly LlmOutcome[];
+}
+
+export interface LlmPeaks {
+  readonly point: RooflinePoint;
+  readonly caches: Machine["cpu"]["caches"];
+}
+
+type Base = Omit<Result, "phase" | "unit" | "samples" | "median" | "low" | "high">;
+
+/** From the opening of the model: of the process that finds kept kernels, for engines that keep them. */
+function firstTokenMs({ opened, reopened }: LlmRun): number {
+  const { openMs, firstTokenMs: promptMs } = reopened ?? opened;
+  return openMs + promptMs;
+}
+
+/** Samples of the phases of the case "first-token". */
+const PHASES: Readonly<Partial<Record<Phase, (run: LlmRun) => number | undefined>>> = {
+  steady: firstTokenMs,
+  load: (run) => run.opened.loadMs,
+  compile: (run) => run.opened.openMs,
+  "compile-cached": (run) => run.reopened?.openMs,
+  "first-run": (run) => run.opened.firstTokenMs,
+};
+
+/** The highest rate of products at which any of them could be computed: quantised weights allow the lowest precision. */
+export function productPeak({ fmaGflops, matrixGflops, byteGops }: RooflinePoint): number | null {
+  const known = [fmaGflops, matrixGflops, byteGops].filter((peak) => peak != null);
+  return known.length === 0 ? null : Math.max(...known);
+}
+
+export function llmRows(measured: LlmMeasured, peaks: LlmPeaks | undefined): Result[] {
+  const outcomes = measured.outcomes.filter(({ runs }) => runs.length > 0);
+  return [
+    ...outcomes.flatMap((outcome) => firstTokenRows(measured, outcome)),
+    ...measured.tests.flatMap((test) => outcomes.map((outcome) => testRow(measured, outcome, test, peaks))),
+  ];
+}
+
+function caseName({ facts }: LlmMeasured, what: string): string {
+  return `llm/${facts.name}/${what}`;
+}
+
+function baseOf(measured: LlmMeasured, outcome: LlmOutcome, what: string, shape: string): Base {
+  const { facts, options } = measured;
+  return {
+    case: caseName(measured, what),
+    engine: outcome.engine,
+    threads: options.threads,
+    precision: options.precision,
+    dtype: facts.quant,
+    shape,
+    ...agreementOf(outcome),
+  };
+}
+
+/** Rows agree with another engine's, or there was none. */
+function agreementOf({ runs, wrong, engine }: LlmOutcome): Pick<Result, "verified" | "maxError"> & Partial<Result> {
+  const all = runs.flatMap(({ agreements }) => agreements);
+  const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+  if (all.length === 0) return { verified: null, maxError: null, oracle: null, checkedOutputs: 0 };
+  const nmse = finite(Math.max(...all.map((agreement) => agreement.nmse)));
+  return {
+    verified: wrong === undefined,
+    maxError: finite(Math.max(...all.map(({ maxError }) => maxError))),
+    rmsError: nmse === null ? null : Math.sqrt(nmse),
+    nmse,
+    oracle: llmEngineNamed(engine).baseline ? "logits of the other engines" : "logits of the baseline",
+    checkedOutputs: all.reduce((sum, { rows }) => sum + rows, 0),
+    ...(wrong === undefined ? {} : { note: wrong }),
+  };
+}
+
+function summary(samples: readonly number[]): Pick<Result, "median" | "low" | "high"> {
+  if (samples.length === 0) return { median: null, low: null, high: null };
+  const { centre, low, high } = medianInterval(samples);
+  return { median: centre, low, high };
+}
+
+function firstTokenRows(measured: LlmMeasured, outcome: LlmOutcome): Result[] {
+  const base = baseOf(measured, outcome, "first-token", `${FIRST_PROMPT} tokens`);
+  const { runs } = outcome;
+  const rows = Object.entries(PHASES).flatMap(([phase, pick]): Result[] => {
+    const samples = runs.map(pick).filter((ms) => ms !== undefined);
+    if (samples.length === 0) return [];
+    const more = phase === "steady" ? { device: runs[0]?.opened.about ?? null, calls: samples.length } : {};
+    return [{ ...base, ...more, phase: phase as Phase, unit: "ms", samples, ...summary(samples) }];
+  });
+  const peakBytes = runs.map((run) => run.peakBytes).filter((bytes) => bytes !== null);
+  if (peakBytes.length === 0) return rows;
+  return [...rows, { ...base, phase: "memory", unit: "bytes", samples: peakBytes, ...summary(peakBytes) }];
+}
+
+function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peaks: LlmPeaks | undefined): Result {
+  const { facts, options } = measured;
+  const runs = outcome.runs.map(({ tests }) => tests.get(test)).filter((run) => run !== undefined);
+  const samples = runs.flatMap(({ slicesMs }) => slicesMs);
+  const times = summary(samples);
+  const tokens = test.kind === "prompt" ? test.tokens : test.sequences;
+  const { flops, bytes } = workOf(facts, test, options.cache);
+  const perSecond = (work: number): number | null => (times.median === null ? null : work / times.median / 1e6);
+  const [gflops, gbps] = [perSecond(flops), perSecond(bytes)];
+  const share = (rate: number | null, peak: number | null): number | null =>
+    rate === null || peak === null ? null : rate / peak;
+  const peakShare =
+    peaks === undefined
+      ? null
+      : test.kind === "prompt"
+        ? share(gflops, productPeak(peaks.point))
+        : share(gbps, bandwidthFor(peaks.point, peaks.caches, bytes));
+  return {
+    ...baseOf(measured, outcome, testName(test), testShape(test)),
+    phase: "steady",
+    unit: "ms",
+    samples,
+    processes: runs.map(({ slicesMs }) => slicesMs.length),
+    calls: runs.reduce((sum, { calls }) => sum + calls, 0),
+    ...times,
+    tokens,
+    tokensPerSecond: times.median === null ? null : (1000 * tokens) / times.median,
+    flops,
+    bytes,
+    gflops,
+    gbps,
+    peakShare,
+    device: outcome.runs[0]?.opened.about ?? null,
+  };
+}
+
+/** Every other engine against the fastest variant of the baseline, or where there is none against the first engine. */
+export function llmComparisons(measured: LlmMeasured): Comparison[] {
+  const sound = measured.outcomes.filter(({ runs, wrong }) => runs.length > 0 && wrong === undefined);
+  const comparisons = measured.tests.flatMap((test) =>
+    compare(measured, sound, testName(test), "steady", (run) => run.tests.get(test)?.slicesMs ?? []),
+  );
+  const once = Object.entries(PHASES).flatMap(([phase, pick]) =>
+    compare(measured, sound, "first-token", phase as Phase, (run) => {
+      // A baseline that keeps no kernels opens the model every time.
+      const ms = pick(run) ?? (phase === "compile-cached" ? run.opened.openMs : undefined);
+      return ms === undefined ? [] : [ms];
+    }),
+  );
+  const memory = compare(measured, sound, "first-token", "memory", (run) =>
+    run.peakBytes === null ? [] : [run.peakBytes],
+  ).map((row): Comparison => ({ ...row, low: null, high: null, method: "none" }));
+  return [...once, ...memory, ...comparisons];
+}
+
+function compare(
+  measured: LlmMeasured,
+  outcomes: readonly LlmOutcome[],
+  what: string,
+  phase: Phase,
+  pick: (run: LlmRun) => readonly number[],
+): Comparison[] {
+  const able = outcomes.filter(({ runs }) => runs.some((run) => pick(run).length > 0));
+  const middle = ({ runs }: LlmOutcome): number => median(runs.flatMap((run) => pick(run)));
+  const baselines = able.filter(({ engine }) => llmEngineNamed(engine).baseline);
+  const baseline = baselines.toSorted((a, b) => middle(a) - middle(b))[0] ?? able[0];
+  if (baseline === undefined) return [];
+  return able
+    .filter((outcome) => outcome !== baseline)
+    .map((outcome) => {
+      const pairs = outcome.runs
+        .map((run, i): PairedTimes => ({ engine: pick(run), baseline: pick(baseline.runs[i] ?? run) }))
+        .filter((pair, i) => baseline.runs[i] !== undefined && pair.engine.length > 0 && pair.baseline.length > 0);
+      return comparison(measured, what, phase, outcome.engine, baseline.engine, ratioInterval(pairs));
+    });
+}
+
+function comparison(
+  measured: LlmMeasured,
+  what: string,
+  phase: Phase,
+  engine: string,
+  baseline: string,
+  estimate: Estimate,
+): Comparison {
+  const { threads, precision } = measured.options;
+  return {
+    case: caseName(measured, what),
+    phase,
+    threads,
+    precision,
+    engine,
+    baseline,
+    ratio: estimate.centre,
+    low: estimate.low,
+    high: estimate.high,
+    baselinePrecision: precision,
+    method: estimate.method,
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * A whole language-model benchmark: models × threads, to one result file of the same schema as other benchmarks.
+ */
+
+import { UserError, type MatmulPrecision } from "@quern/core";
+import { llmEngineNamed } from "../engines/llm-engines.ts";
+import type { LlmOptions } from "../engines/llm-engine.ts";
+import type { BenchSettings } from "../harness/bench.ts";
+import { IDLE, withProcess } from "../harness/engine-process.ts";
+import type { Progress } from "../harness/interleave.ts";
+import { describeMachine } from "../harness/machine.ts";
+import { higherPeaks } from "../harness/roofline.ts";
+import type { EngineRecord, Result, Results, RooflinePoint, Skipped } from "../results/schema.ts";
+import { measureLlm } from "./measure.ts";
+import { readModelFacts, type ModelFacts } from "./model-facts.ts";
+import { llmComparisons, llmRows, type LlmMeasured } from "./rows.ts";
+import { contextOf, testName, type LlmTest } from "./tests.ts";
+
+export interface LlmPlan {
+  /** GGUF files; of split models the first. */
+  readonly models: readonly string[];
+  readonly tests: readonly LlmTest[];
+  readonly engines: readonly string[];
+  readonly threads: readonly number[];
+  /** Of engines that choose. */
+  readonly precision: MatmulPrecision;
+  readonly cache: LlmOptions["cache"];
+  readonly features?: string | undefined;
+}
+
+/** Runs the plan. `progress` is told what is going on and the share done. */
+export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
+  if (plan.models.length === 0) throw new UserError("bench llm: no model to measure");
+  if (plan.engines.length === 0) throw new UserError("bench llm: no engine to measure", { where: "--engines" });
+  if (plan.tests.length === 0) throw new UserError("bench llm: neither a prompt nor generation is to be measured");
+  for (const name of plan.engines) llmEngineNamed(name);
+  const models = plan.models.map((path) => checkedFacts(path, plan.tests));
+  const engines = await describeEngines(plan, settings.timeoutMs);
+  progress("measuring the machine's peaks", 0);
+  const threadCounts = [...new Set([1, ...plan.threads])];
+  const before = (await settings.measureRoofline?.(threadCounts)) ?? [];
+  const measured: LlmMeasured[] = [];
+  const groups = models.length * plan.threads.length;
+  for (const facts of models) {
+    for (const threads of plan.threads) {
+      const options = optionsOf(plan, threads);
+      const done = measured.length;
+      const report: Progress = (text, share) =>
+        progress(`${facts.name}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
+      const { tests } = plan;
+      const outcomes = await measureLlm({ facts, tests, engines: plan.engines, options, settings }, report);
+      measured.push({ facts, options, tests, outcomes });
+    }
+  }
+  progress("measuring the machine's peaks again", 1);
+  const after = before.length === 0 ? [] : ((await settings.measureRoofline?.(threadCounts)) ?? []);
+  return resultsOf(measured, engines, settings, higherPeaks(before, after));
+}
+
+function checkedFacts(path: string, tests: readonly LlmTest[]): ModelFacts {
+  const facts = readModelFacts(path);
+  const trained = facts.hyper.contextLength;
+  const longest = tests.find(({ depth, tokens }) => depth + tokens > trained);
+  if (longest === undefined) return facts;
+  throw new UserError(`${testName(longest)} is longer than the ${trained} tokens that the model was made for`, {
+    where: path,
+    hint: "Choose fewer tokens with --prompt, --generate and --depth.",
+  });
+}
+
+function optionsOf(plan: LlmPlan, threads: number): LlmOptions {
+  const { precision, cache, tests, features } = plan;
+  return {
+    threads,
+    contextLength: contextOf(tests),
+    sequences: Math.max(...tests.map(({ sequences }) => sequences)),
+    cache,
+    precision,
+    ...(features === undefined ? {} : { features }),
+  };
+}
+
+async function describeEngines(plan: LlmPlan, timeoutMs: number): Promise<EngineRecord[]> {
+  const records: EngineRecord[] = [];
+  for (const engine of plan.engines) {
+    const ask = { kind: "llm-describe", engine, options: optionsOf(plan, plan.threads[0] ?? 1) } as const;
+    records.push(await withProcess(engine, async (process) => (await process.ask(ask, timeoutMs)).record));
+  }
+  return records;
+}
+
+function resultsOf(
+  measured: readonly LlmMeasured[],
+  engines: readonly EngineRecord[],
+  settings: BenchSettings,
+  roofline: readonly RooflinePoint[],
+): Results {
+  const machine = describeMachine(roofline);
+  const peaksAt = (threads: number): Parameters<typeof llmRows>[1] => {
+    const point = roofline.find((candidate) => candidate.threads === threads);
+    return point === undefined ? undefined : { point, caches: machine.cpu.caches };
+  };
+  const results = measured
+    .flatMap((one) => llmRows(one, peaksAt(one.options.threads)))
+    .map((row) => {
+      const idle = machine.cpu.features.includes("amx_int8") && leavesMatrixUnit(row);
+      return idle ? { ...row, note: "no AMX buffer, though the processor has a matrix unit" } : row;
+    });
+  const skipped = measured.flatMap(skippedOf);
+  if (results.length === 0) {
+    const reasons = new Set(skipped.map((row) => `${row.case}, ${row.engine}: ${row.reason}`));
+    throw new UserError(["nothing could be measured", ...reasons].join("\n  "));
+  }
+  return {
+    schema: "quern.results/1",
+    createdAt: new Date().toISOString(),
+    machine,
+    engines,
+    settings: {
+      seed: settings.seed,
+      secondsPerEngine: settings.secondsPerEngine,
+      processes: settings.processes,
+      sliceMs: settings.sliceMs,
+      idle: IDLE,
+      ...(settings.command === undefined ? {} : { command: settings.command }),
+    },
+    results,
+    comparisons: measured.flatMap(llmComparisons),
+    skipped,
+  };
+}
+
+/** llama.cpp says where its weights lie. Not of every block type it has a layout for the matrix unit. */
+function leavesMatrixUnit({ engine, phase, device, note }: Result): boolean {
+  return llmEngineNamed(engine).baseline && phase === "steady" && note === undefined && !/\bAMX\b/.test(device ?? "");
+}
+
+function skippedOf({ facts, options, outcomes }: LlmMeasured): Skipped[] {
+  return outcomes.flatMap(({ engine, failure }) =>
+    failure === undefined
+      ? []
+      : [
+          {
+            case: `llm/${facts.name}`,
+            engine,
+            threads: options.threads,
+            precision: options.precision,
+            reason: failure.reason,
+            failed: !failure.unsupported,
+          },
+        ],
+  );
+}

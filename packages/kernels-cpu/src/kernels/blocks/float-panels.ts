@@ -1,0 +1,88 @@
+/** Panels of weights that are floats without blocks: [rows / 16][depth][16], so that a vector holds one column of 16 rows. */
+
+import {
+  type ConstantData,
+  type DType,
+  DTYPE_INFO,
+  InternalError,
+  type Kernel,
+  KernelBuilder,
+  type Packer,
+  dimCeilDiv,
+  dimMul,
+  symbol,
+} from "@quern/core";
+import { PANEL_ROWS } from "./format.ts";
+
+/** Encodings of plain floats, and the dtype of their elements. */
+export const FLOAT_ENCODINGS: ReadonlyMap<string, DType> = new Map([
+  ["F32", "f32"],
+  ["F16", "f16"],
+  ["BF16", "bf16"],
+]);
+
+/** Columns that a task moves row by row before it goes on, so that the lines it writes stay near. */
+const CHUNK = 64;
+
+export type FloatPanelArgs = { readonly encoding: string };
+
+export const floatPanelPacker: Packer<FloatPanelArgs> = {
+  name: "floatPanels",
+  pack,
+  onDevice: {
+    byteLength: ({ shape }, { encoding }) => {
+      const [rows, depth] = shape as [number, number];
+      return Math.ceil(rows / PANEL_ROWS) * PANEL_ROWS * depth * DTYPE_INFO[dtypeOf(encoding)].bytes;
+    },
+    kernel: ({ encoding }) => packKernel(DTYPE_INFO[dtypeOf(encoding)].bytes === 4 ? "u32" : "u16"),
+    symbols: ({ shape }) => ({ rows: shape[0] as number, depth: shape[1] as number }),
+  },
+};
+
+function dtypeOf(encoding: string): DType {
+  const dtype = FLOAT_ENCODINGS.get(encoding);
+  if (dtype === undefined) throw new InternalError(`float panels: ${encoding}`);
+  return dtype;
+}
+
+/** The same in JavaScript. */
+function pack(data: ConstantData, { encoding }: FloatPanelArgs): ConstantData {
+  const dtype = dtypeOf(encoding);
+  const [rows, depth] = data.shape as [number, number];
+  const Words = dtype === "f32" ? Uint32Array : Uint16Array;
+  const { bytes } = data;
+  const aligned = bytes.byteOffset % Words.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
+  const from = new Words(aligned.buffer as ArrayBuffer, aligned.byteOffset, rows * depth);
+  const packed = new Words(Math.ceil(rows / PANEL_ROWS) * PANEL_ROWS * depth);
+  for (let row = 0; row < rows; row++) {
+    const source = row * depth;
+    let to = Math.floor(row / PANEL_ROWS) * PANEL_ROWS * depth + (row % PANEL_ROWS);
+    for (let i = 0; i < depth; i++, to += PANEL_ROWS) packed[to] = from[source + i] as number;
+  }
+  return { dtype, shape: [packed.length], bytes: new Uint8Array(packed.buffer) };
+}
+
+function packKernel(word: "u32" | "u16"): Kernel {
+  const k = new KernelBuilder(`float_panels_${word}`);
+  const [rows, depth] = [symbol("rows"), symbol("depth")];
+  const panels = dimCeilDiv(rows, PANEL_ROWS);
+  const from = k.buffer("from", word, dimMul(rows, depth));
+  const to = k.buffer("to", word, dimMul(dimMul(panels, PANEL_ROWS), depth), { access: "write" });
+  k.parallel(panels, (panel) => {
+    const first = k.mul(panel, PANEL_ROWS);
+    const count = k.index(depth);
+    const lanes = k.min(k.sub(k.index(rows), first), PANEL_ROWS);
+    k.for({ end: k.index(dimCeilDiv(depth, CHUNK)) }, (chunk) => {
+      const start = k.mul(chunk, CHUNK);
+      const end = k.min(k.add(start, CHUNK), count);
+      k.for({ end: lanes }, (lane) => {
+        const source = k.mul(k.add(first, lane), count);
+        const target = k.add(k.mul(first, count), lane);
+        k.for({ start, end }, (at) =>
+          k.store(to, k.add(target, k.mul(at, PANEL_ROWS)), k.load(from, k.add(source, at))),
+        );
+      });
+    });
+  });
+  return k.finish();
+}

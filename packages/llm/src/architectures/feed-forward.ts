@@ -1,0 +1,85 @@
+/** Feed-forward layers `[T, width]` to `[T, width]`: gated ones, plain ones, and mixtures of experts. */
+
+import type { Var } from "@quern/core";
+import type { Experts, Hyperparameters } from "./hyperparameters.ts";
+import { type Bias, linear } from "./layers.ts";
+import type { Weights } from "./weights.ts";
+
+export type Activation = (x: Var) => Var;
+
+export const silu: Activation = (x) => x.silu();
+
+/** The tanh approximation, with which the models that GGUF calls "gelu" were trained. */
+export const geluTanh: Activation = (x) => x.gelu({ approximate: "tanh" });
+
+/** down(activation(gate · x) ⊙ up · x), Shazeer, GLU variants (2020): SwiGLU with silu, GeGLU with gelu. */
+export function gated(weights: Weights, x: Var, { feedForward, width }: Hyperparameters, activation: Activation): Var {
+  const gate = linear(weights, "ffn_gate", x, feedForward);
+  const up = linear(weights, "ffn_up", x, feedForward);
+  return linear(weights, "ffn_down", activation(gate).mul(up), width);
+}
+
+/** The same with the rows of the gate on top of those of `up` in one matrix. */
+export function gatedFused(
+  weights: Weights,
+  x: Var,
+  { feedForward, width }: Hyperparameters,
+  activation: Activation,
+): Var {
+  const [gate, up] = weights.named("ffn_up", () =>
+    weights
+      .stacked("ffn_up.weight", [feedForward, feedForward], width)
+      .map((part) => x.matmul(part, { transposeB: true })),
+  ) as [Var, Var];
+  return linear(weights, "ffn_down", activation(gate).mul(up), width);
+}
+
+/** down(activation(up · x)). */
+export function plain(
+  weights: Weights,
+  x: Var,
+  { feedForward, width }: Hyperparameters,
+  activation: Activation,
+  bias: Bias,
+): Var {
+  return linear(weights, "ffn_down", activation(linear(weights, "ffn_up", x, feedForward, bias)), width, bias);
+}
+
+/**
+ * A mixture of gated experts: a router scores them by softmax, the best `used` take part, weighted by their scores over
+ * the sum of those.
+ *
+ * Every expert computes every token here, as one product with E matrices, and the router's weights, most of them zero,
+ * choose afterwards. A kernel that reads the indices of `topK` and multiplies each token with the matrices of its experts
+ * alone gives the same and takes used / count of the work: an op `matmul` of x `[T, used, in]`, weights `[E, out, in]` and
+ * indices `[T, used]` would replace the three products, and a sum over `used` the one over E.
+ */
+export function experts(weights: Weights, x: Var, experts: Experts, width: number, activation: Activation): Var {
+  const { count, feedForward } = experts;
+  const share = weights.named("ffn_gate_inp", () => routed(weights, x, experts));
+  const each = (name: string, input: Var, out: number): Var =>
+    weights.named(name, () =>
+      input.matmul(weights.get(`${name}.weight`, [count, out, input.shape.at(-1) as number]), { transposeB: true }),
+    );
+  const rows = x.unsqueeze(0);
+  const inner = activation(each("ffn_gate_exps", rows, feedForward)).mul(each("ffn_up_exps", rows, feedForward));
+  const outer = each("ffn_down_exps", inner, width);
+  return outer.mul(share.transpose([1, 0]).unsqueeze(2)).sum({ axes: 0 });
+}
+
+/** The weight of every expert for every token, `[T, E]`. */
+function routed(weights: Weights, x: Var, { count, used }: Experts): Var {
+  const { scope } = weights;
+  const scores = linear(weights, "ffn_gate_inp", x, count).softmax();
+  const [best, index] = scope.apply("topK", [scores, scope.constant("i64", [used])], {
+    axis: 1,
+    largest: true,
+    sorted: true,
+  }) as [Var, Var];
+  const normed = best.div(best.sum({ axes: 1, keepDims: true }));
+  const ids = scope.constant(
+    "i64",
+    Array.from({ length: count }, (_, id) => id),
+  );
+  return index.unsqueeze(2).equal(ids).where(normed.unsqueeze(2), 0).sum({ axes: 1 });
+}

@@ -1,0 +1,171 @@
+/** Quantising a file: what is encoded, what is copied, what is refused. */
+
+import { describe, expect, it } from "vitest";
+import { UnsupportedError, UserError, blockTypeNamed, blockTypes } from "@quern/core";
+import { GgufWriter, MemorySink, parseGguf, tensorData, type GgufFile, type GgufValue } from "@quern/importers/gguf";
+import { synthGguf } from "../synth/model.ts";
+import { planQuantise, writeQuantised, type QuantisedTensor } from "./file.ts";
+import { quantMixNamed, quantMixes } from "./mix.ts";
+
+async function quantise(
+  file: GgufFile,
+  quant: string,
+  threads = 1,
+): Promise<{ file: GgufFile; tensors: QuantisedTensor[] }> {
+  const sink = new MemorySink();
+  const tensors = await writeQuantised(planQuantise(file, quantMixNamed(quant)), sink, { threads });
+  return { file: parseGguf(sink.bytes()), tensors };
+}
+
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly type: string;
+  readonly bytes?: Uint8Array;
+}
+
+function fileOf(tensors: readonly Tensor[], metadata: readonly (readonly [string, GgufValue])[] = []): GgufFile {
+  const sink = new MemorySink();
+  const plans = tensors.map((tensor) => ({ ...tensor, type: blockTypeNamed(tensor.type)! }));
+  const writer = new GgufWriter(sink, { metadata, tensors: plans });
+  for (const { name, shape, type, bytes } of plans) {
+    const size = (shape.reduce((product, dim) => product * dim, 1) / type.blockWeights) * type.blockBytes;
+    writer.tensor(name, bytes ?? new Uint8Array(size));
+  }
+  writer.finish();
+  return parseGguf(sink.bytes());
+}
+
+describe("every mix", () => {
+  const source = parseGguf(synthGguf({ model: "qwen3moe", quant: "F32", changes: { layers: 1 } }));
+
+  it.each(quantMixes.map(({ name }) => name))("%s has the types that synthetic models have", async (quant) => {
+    const { file, tensors } = await quantise(source, quant);
+    const planned = parseGguf(synthGguf({ model: "qwen3moe", quant, changes: { layers: 1 } }));
+    const types = ({ tensors: all }: GgufFile): string[] =>
+      [...all.values()].map(({ name, type }) => `${name} ${type.name}`);
+    expect(types(file)).toEqual(types(planned));
+    expect(file.metadata.number("general.file_type")).toBe(planned.metadata.number("general.file_type"));
+    for (const { name, type, error } of tensors) {
+      const exact = type.name === "F32";
+      expect(error > 0, name).toBe(!exact);
+      expect(error, name).toBeLessThan(0.3);
+    }
+  });
+});
+
+it.each([1, 3])("big tensors are worked on in pieces by %i threads, with the same result", async (threads) => {
+  // Three pieces, the last of which is short.
+  const count = 2 * 2 ** 18 + 256 * 5;
+  const values = Float32Array.from({ length: count }, (_, i) => Math.sin(i) * (1 + (i % 7)));
+  const bytes = new Uint8Array(values.buffer);
+  const { file } = await quantise(
+    fileOf([{ name: "blk.0.ffn_up.weight", shape: [count / 256, 256], type: "F32", bytes }]),
+    "Q4_K_M",
+    threads,
+  );
+  const type = blockTypeNamed("Q4_K")!;
+  const whole = new Uint8Array((count / 256) * 144);
+  type.quantise!(values, whole);
+  expect(file.tensors.get("blk.0.ffn_up.weight")!.bytes).toEqual(whole);
+});
+
+it("norms, biases, integers and other tensors are copied", async () => {
+  const bytes = Uint8Array.from({ length: 512 }, (_, i) => i);
+  const file = fileOf([
+    { name: "blk.0.attn_norm.weight", shape: [256], type: "F16", bytes },
+    { name: "blk.0.attn_q.bias", shape: [256], type: "F16", bytes },
+    { name: "blk.0.table.weight", shape: [2, 256], type: "I8", bytes },
+    { name: "blk.0.attn_k_norm.weight", shape: [1, 256], type: "F16", bytes },
+  ]);
+  const { file: result, tensors } = await quantise(file, "Q4_0");
+  for (const [name, { bytes: stored, type }] of file.tensors) {
+    expect(result.tensors.get(name)!.type).toBe(type);
+    expect(result.tensors.get(name)!.bytes).toEqual(stored);
+  }
+  expect(tensors.every(({ error }) => error === 0)).toBe(true);
+});
+
+it("keys of a split model go, others stay", async () => {
+  const file = fileOf(
+    [],
+    [
+      ["general.architecture", { type: "string", value: "llama" }],
+      ["split.no", { type: "u16", value: 0 }],
+      ["split.count", { type: "u16", value: 1 }],
+    ],
+  );
+  const { file: result } = await quantise(file, "Q8_0");
+  expect([...result.metadata.values.keys()].sort()).toEqual([
+    "general.architecture",
+    "general.file_type",
+    "general.quantization_version",
+  ]);
+});
+
+it("numbers of heads that differ from layer to layer", async () => {
+  const counts = (...value: number[]): GgufValue => ({ type: "array", element: "u32", value: Uint32Array.from(value) });
+  const file = fileOf(
+    [{ name: "blk.0.attn_v.weight", shape: [1, 256], type: "F16" }],
+    [
+      ["general.architecture", { type: "string", value: "llama" }],
+      ["llama.block_count", { type: "u32", value: 2 }],
+      ["llama.attention.head_count", counts(32, 32)],
+      ["llama.attention.head_count_kv", counts(8, 4)],
+    ],
+  );
+  expect((await quantise(file, "IQ4_XS")).tensors[0]!.type.name).toBe("Q5_K");
+});
+
+it("types that are not decoded are refused, all of them, unless they are copied", () => {
+  const file = fileOf([
+    { name: "blk.0.ffn_up.weight", shape: [1, 256], type: "IQ3_S" },
+    { name: "blk.0.ffn_gate.weight", shape: [1, 256], type: "IQ2_S" },
+    { name: "blk.0.attn_norm.weight", shape: [256], type: "IQ1_S" },
+  ]);
+  const attempt = (): unknown => planQuantise(file, quantMixNamed("Q8_0"));
+  expect(attempt).toThrow(UnsupportedError);
+  expect(attempt).toThrow(/IQ3_S[^]*IQ2_S/);
+  expect(attempt).not.toThrow(/IQ1_S/);
+});
+
+it("files of the other byte order are written in this one", async () => {
+  // Little-endian bytes of an F32 tensor, read as if they were the other way round.
+  const values = Float32Array.of(...Array.from({ length: 256 }, (_, i) => i - 100));
+  const swapped = new Uint8Array(values.buffer.slice(0));
+  for (let at = 0; at < swapped.length; at += 4) swapped.subarray(at, at + 4).reverse();
+  const little = fileOf([
+    { name: "blk.0.attn_norm.weight", shape: [256], type: "F32", bytes: swapped },
+    { name: "blk.0.ffn_up.weight", shape: [1, 256], type: "F32", bytes: swapped },
+  ]);
+  const tensors = new Map([...little.tensors].map(([name, tensor]) => [name, { ...tensor, littleEndian: false }]));
+  const { file } = await quantise({ ...little, tensors }, "F32");
+  for (const name of tensors.keys()) expect(tensorData(file, name)).toEqual(values);
+});
+
+it("every type of every mix can be encoded and decoded", () => {
+  for (const { base, output } of quantMixes) {
+    for (const name of [base, output ?? base]) {
+      const type = blockTypes.find((each) => each.name === name)!;
+      expect([typeof type.quantise, typeof type.dequantise], name).toEqual(["function", "function"]);
+    }
+  }
+});
+
+it.each([1, 2])("weights that are not finite are named, with %i threads", async (threads) => {
+  const values = new Float32Array(2 ** 18 + 1024);
+  values[2 ** 18 + 700] = Infinity;
+  const bytes = new Uint8Array(values.buffer);
+  const file = fileOf([
+    { name: "blk.0.ffn_down.weight", shape: [4, 256], type: "F32" },
+    { name: "blk.0.ffn_up.weight", shape: [values.length / 256, 256], type: "F32", bytes },
+    { name: "blk.1.ffn_up.weight", shape: [values.length / 256, 256], type: "F32", bytes },
+  ]);
+  const sink = new MemorySink();
+  const attempt = writeQuantised(planQuantise(file, quantMixNamed("Q8_0")), sink, { threads });
+  await expect(attempt).rejects.toThrow(UserError);
+  await expect(attempt).rejects.toThrow(
+    /Q8_0: value 700 is Infinity, [^]*tensor "blk\.0\.ffn_up\.weight", counted from element 262144/,
+  );
+  expect(sink.bytes()).toHaveLength(0);
+});

@@ -1,0 +1,12 @@
+/** Models with random weights: planned from a preset's shape, written as GGUF files. */
+export {
+  planSynth,
+  synthGguf,
+  writeSynth,
+  type StoredTensor,
+  type SynthModel,
+  type SynthOptions,
+  type SynthProgress,
+} from "./model.ts";
+export { synthPresets, type SynthPreset } from "./presets.ts";
+export type { ModelShape, ShapeChanges } from "./shape.ts";
