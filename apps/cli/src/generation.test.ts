@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { GgufWriter, MemorySink, parseGguf } from "@quern/importers/gguf";
 import { synthGguf } from "@quern/llm/synth";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -218,6 +219,28 @@ describe("generate", () => {
     expect(stdout.trimEnd()).toBe(found.text.trimEnd());
   });
 
+  it("maps all files of a split model", () => {
+    const { metadata, tensors } = parseGguf(readFileSync(path("long.gguf")));
+    const all = [...tensors.values()];
+    for (const [no, part] of [all.slice(0, 5), all.slice(5)].entries()) {
+      const split = new Map(metadata.values).set("split.no", { type: "u16", value: no });
+      split
+        .set("split.count", { type: "u16", value: 2 })
+        .set("split.tensors.count", { type: "i32", value: all.length });
+      const sink = new MemorySink();
+      const writer = new GgufWriter(sink, { metadata: split, tensors: part });
+      for (const { name, bytes } of part) writer.tensor(name, bytes);
+      writer.finish();
+      writeFileSync(path(`split-0000${no + 1}-of-00002.gguf`), sink.bytes());
+    }
+    const options = ["-p", "hello", "--greedy", "-n", "12", "--ignore-end"];
+    const whole = quern("generate", "long.gguf", ...options);
+    expect(whole.code).toBe(0);
+    expect(quern("generate", "split-00001-of-00002.gguf", ...options)).toEqual(whole);
+    const second = quern("generate", "split-00002-of-00002.gguf", ...options);
+    expect([second.code, second.stdout]).toEqual([2, ""]);
+  });
+
   it("tells a story", (context) => {
     if (!existsSync(STORIES)) context.skip("shared/data/gguf is not there");
     const { stdout } = quern("generate", STORIES, "-p", "Once upon a time", "--greedy", "-n", "30");
@@ -273,5 +296,28 @@ describe("chat", () => {
     const latin = quernWith(Buffer.from([0x66, 0xfc, 0x0a]), "chat", "tiny.gguf");
     expect([latin.code, latin.stdout]).toEqual([2, ""]);
     expect(latin.stderr).toContain("the text is not UTF-8\n  at standard input");
+  });
+});
+
+describe("inspect", () => {
+  it("shows what a language model is, and whether it runs", () => {
+    const { code, stdout, stderr } = quern("inspect", "tiny.gguf");
+    expect([code, stderr]).toEqual([0, ""]);
+    for (const text of ["✓ runs on this build", "context    256 tokens", "blk.*.attn_q.weight", "for chat"])
+      expect(stdout).toContain(text);
+    const other = quern("inspect", "other.gguf");
+    expect(other.code).toBe(0);
+    expect(other.stdout).toMatch(/– does not run on this build: .*lemur/);
+    expect(quern("inspect", "text.gguf").code).toBe(2);
+  });
+
+  it("--json - prints JSON and nothing else; --stage shows the graph of a step", () => {
+    const found = JSON.parse(quern("inspect", "tiny.gguf", "--json", "-").stdout) as Record<string, unknown>;
+    expect(found).toMatchObject({ architecture: "llama", quant: "F16", problem: null, files: 1 });
+    expect(found["cacheBytesPerToken"]).toMatchObject({ f16: 2 * 2 * 64 * 2 });
+    const { code, stdout } = quern("inspect", "tiny.gguf", "--stage", "graph", "--device", "reference");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^graph @/);
+    expect(stdout).toContain("attention(");
   });
 });

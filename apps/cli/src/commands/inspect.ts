@@ -35,6 +35,7 @@ import {
 } from "../options.ts";
 import { quantisedLine, quantisedTable } from "../quantised-weights.ts";
 import { writeWhole } from "../write-file.ts";
+import { inspectGguf, isGguf, readStepGraph } from "./inspect-gguf.ts";
 
 interface InspectOptions {
   readonly stage?: DumpStage;
@@ -57,7 +58,9 @@ Examples:
   quern inspect mnist.onnx
   quern inspect mnist.onnx --stage machine --features avx2
   quern inspect encoder.onnx --quantize Q4_K
-  quern inspect mnist.onnx --json -`;
+  quern inspect mnist.onnx --json -
+  quern inspect model.gguf
+  quern inspect model.gguf --stage fused --threads 2`;
 
 function parseStage(text: string): DumpStage {
   const found = DUMP_STAGES.find((stage) => stage === text);
@@ -72,7 +75,7 @@ export function addInspect(program: Command): void {
   program
     .command("inspect")
     .description("Show what a model holds and what it is compiled to.")
-    .argument("<file>", "an .onnx file")
+    .argument("<file>", "an .onnx or .gguf file")
     .option("--stage <name>", `${DUMP_STAGES.join(", ")}`, parseStage)
     .option("--device <kind>", "cpu, gpu or reference", parseDevice, "cpu")
     .option("--threads <count>", "threads of the CPU device", numberOption("--threads", 1, 1024, true), 1)
@@ -85,13 +88,20 @@ export function addInspect(program: Command): void {
 }
 
 async function inspect(file: string, options: InspectOptions): Promise<void> {
-  requireModelFile(file);
+  requireModelFile(file, "Give the path of an .onnx or .gguf file.");
+  const language = isGguf(file);
+  if (language && options.stage === undefined) {
+    inspectGguf(file, options.json);
+    return;
+  }
   const started = performance.now();
-  const { graph, quantised } = await readModel(file, options.device, options);
+  const { graph, quantised } = language
+    ? { graph: readStepGraph(file), quantised: undefined }
+    : await readModel(file, options.device, options);
   const importMs = performance.now() - started;
   const device = await openDevice(options.device, options);
   try {
-    const precision = options.precision ?? impliedPrecision(options.quantize);
+    const precision = options.precision ?? (language ? "medium" : impliedPrecision(options.quantize));
     const executable = device.compile(graph, { matmulPrecision: precision });
     if (options.stage !== undefined) {
       const text = executable.dump(options.stage);

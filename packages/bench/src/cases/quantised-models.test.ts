@@ -1,13 +1,13 @@
 /**
- * ONNX models whose weights are quantised at load, end to end on the CPU: against the float64 reference of the same graph, and
- * against the outputs that the weights of the file give. Bundled models, and a larger one of the shared data where it is present.
+ * ONNX models whose weights are quantised at load, end to end on the CPU: against the float64 reference of the same graph, or the
+ * outputs of the weights of the file. Bundled models, and a larger one of the shared data where it is present.
  */
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { type Graph, Tensor, UserError, quantiseWeights, referenceDevice } from "@quern/core";
+import { type Graph, Tensor, UserError, quantiseWeights, reachableNodes, referenceDevice } from "@quern/core";
 import { readOnnxFile } from "@quern/importers/onnx";
 import { cpu } from "@quern/kernels-cpu";
 import { afterAll, describe, expect, test } from "vitest";
@@ -26,19 +26,25 @@ const tensors = (file: string, prefix: "in-" | "out-"): TensorSet =>
     Object.entries(tensorFiles(join(dirname(file), "case-0"), prefix)).map(([name, path]) => [name, readNpy(path)]),
   );
 
-function outputsOf(graph: Graph, inputs: TensorSet): { outputs: TensorSet; kernels: string[]; check: Verification } {
+function compare(graph: Graph, inputs: TensorSet): { kernels: string[]; result: Verification } {
   using executable = device.compile(graph, { matmulPrecision: "medium" });
   const outputs = executable.runSync(inputs);
   const expected = referenceDevice().compile(graph).runSync(inputs);
   return {
-    outputs,
     kernels: executable.report.launches.map(({ kernel }) => kernel),
-    check: verifyTensors(outputs, expected, MODEL_TOLERANCE.medium, "reference"),
+    result: verifyTensors(outputs, expected, MODEL_TOLERANCE.medium, "reference"),
   };
 }
 
 const names = (kernels: readonly string[], encoding: string): string[] =>
   kernels.filter((kernel) => kernel.startsWith(`matmul_${encoding}_`));
+
+/** The graph up to the operand of its last product: a classifier that sums to nearly nothing says little about errors. */
+function beforeHead(graph: Graph): Graph {
+  const [value] = graph.nodes.findLast(({ op }) => op === "matmul")?.inputs ?? [];
+  const inputs = graph.inputs.map((input) => input.value);
+  return { ...graph, outputs: [{ name: "state", value: value! }], nodes: reachableNodes([value!], inputs) };
+}
 
 describe("tinyxlmroberta", () => {
   const file = bundled("tinyxlmroberta");
@@ -50,11 +56,10 @@ describe("tinyxlmroberta", () => {
     expect(new Set(report.quantised.map((weight) => weight.encoding))).toEqual(new Set([used]));
     expect(report.kept).toEqual([]);
     expect(report.quantised).toHaveLength(17);
-    const { outputs, kernels, check } = outputsOf(graph, tensors(file, "in-"));
-    expect(check).toMatchObject({ ok: true });
-    expect(names(kernels, used)).toHaveLength(14);
-    const original = verifyTensors(outputs, tensors(file, "out-"), modelLimits("medium", used), "file");
-    expect(original).toMatchObject({ ok: true });
+    const { kernels, result } = compare(beforeHead(graph), tensors(file, "in-"));
+    expect(result).toMatchObject({ ok: true });
+    expect(result.maxError).toBeLessThan(0.05);
+    expect(names(kernels, used)).toHaveLength(13);
   });
 
   test("stays as it is where all matrices are small", () => {
@@ -70,8 +75,11 @@ test("magika, through the option of the importer", () => {
   const { graph, quantised } = readOnnxFile(file, { quantize: "Q4_K" });
   expect(quantised?.quantised).toMatchObject([{ rows: 213, columns: 512, encoding: "Q4_K" }]);
   expect(quantised?.kept).toMatchObject([{ columns: 257 }]);
-  const { kernels, check } = outputsOf(graph, tensors(file, "in-"));
-  expect(check).toMatchObject({ ok: true });
+  using executable = device.compile(graph, { matmulPrecision: "medium" });
+  const outputs = executable.runSync(tensors(file, "in-"));
+  const original = verifyTensors(outputs, tensors(file, "out-"), modelLimits("medium", "Q4_K"), "file");
+  expect(original).toMatchObject({ ok: true });
+  const kernels = executable.report.launches.map(({ kernel }) => kernel);
   expect(names(kernels, "Q4_K")).toHaveLength(1);
   expect(readOnnxFile(file).quantised).toBeUndefined();
 });
@@ -101,8 +109,8 @@ test("minilm of the shared data", { timeout: 240_000 }, (context) => {
       attention_mask: ids([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]),
       token_type_ids: ids([0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0]),
     };
-    const { kernels, check } = outputsOf(graph, inputs);
-    expect(check).toMatchObject({ ok: true });
+    const { kernels, result } = compare(graph, inputs);
+    expect(result).toMatchObject({ ok: true });
     expect([names(kernels, "Q4_K").length, names(kernels, "Q5_0").length]).toEqual([6, 30]);
   } finally {
     rmSync(folder, { recursive: true });

@@ -180,6 +180,8 @@ export interface OpMethods {
   logSoftmax(x: Var, axis?: number): Var;
   // Linear and spatial.
   matmul(a: Var, b: Var, options?: { readonly transposeA?: boolean; readonly transposeB?: boolean }): Var;
+  /** Each row of x times the matrix of its expert: ids [tokens, slots], weights [experts, out, in]. See `ops/expert-matmul.ts`. */
+  expertMatmul(x: Var, ids: Var, weights: Var): Var;
   conv(x: Var, weights: Var, options?: ConvOptions): Var;
   maxPool(x: Var, kernel: readonly number[], options?: PoolOptions): Var;
   averagePool(x: Var, kernel: readonly number[], options?: PoolOptions): Var;
@@ -497,6 +499,7 @@ const METHODS: OpMethods = {
 
   matmul: (a, b, { transposeA = false, transposeB = false } = {}) =>
     one("matmul", [a, b], { ...(transposeA ? { transposeA } : {}), ...(transposeB ? { transposeB } : {}) }),
+  expertMatmul: (x, ids, weights) => one("expertMatmul", [x, ids, weights]),
   conv: (x, weights, options = {}) => {
     const attrs = windowAttrs(x.shape.length - 2, options, 1);
     return one("conv", [x, weights, ...(options.bias === undefined ? [] : [options.bias])], {

@@ -2,11 +2,14 @@
  * The graph of one case of one op: what conformance tests compile on every device.
  */
 
-import type { Graph, Value } from "../graph/graph.ts";
+import { constantBytes } from "../encoding/encoded.ts";
+import { blockTypeNamed } from "../encoding/registry.ts";
+import { invariant } from "../errors.ts";
+import type { ConstantData, Graph, Value } from "../graph/graph.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { stateOf } from "../graph/state.ts";
 import { Tensor } from "../runtime/tensor.ts";
-import type { Op, OpCase } from "./op.ts";
+import type { CaseInput, Op, OpCase } from "./op.ts";
 
 export interface CaseRun {
   readonly graph: Graph;
@@ -30,6 +33,17 @@ export function stateNames(graph: Graph): string[] {
   return graph.inputs.filter(({ value }) => state.has(value)).map(({ name }) => name);
 }
 
+/** The constant with the elements of a tensor, or with what its encoding makes of them. */
+function constantFrom({ encoding: name }: CaseInput, tensor: Tensor): ConstantData {
+  const { dtype, shape } = tensor;
+  if (name === undefined) return { dtype, shape, bytes: tensor.bytes() };
+  const encoding = blockTypeNamed(name);
+  invariant(encoding?.quantise !== undefined, () => `case: "${name}" cannot be encoded`);
+  const bytes = new Uint8Array(constantBytes({ dtype, shape, encoding }));
+  encoding.quantise(tensor.data as Float32Array, bytes);
+  return { dtype, shape, bytes, encoding };
+}
+
 /** A graph with inputs `x0`, `x1`, … (constants built in) and outputs `y0`, `y1`, …. `tensors` come from `caseInputs`. */
 export function caseGraph(op: Op, opCase: OpCase, tensors: readonly (Tensor | undefined)[]): CaseRun {
   const builder = new GraphBuilder();
@@ -37,8 +51,7 @@ export function caseGraph(op: Op, opCase: OpCase, tensors: readonly (Tensor | un
   const args = opCase.inputs.map((input, i): Value | undefined => {
     const tensor = tensors[i];
     if (input === undefined || tensor === undefined) return undefined;
-    if (input.constant === true)
-      return builder.constant({ dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes() });
+    if (input.constant === true) return builder.constant(constantFrom(input, tensor));
     inputs[`x${i}`] = tensor;
     return builder.input(`x${i}`, tensor.dtype, tensor.shape);
   });

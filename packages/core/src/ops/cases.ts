@@ -32,6 +32,11 @@ export function constant(input: CaseInput): CaseInput {
   return { ...input, constant: true };
 }
 
+/** An f32 constant of seeded values, stored in an encoding. */
+export function stored(encoding: string, ...shape: number[]): CaseInput {
+  return { dtype: "f32", shape, constant: true, encoding };
+}
+
 export function opCase(name: string, inputs: readonly (CaseInput | undefined)[], attrs: Attrs = {}): OpCase {
   return { name, inputs, attrs };
 }

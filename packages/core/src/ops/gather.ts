@@ -6,7 +6,7 @@
 import { type Dim, dimEqual } from "../dim.ts";
 import { printTensorType } from "../graph/print.ts";
 import { axisAttr, numberAttr } from "./attrs.ts";
-import { constant, of, opCase, scalar, values, within } from "./cases.ts";
+import { constant, of, opCase, scalar, stored, values, within } from "./cases.ts";
 import { checkRankAtLeast, given, indexTyped, reject } from "./check.ts";
 import { normaliseIndex, tuplePosition } from "./indices.ts";
 import type { Op } from "./op.ts";
@@ -49,6 +49,8 @@ export const gather: Op = {
   cases: () => [
     opCase("rows", [of("f32", 9, 17), values("i64", [0, 8, 3, 3, -1, -9])], { axis: 0 }),
     opCase("embedding", [constant(of("f32", 33, 16)), within("i64", 0, 33, 2, 5)], { axis: 0 }),
+    opCase("embedding stored in blocks", [stored("Q6_K", 33, 256), within("i64", 0, 33, 5)], { axis: 0 }),
+    opCase("embedding stored as f16", [stored("F16", 33, 7), within("i32", 0, 33, 2, 3)], { axis: 0 }),
     opCase("columns", [of("f32", 5, 7), values("i32", [6, 0, -7, 2], 2, 2)], { axis: 1 }),
     opCase("scalar index", [of("f32", 5, 7), scalar("i64", -2)], { axis: 0 }),
     opCase("list", [values("i64", [3, 5, 7]), values("i64", [2, 0])], { axis: 0 }),

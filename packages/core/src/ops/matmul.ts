@@ -5,7 +5,7 @@
 import { type Dim, printShape } from "../dim.ts";
 import type { Attrs, TensorType } from "../graph/graph.ts";
 import { booleanAttr } from "./attrs.ts";
-import { constant, of, opCase } from "./cases.ts";
+import { constant, of, opCase, stored } from "./cases.ts";
 import { type Types, broadcastShapes, checkRankAtLeast, checkSameDType, reject, typed } from "./check.ts";
 import { dimEqual, printDim } from "../dim.ts";
 import type { Op, RefTensor } from "./op.ts";
@@ -125,6 +125,9 @@ export const matmul: Op = {
     opCase("f16", [of("f16", 5, 17), of("f16", 17, 3)]),
     opCase("f64", [of("f64", 5, 17), of("f64", 17, 3)]),
     opCase("i32", [of("i32", 5, 17), of("i32", 17, 3)]),
+    opCase("stored as f16", [of("f32", 9, 37), stored("F16", 19, 37)], { transposeB: true }),
+    opCase("stored as bf16, one row", [of("f32", 1, 37), stored("BF16", 33, 37)], { transposeB: true }),
+    opCase("stored in blocks", [of("f32", 3, 64), stored("Q4_0", 19, 64)], { transposeB: true }),
   ],
 };
 

@@ -77,6 +77,8 @@ export interface CaseInput {
   readonly fill?: { readonly low: number; readonly high: number } | { readonly values: readonly number[] };
   /** True for inputs that must be graph constants, such as weights and axes. */
   readonly constant?: boolean;
+  /** For f32 constants: the name of the encoding that stores them, such as "Q4_0". */
+  readonly encoding?: string;
 }
 
 export interface Op {

@@ -16,6 +16,7 @@ import * as control from "./control.ts";
 import * as conv from "./conv.ts";
 import * as cumulative from "./cumulative.ts";
 import * as einsum from "./einsum.ts";
+import * as expertMatmul from "./expert-matmul.ts";
 import * as gather from "./gather.ts";
 import * as group from "./group.ts";
 import * as matmul from "./matmul.ts";
@@ -54,6 +55,7 @@ function families(): readonly Family[] {
     reduce,
     matmul,
     einsum,
+    expertMatmul,
     conv,
     pool,
     softmax,

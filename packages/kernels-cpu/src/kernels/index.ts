@@ -3,6 +3,8 @@
 import { convAmx } from "./amx/conv.ts";
 import { matmulBlocksAmx, matmulFloatsAmx } from "./amx/matmul-stored.ts";
 import { matmulAmx } from "./amx/matmul.ts";
+import { expertMatmulFloats, expertMatmulRows } from "./blocks/expert-matmul-floats.ts";
+import { expertMatmulBlocks } from "./blocks/expert-matmul.ts";
 import { gatherBlocks } from "./blocks/gather.ts";
 import { matmulFloats } from "./blocks/matmul-floats.ts";
 import { matmulBlocks } from "./blocks/matmul.ts";
@@ -35,6 +37,9 @@ export const CPU_KERNELS: readonly CpuKernel[] = [
   matmulBlocks,
   matmulFloats,
   matmulDynamicF32,
+  expertMatmulBlocks,
+  expertMatmulFloats,
+  expertMatmulRows,
   convTiles,
   convDepthwise,
   maxPoolF32,

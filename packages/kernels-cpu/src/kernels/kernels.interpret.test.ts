@@ -11,9 +11,11 @@ import { interpreted, TRIAL_TARGETS } from "./site-trial.ts";
 const SEED = 20263;
 /** Their cases are constants, folded before any kernel; `symbolic.test.ts` runs them. */
 const FOLDED = new Set(["range"]);
+/** Computes at precision "medium" only: `blocks/blocks.test.ts`. */
+const MEDIUM = new Set(["matmul_blocks", "expert_matmul_blocks"]);
 
 test.each(
-  CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && unit === undefined).map(
+  CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && !MEDIUM.has(name) && unit === undefined).map(
     (kernel) => [kernel.name, kernel] as const,
   ),
 )("%s", (_, kernel) => {

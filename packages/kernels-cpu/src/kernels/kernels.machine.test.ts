@@ -11,11 +11,13 @@ import { runRecordCases } from "./record-cases.ts";
 const SEED = 20265;
 /** Their cases are constants, folded before any kernel; `symbolic.test.ts` runs them. */
 const FOLDED = new Set(["range"]);
+/** Computes at precision "medium" only: `blocks/blocks.test.ts`. */
+const MEDIUM = new Set(["matmul_blocks", "expert_matmul_blocks"]);
 
 describe.each(machineTargets().map((target) => [target.name, target] as const))("%s", (_name, target) => {
   const execute = machine();
   test.each(
-    CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && unit === undefined).map(
+    CPU_KERNELS.filter(({ name, unit }) => !FOLDED.has(name) && !MEDIUM.has(name) && unit === undefined).map(
       (kernel) => [kernel.name, kernel] as const,
     ),
   )("%s", (_, kernel) => {

@@ -67,36 +67,46 @@ function errorOf(one: Case, rows: number, execute: Execute): ErrorOf {
   return relativeError(result.outputs["y"] as Tensor, expected["y"] as Tensor);
 }
 
-function check(one: Case, rows: number, execute: Execute): void {
+/** What is wrong with the result, if anything. */
+function problem(one: Case, rows: number, execute: Execute): string | undefined {
   const error = errorOf(one, rows, execute);
   const inBlocks = formatOf(one.encoding) !== undefined;
   // Random blocks have weights of very different sizes, and so larger single errors; bytes of few rows are coarser.
   const { rms, max } = ERROR_LIMIT[one.precision];
   const limit = !inBlocks ? { rms, max } : rows <= 8 ? { rms: 8e-3, max: 4e-2 } : { rms, max: 2 * max };
-  expect(error.rms, `rms error of ${rows} rows, seed ${SEED}`).toBeLessThan(limit.rms);
-  expect(error.max, `largest error of ${rows} rows, seed ${SEED}`).toBeLessThan(limit.max);
+  if (error.rms < limit.rms && error.max < limit.max) return undefined;
+  return `${rows} rows, seed ${SEED}: errors ${error.rms} and ${error.max}, up to ${limit.rms} and ${limit.max} are expected`;
 }
 
 describe.each(executions)("%s", (_where, execute) => {
   test.each(BLOCK_FORMATS.map(({ name, blockWeights }) => [name, blockWeights] as const))("%s", (encoding, weights) => {
-    check({ encoding, rows: 33, columns: 52, depth: Math.max(96, weights), precision: "medium" }, 33, execute);
+    expect(
+      problem({ encoding, rows: 33, columns: 52, depth: Math.max(96, weights), precision: "medium" }, 33, execute),
+    ).toBeUndefined();
   });
 
   test.each(["F16", "BF16", "F32"])("%s", (encoding) => {
     for (const precision of ["medium", "high"] as const)
-      check({ encoding, rows: 33, columns: 52, depth: 71, precision }, 33, execute);
+      expect(problem({ encoding, rows: 33, columns: 52, depth: 71, precision }, 33, execute)).toBeUndefined();
   });
 
   test("rows known at run time", () => {
     for (const rows of [1, 8, 9, 40])
-      check({ encoding: "Q4_K", rows: "n", columns: 20, depth: 256, precision: "medium" }, rows, execute);
+      expect(
+        problem({ encoding: "Q4_K", rows: "n", columns: 20, depth: 256, precision: "medium" }, rows, execute),
+      ).toBeUndefined();
     for (const rows of [2, 20])
-      check({ encoding: "F16", rows: "n", columns: 20, depth: 40, precision: "high" }, rows, execute);
+      expect(
+        problem({ encoding: "F16", rows: "n", columns: 20, depth: 40, precision: "high" }, rows, execute),
+      ).toBeUndefined();
   });
 });
 
-test("sums wait in the result between slabs", () => {
-  // 512 rows of 1536 weights are more than half of the second-level cache.
-  const one: Case = { encoding: "Q4_0", rows: "n", columns: 16, depth: 1536, precision: "medium" };
-  for (const [name, execute] of executions) if (name !== "simulator") check(one, 35, execute);
-});
+test.each(executions.filter(([name]) => name !== "simulator"))(
+  "sums wait in the result between slabs, %s",
+  (_where, execute) => {
+    // 512 rows of 1536 weights are more than half of the second-level cache.
+    const one: Case = { encoding: "Q4_0", rows: "n", columns: 16, depth: 1536, precision: "medium" };
+    expect(problem(one, 35, execute)).toBeUndefined();
+  },
+);

@@ -96,7 +96,7 @@ export function emitQuantisation(
 }
 
 /** The values as signed bytes, four to a word, and what a byte stands for. */
-function quantiseChunk({ k }: GroupKernel, values: KValue): { packed: KValue; factor: KValue } {
+export function quantiseChunk({ k }: GroupKernel, values: KValue): { packed: KValue; factor: KValue } {
   const { lanes } = values.type;
   const most = k.horizontal("max", k.abs(values));
   // A value that is not finite makes the factor NaN, and with it the whole result.
@@ -108,7 +108,7 @@ function quantiseChunk({ k }: GroupKernel, values: KValue): { packed: KValue; fa
 }
 
 /** What the bytes add up to, times -bias as integer, or times their factor. */
-function sumOf({ k }: GroupKernel, bias: number, packed: KValue, factor: KValue): KValue {
+export function sumOf({ k }: GroupKernel, bias: number, packed: KValue, factor: KValue): KValue {
   const type = { dtype: "i32", lanes: packed.type.lanes, rows: 1 } as const;
   const ones = k.const({ ...type, dtype: "u32" }, 0x01010101);
   const sum = k.horizontal("sum", k.intrinsic("dot4u7i8", [k.const(type, 0), ones, packed], type));

@@ -12,7 +12,7 @@ import {
   dimMul,
   symbol,
 } from "@quern/core";
-import { PANEL_ROWS } from "./format.ts";
+import { PANEL_ROWS, rowsAndDepth } from "./format.ts";
 
 /** Encodings of plain floats, and the dtype of their elements. */
 export const FLOAT_ENCODINGS: ReadonlyMap<string, DType> = new Map([
@@ -31,11 +31,14 @@ export const floatPanelPacker: Packer<FloatPanelArgs> = {
   pack,
   onDevice: {
     byteLength: ({ shape }, { encoding }) => {
-      const [rows, depth] = shape as [number, number];
+      const [rows, depth] = rowsAndDepth(shape);
       return Math.ceil(rows / PANEL_ROWS) * PANEL_ROWS * depth * DTYPE_INFO[dtypeOf(encoding)].bytes;
     },
     kernel: ({ encoding }) => packKernel(DTYPE_INFO[dtypeOf(encoding)].bytes === 4 ? "u32" : "u16"),
-    symbols: ({ shape }) => ({ rows: shape[0] as number, depth: shape[1] as number }),
+    symbols: ({ shape }) => {
+      const [rows, depth] = rowsAndDepth(shape);
+      return { rows, depth };
+    },
   },
 };
 
@@ -48,7 +51,7 @@ function dtypeOf(encoding: string): DType {
 /** The same in JavaScript. */
 function pack(data: ConstantData, { encoding }: FloatPanelArgs): ConstantData {
   const dtype = dtypeOf(encoding);
-  const [rows, depth] = data.shape as [number, number];
+  const [rows, depth] = rowsAndDepth(data.shape);
   const Words = dtype === "f32" ? Uint32Array : Uint16Array;
   const { bytes } = data;
   const aligned = bytes.byteOffset % Words.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);

@@ -93,6 +93,11 @@ export function panelLayout(format: BlockFormat, depth: number): PanelLayout {
   return { blocks, scaleBytes, quantBytes, quantsAt, panelBytes: quantsAt + blocks * quantBytes };
 }
 
+/** Rows and depth of a matrix, or of several on top of each other. */
+export function rowsAndDepth(shape: readonly number[]): readonly [rows: number, depth: number] {
+  return [shape.slice(0, -1).reduce((rows, size) => rows * size, 1), shape.at(-1) ?? 1];
+}
+
 /** A field of a section: its kind and its offset in bytes from the section of its block, for the first row. */
 export function fieldAt(fields: readonly Field[], position: number): { kind: FieldKind; offset: number } {
   let offset = 0;

@@ -15,23 +15,31 @@ import {
   dimMul,
   symbol,
 } from "@quern/core";
-import { type BlockFormat, FIELD_BYTES, FIELD_DTYPE, type Field, PANEL_ROWS, panelLayout } from "./format.ts";
+import {
+  type BlockFormat,
+  FIELD_BYTES,
+  FIELD_DTYPE,
+  type Field,
+  PANEL_ROWS,
+  panelLayout,
+  rowsAndDepth,
+} from "./format.ts";
 import { formatOf } from "./formats.ts";
 
 export type InterleaveArgs = { readonly encoding: string };
 
-/** A matrix of [rows, depth] weights as panels of 16 rows; rows beyond the last are zeros. */
+/** A matrix of [rows, depth] weights, or matrices on top of each other, as panels of 16 rows; rows beyond the last are zeros. */
 export const interleavePacker: Packer<InterleaveArgs> = {
   name: "interleave",
   pack: interleave,
   onDevice: {
     byteLength: ({ shape }, { encoding }) => {
-      const [rows, depth] = shape as [number, number];
+      const [rows, depth] = rowsAndDepth(shape);
       return Math.ceil(rows / PANEL_ROWS) * panelLayout(formatNamed(encoding), depth).panelBytes;
     },
     kernel: ({ encoding }) => interleaveKernel(formatNamed(encoding)),
     symbols: ({ shape }, { encoding }) => {
-      const [rows, depth] = shape as [number, number];
+      const [rows, depth] = rowsAndDepth(shape);
       return { rows, blocks: depth / formatNamed(encoding).blockWeights };
     },
   },
@@ -46,7 +54,7 @@ function formatNamed(encoding: string): BlockFormat {
 /** The same in JavaScript. */
 function interleave(data: ConstantData, { encoding }: InterleaveArgs): ConstantData {
   const format = formatNamed(encoding);
-  const [rows, depth] = data.shape as [number, number];
+  const [rows, depth] = rowsAndDepth(data.shape);
   const { blocks, scaleBytes, quantBytes, quantsAt, panelBytes } = panelLayout(format, depth);
   const bytes = new Uint8Array(Math.ceil(rows / PANEL_ROWS) * panelBytes);
   const from = new DataView(data.bytes.buffer, data.bytes.byteOffset, data.bytes.byteLength);

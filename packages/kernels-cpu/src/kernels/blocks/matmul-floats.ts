@@ -5,7 +5,6 @@
 
 import {
   type Buffer,
-  type Dim,
   GroupKernel,
   type KValue,
   type KernelSite,
@@ -82,7 +81,12 @@ function emitProduct(kernel: GroupKernel, lanes: number, encoding: string, mostR
   const most = lanes === PANEL_ROWS ? 8 : 4;
   const count = k.index(m);
   const tile = ({ rows, first, parts: own }: Tile): void => {
-    const sums = emitTile(kernel, { x, weights, depth, lanes, rows: m }, { rows, first, parts: own });
+    const last = k.sub(count, 1);
+    // Rows beyond the last are read as the last one.
+    const rowAt = Array.from({ length: rows }, (_, row) =>
+      k.mul(row === 0 ? first : k.min(k.add(first, row), last), depth),
+    );
+    const sums = emitFloatTile(kernel, { x, weights, depth, lanes }, rowAt, own);
     sums.forEach((perRow, part) => {
       const column = k.mul(own[part] as KValue, lanes);
       const mask =
@@ -119,29 +123,27 @@ function emitProduct(kernel: GroupKernel, lanes: number, encoding: string, mostR
   });
 }
 
-interface Operands {
+export interface FloatOperands {
   readonly x: Buffer;
   readonly weights: Buffer;
   readonly depth: number;
   readonly lanes: number;
-  /** Rows of x that exist; others are read as the last one. */
-  readonly rows: Dim;
 }
 
-/** f32 sums of a tile, [part][row]. */
-function emitTile(kernel: GroupKernel, operands: Operands, { rows, first, parts }: Tile): KValue[][] {
-  const { k } = kernel;
-  const { x, weights, depth, lanes } = operands;
+/** f32 sums of the rows of x that begin at `rowAt` times parts of panels, [part][row]. */
+export function emitFloatTile(
+  { k }: GroupKernel,
+  { x, weights, depth, lanes }: FloatOperands,
+  rowAt: readonly KValue[],
+  parts: readonly KValue[],
+): KValue[][] {
+  const rows = rowAt.length;
   const type = { dtype: "f32", lanes, rows: 1 } as const;
   const chains = rows <= 2 ? UNROLL : 1;
   const sums: Local[][][] = parts.map((_, part) =>
     Array.from({ length: rows }, (__, row) =>
       Array.from({ length: chains }, (___, chain) => k.local(`y${part}_${row}_${chain}`, type, 0)),
     ),
-  );
-  const last = k.sub(k.index(operands.rows), 1);
-  const rowAt = Array.from({ length: rows }, (_, row) =>
-    k.mul(row === 0 ? first : k.min(k.add(first, row), last), depth),
   );
   const perPanel = PANEL_ROWS / lanes;
   const panelAt = parts.map((part) =>

@@ -2,7 +2,7 @@
  * x · Wᵀ with W stored in blocks: weights stay in their blocks, interleaved by 16 rows; x is quantised to bytes per 16 or 32.
  *
  * Weights that are read for a single row of x are bound by memory: two panels in step, read ahead. For many rows a panel
- * stays in the second-level cache and meets blocks of eight rows. Computes for precisions below "highest"; the error is
+ * is unpacked once and meets blocks of eight rows. Computes for precisions below "highest"; the error is
  * that of rounding x to 8 bits, with a factor per 16 or 32 elements.
  */
 
@@ -24,6 +24,7 @@ import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { MAX_BLOCK_ROWS, emitQuantisation, quantisedRows } from "./activations.ts";
 import { type BlockFormat, PANEL_ROWS, panelLayout } from "./format.ts";
 import { formatOf } from "./formats.ts";
+import { type ExpandedPart, emitExpandedTile, emitExpansion, expandedPart } from "./expanded.ts";
 import { interleavePacker } from "./interleave.ts";
 import { type TileSource, emitTile } from "./tile.ts";
 
@@ -116,27 +117,28 @@ function emitProduct(
     const mask = columns % lanes === 0 ? undefined : k.lt(k.iota(column, lanes), k.broadcast(k.index(columns), lanes));
     kernel.store(sum, { index: [...unflattenRows(kernel, row, y), column], lanes, mask });
   };
-  const tile = (rows: number, stride: number, block: KValue, own: readonly KValue[]): void => {
-    const sums = emitTile(kernel, source, { rows, stride, block, parts: own });
-    const first = k.mul(block, stride);
-    sums.forEach((perRow, part) =>
-      perRow.forEach((sum, row) => {
-        const emit = (): void => store(k.add(first, row), own[part] as KValue, sum);
-        if (row === 0) emit();
-        else k.if(k.lt(k.add(first, row), k.index(m)), emit);
-      }),
+  const storeRows = (first: KValue, part: KValue, sums: readonly KValue[]): void =>
+    sums.forEach((sum, row) => {
+      const emit = (): void => store(k.add(first, row), part, sum);
+      if (row === 0) emit();
+      else k.if(k.lt(k.add(first, row), k.index(m)), emit);
+    });
+  const tile = (rows: number, parts: readonly KValue[]): void =>
+    emitTile(kernel, source, { rows, stride: rows, block: k.index(0), parts }).forEach((sums, i) =>
+      storeRows(k.index(0), parts[i] as KValue, sums),
     );
-  };
+  let scratch: ExpandedPart | undefined;
+  const expanded = (): ExpandedPart => (scratch ??= expandedPart(kernel, source));
   const count = k.index(m);
   const tasks = (task: KValue): void => {
     const own = Array.from({ length: perTask }, (_, i) => k.add(k.mul(task, perTask), i));
     const each = (body: (part: KValue) => void): void =>
       perTask === 1 ? body(task) : k.for({ end: perTask }, (i) => body(k.add(k.mul(task, perTask), i)));
-    const apart = (rows: number): void => each((part) => tile(rows, rows, k.index(0), [part]));
-    if (m === 1) return tile(1, 1, k.index(0), own);
+    const apart = (rows: number): void => each((part) => tile(rows, [part]));
+    if (m === 1) return tile(1, own);
     k.if(
       k.le(count, 1),
-      () => k.if(k.gt(count, 0), () => tile(1, 1, k.index(0), own)),
+      () => k.if(k.gt(count, 0), () => tile(1, own)),
       () =>
         k.if(
           k.le(count, 2),
@@ -146,9 +148,13 @@ function emitProduct(
               k.le(count, 4),
               () => apart(4),
               () =>
-                each((part) =>
-                  k.for({ end: k.index(dimCeilDiv(m, MAX_BLOCK_ROWS)) }, (block) => tile(8, 8, block, [part])),
-                ),
+                each((part) => {
+                  emitExpansion(kernel, source, part, expanded());
+                  k.for({ end: k.index(dimCeilDiv(m, MAX_BLOCK_ROWS)) }, (block) => {
+                    const sums = emitExpandedTile(kernel, source, expanded(), MAX_BLOCK_ROWS, block);
+                    storeRows(k.mul(block, MAX_BLOCK_ROWS), part, sums);
+                  });
+                }),
             ),
         ),
     );

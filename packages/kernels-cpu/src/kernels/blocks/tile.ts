@@ -67,7 +67,8 @@ export function emitTile(
   return sums.map((own) => own.map((sum) => k.read(sum)));
 }
 
-function addTo({ k }: GroupKernel, sum: Local, a: KValue, b: KValue): void {
+/** sum += a · b. */
+export function addTo({ k }: GroupKernel, sum: Local, a: KValue, b: KValue): void {
   k.assign(sum, k.fma(a, b, k.read(sum)));
 }
 
