@@ -16,7 +16,6 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const path = (name: string): string => join(folder, name);
 
 const nodeArgs = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main];
-// oxlint-disable-next-line node/no-process-env
 const env = { ...process.env, QUERN_DEBUG: "", npm_lifecycle_event: "" };
 
 interface Outcome {
@@ -314,7 +313,8 @@ describe("inspect", () => {
   it("--json - prints JSON and nothing else; --stage shows the graph of a step", () => {
     const found = JSON.parse(quern("inspect", "tiny.gguf", "--json", "-").stdout) as Record<string, unknown>;
     expect(found).toMatchObject({ architecture: "llama", quant: "F16", problem: null, files: 1 });
-    expect(found["cacheBytesPerToken"]).toMatchObject({ f16: 2 * 2 * 64 * 2 });
+    expect(found["hyperparameters"]).toMatchObject({ layers: 2, kvHeads: 1, headDim: 32 });
+    expect(found["cacheBytesPerToken"]).toMatchObject({ f16: 2 * 2 * 1 * 32 * 2 });
     const { code, stdout } = quern("inspect", "tiny.gguf", "--stage", "graph", "--device", "reference");
     expect(code).toBe(0);
     expect(stdout).toMatch(/^graph @/);

@@ -5,7 +5,7 @@ import { once } from "node:events";
 // oxlint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
-/** A model may say anything: on a terminal its control characters become U+FFFD, so that they cannot command it. */
+/** Models and their files may say anything: control characters become U+FFFD, so that they cannot command a terminal. */
 export function forTerminal(text: string): string {
   return text.replace(CONTROL, "\ufffd");
 }

@@ -17,6 +17,7 @@ import {
 } from "@quern/llm";
 import { quantMixes } from "@quern/llm/quantise";
 import { typeSummary } from "../tensor-types.ts";
+import { forTerminal } from "../text-output.ts";
 import { writeWhole } from "../write-file.ts";
 
 /** By its first bytes, whatever its name. */
@@ -74,13 +75,22 @@ function groupsOf(tensors: readonly GgufTensor[]): Group[] {
   return [...groups.values()];
 }
 
-function tokenizerFacts(file: GgufFile): Record<string, unknown> {
+interface TokenizerFacts {
+  readonly model: string;
+  readonly pre: string;
+  readonly tokens?: number;
+  /** Names of tokens by their roles. */
+  readonly special?: Readonly<Record<string, string>>;
+  readonly problem?: string;
+}
+
+function tokenizerFacts(file: GgufFile): TokenizerFacts {
   const { metadata } = file;
   const found = attempt(() => tokenizerFromGguf(metadata.values));
   const kind = { model: metadata.string("tokenizer.ggml.model", ""), pre: metadata.string("tokenizer.ggml.pre", "") };
   if ("problem" in found) return { ...kind, problem: found.problem };
   const { vocabularySize, special } = found.value;
-  const names = Object.entries(special).map(([role, id]) => [role, found.value.tokenOf(id) ?? id]);
+  const names = Object.entries(special).map(([role, id]) => [role, found.value.tokenOf(id) ?? String(id)] as const);
   return { ...kind, tokens: vocabularySize, special: Object.fromEntries(names) };
 }
 
@@ -138,7 +148,7 @@ export function inspectGguf(path: string, json: string | undefined): void {
       groups.map((row) => [row.name, String(row.count), printShape(row.shape), row.type, formatBytes(row.bytes)]),
     ),
   ];
-  process.stdout.write(`${lines.join("\n")}\n`);
+  process.stdout.write(`${forTerminal(lines.join("\n"))}\n`);
 }
 
 const TYPE_COLUMNS = [
@@ -177,14 +187,9 @@ function sizeLines(hyper: Hyperparameters, tensorBytes: number): string[] {
   ];
 }
 
-function tokenizerLines(
-  { model, pre, tokens, special, problem }: Record<string, unknown>,
-  template: boolean,
-): string[] {
+function tokenizerLines({ model, pre, tokens, special = {}, problem }: TokenizerFacts, template: boolean): string[] {
   const kind = [model, pre].filter((part) => part !== "").join(", ") || "none";
-  const roles = Object.entries((special ?? {}) as Record<string, string>).map(([role, token]) => `${role} ${token}`);
-  return [
-    `tokenizer  ${kind}${problem === undefined ? `, ${String(tokens)} tokens: ${roles.join(", ")}` : `: ${String(problem)}`}`,
-    `template   ${template ? "for chat" : "none"}`,
-  ];
+  const roles = Object.entries(special).map(([role, token]) => `${role} ${token}`);
+  const about = problem === undefined ? `, ${tokens} tokens: ${roles.join(", ")}` : `: ${problem}`;
+  return [`tokenizer  ${kind}${about}`, `template   ${template ? "for chat" : "none"}`];
 }

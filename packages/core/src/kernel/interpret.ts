@@ -467,11 +467,14 @@ class Interpreter {
         };
       case "packBytes":
         return () => {
-          const bytes = a() as number[];
-          const byte = (at: number): number => (bytes[at] as number) & 0xff;
-          const words: number[] = [];
-          for (let at = 0; at < bytes.length; at += 4)
-            words.push((byte(at) | (byte(at + 1) << 8) | (byte(at + 2) << 16) | (byte(at + 3) << 24)) >>> 0);
+          const parts = a() as number[];
+          const perWord = parts.length / type.lanes;
+          const bits = 32 / perWord;
+          const words = new Array<number>(type.lanes).fill(0);
+          parts.forEach((part, at) => {
+            const word = Math.floor(at / perWord);
+            words[word] = ((words[word] as number) | ((part & (2 ** bits - 1)) << (bits * (at % perWord)))) >>> 0;
+          });
           set(words);
         };
       case "lookupBytes":

@@ -132,7 +132,7 @@ export type Def =
  * - `rcpApprox(x)`, `rsqrtApprox(x)`: 12 bits or better.
  * - `dot4u8i8(acc i32, a u32, b u32)`: acc + the sum of the products of the 4 bytes of each lane, those of `a` unsigned and
  *   those of `b` signed (VNNI; WGSL dot4I8Packed). `dot4u7i8`: the same where no byte of `a` is above 127.
- * - `packBytes(x i8×4n)`: u32×n, the same bits. `lookupBytes(table u32×4n, x u32×4n)`: each byte of x (0..15) picks one of
+ * - `packBytes(x)`: u32×n, the same bits as 4n bytes or 2n halves. `lookupBytes(table u32×4n, x u32×4n)`: each byte of x (0..15) picks one of
  *   the 16 bytes of the table that stand in the same 4 lanes (pshufb).
  * - `bf16Pair(hi f32×n, lo f32×n)`: 2n bf16 lanes, lo first (vcvtne2ps2bf16).
  * - `toBf16Bits(f32×n)`: bf16×n rounded to nearest even.

@@ -26,8 +26,8 @@ export interface Packer<Args extends PackingArgs = PackingArgs> {
 export interface DevicePacking<Args extends PackingArgs = PackingArgs> {
   /** Bytes of the result. */
   byteLength(data: ConstantData, args: Args): number;
-  /** One kernel for all matrices with these arguments; sizes are symbols. */
-  kernel(args: Args): Kernel;
+  /** One kernel for all matrices with these arguments; sizes are symbols. Vectors have at most `vectorBytes`. */
+  kernel(args: Args, vectorBytes: number): Kernel;
   symbols(data: ConstantData, args: Args): DimBindings;
 }
 

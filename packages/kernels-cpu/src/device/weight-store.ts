@@ -94,7 +94,7 @@ export class WeightStore {
     if (onDevice === undefined) throw new InternalError(`${packer.name} does not pack on the device`);
     const byteLength = onDevice.byteLength(data, args);
     const block = arena.memory.allocate(byteLength + 64);
-    const code = this.#kernel(packingKey({ packer, args }), () => onDevice.kernel(args));
+    const code = this.#kernel(packingKey({ packer, args }), () => onDevice.kernel(args, this.#target.vectorBytes));
     this.#run(code, onDevice.symbols(data, args), this.#host.addressOf(data.bytes), block.address);
     this.#host.discard(data.bytes);
     return { address: block.address, byteLength, arena };

@@ -47,39 +47,27 @@ export function plain(
 
 /**
  * A mixture of gated experts: a router scores them by softmax, the best `used` take part, weighted by their scores over
- * the sum of those.
- *
- * Every expert computes every token here, as one product with E matrices, and the router's weights, most of them zero,
- * choose afterwards. A kernel that reads the indices of `topK` and multiplies each token with the matrices of its experts
- * alone gives the same and takes used / count of the work: an op `matmul` of x `[T, used, in]`, weights `[E, out, in]` and
- * indices `[T, used]` would replace the three products, and a sum over `used` the one over E.
+ * the sum of those. Only they are computed.
  */
 export function experts(weights: Weights, x: Var, experts: Experts, width: number, activation: Activation): Var {
   const { count, feedForward } = experts;
-  const share = weights.named("ffn_gate_inp", () => routed(weights, x, experts));
+  const { share, ids } = weights.named("ffn_gate_inp", () => routed(weights, x, experts));
   const each = (name: string, input: Var, out: number): Var =>
     weights.named(name, () =>
-      input.matmul(weights.get(`${name}.weight`, [count, out, input.shape.at(-1) as number]), { transposeB: true }),
+      input.expertMatmul(ids, weights.get(`${name}.weight`, [count, out, input.shape.at(-1) as number])),
     );
-  const rows = x.unsqueeze(0);
-  const inner = activation(each("ffn_gate_exps", rows, feedForward)).mul(each("ffn_up_exps", rows, feedForward));
-  const outer = each("ffn_down_exps", inner, width);
-  return outer.mul(share.transpose([1, 0]).unsqueeze(2)).sum({ axes: 0 });
+  const inner = activation(each("ffn_gate_exps", x, feedForward)).mul(each("ffn_up_exps", x, feedForward));
+  return each("ffn_down_exps", inner, width).mul(share.unsqueeze(2)).sum({ axes: 1 });
 }
 
-/** The weight of every expert for every token, `[T, E]`. */
-function routed(weights: Weights, x: Var, { count, used }: Experts): Var {
+/** The experts of every token and their weights, `[T, used]`. */
+function routed(weights: Weights, x: Var, { count, used }: Experts): { readonly ids: Var; readonly share: Var } {
   const { scope } = weights;
   const scores = linear(weights, "ffn_gate_inp", x, count).softmax();
-  const [best, index] = scope.apply("topK", [scores, scope.constant("i64", [used])], {
+  const [best, ids] = scope.apply("topK", [scores, scope.constant("i64", [used])], {
     axis: 1,
     largest: true,
     sorted: true,
   }) as [Var, Var];
-  const normed = best.div(best.sum({ axes: 1, keepDims: true }));
-  const ids = scope.constant(
-    "i64",
-    Array.from({ length: count }, (_, id) => id),
-  );
-  return index.unsqueeze(2).equal(ids).where(normed.unsqueeze(2), 0).sum({ axes: 1 });
+  return { ids, share: best.div(best.sum({ axes: 1, keepDims: true })) };
 }

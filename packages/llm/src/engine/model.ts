@@ -7,7 +7,7 @@
  * whatever was beside them. Near ties may then fall otherwise; `maxSequences: 1` and `sharePrefixes: false` exclude both.
  */
 
-import { type Device, Tensor, UserError } from "@quern/core";
+import { type Device, type MappedFile, Tensor, UserError } from "@quern/core";
 import { type GgufFile, readGgufFile } from "@quern/importers/gguf";
 import { buildStepGraph, type Hyperparameters, readHyperparameters } from "../architectures/index.ts";
 import { type Tokenizer, tokenizerFromGguf } from "../text/index.ts";
@@ -38,24 +38,19 @@ export interface ScoredText {
   readonly logProbabilities: Float64Array;
 }
 
-/** Devices that map files: the bytes are read as they are needed, and never written. */
-interface MapsFiles {
-  mapFile?(path: string): { readonly bytes: Uint8Array; dispose(): void };
-}
-
 /**
  * Loads a model from a GGUF file: a path (of a split model the first file), or what `readGgufFile` gave, whose memory must
  * outlive the model. Throws a `UserError` for damaged files, unknown architectures and wrong options.
  */
 export async function loadModel(source: string | GgufFile, options: LoadOptions): Promise<LanguageModel> {
-  const mapped: { dispose(): void }[] = [];
+  const mapped: MappedFile[] = [];
   const map = (path: string): Uint8Array => {
-    const mapping = (options.device as Device & MapsFiles).mapFile?.(path);
-    if (mapping === undefined) throw new UserError("the device maps no files");
+    const mapping = options.device.mapFile!(path);
     mapped.push(mapping);
     return mapping.bytes;
   };
-  const canMap = typeof (options.device as (Device & MapsFiles) | undefined)?.mapFile === "function";
+  // Options are not checked yet: a caller without types may give no device.
+  const canMap = (options.device as Device | undefined)?.mapFile !== undefined;
   const read = options.read ?? (canMap ? map : undefined);
   const release = (): void => {
     for (const mapping of mapped) mapping.dispose();

@@ -97,7 +97,7 @@ describe.each(TARGETS)("%s", (target) => {
         using executable = device.compile(graph);
         const exact = runBoth(graph, executable, exactRows(rows, depth));
         expect(exact.names.at(-1)).toMatch(new RegExp(`^matmul_${name}_`));
-        expect(exact.worst, `${rows} rows`).toBeLessThan(3e-6);
+        expect(exact.worst, `${rows} rows`).toBeLessThan(6e-6);
         const rounded = runBoth(
           graph,
           executable,
@@ -113,7 +113,7 @@ describe.each(TARGETS)("%s", (target) => {
     for (const device of devices) {
       using executable = device.compile(graph);
       for (const rows of [1, 0, 2, 4, 5, 8, 9, 17])
-        expect(runBoth(graph, executable, exactRows(rows, depth)).worst, `${rows} rows`).toBeLessThan(3e-6);
+        expect(runBoth(graph, executable, exactRows(rows, depth)).worst, `${rows} rows`).toBeLessThan(6e-6);
     }
   });
 
@@ -144,7 +144,7 @@ describe.each([
       const expected = referenceDevice().compile(graph).runSync({ x })["y"] as Tensor;
       const result = trial(graph, { x }, kernel, { target, threads: 2, precision: "medium" }, execute);
       expect(result.used, result.refusals.join()).toBe(1);
-      expect(relativeError(result.outputs["y"] as Tensor, expected).max, `${rows} rows`).toBeLessThan(3e-6);
+      expect(relativeError(result.outputs["y"] as Tensor, expected).max, `${rows} rows`).toBeLessThan(6e-6);
     });
   });
 });
@@ -165,12 +165,12 @@ test("a value that is no number spoils its own row only", () => {
 });
 
 test(`kernels pack what JavaScript packs (seed ${seed})`, () => {
-  for (const name of NAMES) {
+  for (const [name, vectorBytes] of NAMES.flatMap((one) => [32, 64].map((bytes) => [one, bytes] as const))) {
     const data = randomBlocks(name, COLUMNS, depthOf(name), uniform);
     const { pack, onDevice } = FLOAT_ENCODINGS.has(name) ? floatPanelPacker : interleavePacker;
     const expected = pack(data, { encoding: name }).bytes;
     const made = new Uint8Array((onDevice as NonNullable<typeof onDevice>).byteLength(data, { encoding: name }));
-    const kernel = (onDevice as NonNullable<typeof onDevice>).kernel({ encoding: name });
+    const kernel = (onDevice as NonNullable<typeof onDevice>).kernel({ encoding: name }, vectorBytes);
     const buffers = kernel.buffers.map(({ name: buffer, dtype, access }) => {
       const { buffer: memory } = access === "read" ? data.bytes : made;
       return [buffer, new ARRAY_OF[dtype](memory as ArrayBuffer)] as const;

@@ -12,9 +12,9 @@ import {
   Tensor,
   UserError,
   type Value,
+  randomNumbers,
   referenceDevice,
 } from "@quern/core";
-import { seededRandom } from "@quern/core/kernel";
 import { afterAll, describe, expect, test } from "vitest";
 import { cpu } from "../../device/cpu.ts";
 import { cpuInfo, nativeHost } from "../../host/index.ts";
@@ -23,8 +23,7 @@ import { BLOCK_FORMATS, formatOf } from "./formats.ts";
 import { randomBlocks } from "./random-blocks.test-support.ts";
 
 const seed = Number(process.env["QUERN_SEED"] ?? Date.now() % 2 ** 31);
-const random = seededRandom(seed);
-const uniform = (): number => random() / 2 ** 32;
+const uniform = randomNumbers(seed);
 
 const { features } = cpuInfo(nativeHost());
 const TARGETS = ["avx2", "avx512", "avx512+vnni"].filter((name) =>
@@ -60,8 +59,8 @@ function stackedBlocks(name: string, columns: number, depth: number): ConstantDa
   return { ...randomBlocks(name, EXPERTS * columns, depth, uniform), shape: [EXPERTS, columns, depth] };
 }
 
-/** Numbers that are multiples of a 127th of the greatest one in each 32. */
-const exact = (at: number): number => (at % 32 === 0 ? 127 : Math.floor(uniform() * 255) - 127);
+/** Numbers that are multiples of a 127th of the greatest one in each 16. */
+const exact = (at: number): number => (at % 16 === 0 ? 127 : Math.floor(uniform() * 255) - 127);
 const anyNumber = (): number => uniform() - 0.5;
 
 function inputsFor(
@@ -98,7 +97,7 @@ function errorsOf(
   const expected = (referenceDevice().compile(graph).runSync(inputs)["y"] as Tensor).data as Float32Array;
   const actual = (executable.runSync(inputs)["y"] as Tensor).data as Float32Array;
   expect(actual).toHaveLength(expected.length);
-  const scale = Math.sqrt(expected.reduce((sum, y) => sum + y * y, 0) / Math.max(1, expected.length)) || 1;
+  const scale = Math.sqrt(expected.reduce((sum, y) => sum + y * y, 0) / Math.max(1, expected.length));
   const errors = Array.from(expected, (y, i) => Math.abs((actual[i] as number) - y) / scale);
   const rms = Math.sqrt(errors.reduce((sum, error) => sum + error * error, 0) / Math.max(1, errors.length));
   const worst = errors.reduce((most, error) => (error <= most ? most : error), 0);
@@ -110,13 +109,7 @@ const SPREADS: Readonly<Record<string, readonly (readonly [number, number])[]>> 
   "one token": [[4, 1]],
   "one token, one expert twice": [[5, 5]],
   "no tokens": [],
-  "groups of each kind": [
-    ...Array.from({ length: 11 }, () => [0, 4] as const),
-    [2, 3],
-    [2, 3],
-    [3, 5],
-    [3, 0],
-  ],
+  "groups of each kind": [...Array.from({ length: 11 }, () => [0, 4] as const), [2, 3], [2, 3], [3, 5], [3, 0]],
   "all rows to one expert": Array.from({ length: 9 }, () => [5, 5] as const),
   "groups of 8 and 5": [...Array.from({ length: 5 }, () => [1, 2] as const), [1, 3], [1, 3], [1, 0]],
 };
@@ -136,12 +129,16 @@ describe.each(TARGETS)("%s", (target) => {
       }
       const ids = Array.from({ length: 33 }, () => [0, 1].map(() => Math.floor(uniform() ** 2 * EXPERTS)));
       const rounded = errorsOf(graph, executable, inputsFor(graph, ids, anyNumber));
-      expect(rounded.rms).toBeLessThan(FLOAT_ENCODINGS.has(name) ? 1e-6 : 8e-3);
+      expect(rounded.rms).toBeLessThan(FLOAT_ENCODINGS.has(name) ? 1e-6 : 2e-2);
     }
   });
 
   test.each(["Q4_K", "Q8_0", "F16"])(`%s: a row for each slot, an odd number of vectors (seed ${seed})`, (name) => {
-    for (const shape of [{ columns: 16, slots: 3 }, { slots: 3, tokens: 5 }, { columns: 80, slots: 1, tokens: 1 }]) {
+    for (const shape of [
+      { columns: 16, slots: 3 },
+      { slots: 3, tokens: 5 },
+      { columns: 80, slots: 1, tokens: 1 },
+    ]) {
       const graph = expertsGraph(name, { ...shape, apart: true });
       using executable = (devices[1] as (typeof devices)[0]).compile(graph);
       const ids = Array.from({ length: shape.tokens ?? 4 }, () =>
