@@ -8,7 +8,7 @@
  */
 
 import type { Buffer, GroupKernel, KValue, Local } from "@quern/core";
-import type { BlockFormat, BlockReader } from "./format.ts";
+import type { BlockReader } from "./format.ts";
 import { type PanelSource, panelReader } from "./panel-reader.ts";
 
 export interface TileSource extends PanelSource {
@@ -32,6 +32,7 @@ export function emitTile(
   const sums: Local[][] = parts.map((_, part) =>
     Array.from({ length: rows }, (__, row) => k.local(`y${part}_${row}`, { dtype: "f32", lanes, rows: 1 }, 0)),
   );
+  const sumOf = (part: number, row: number): Local => sums[part]?.[row] as Local;
   const { chunk } = format;
   const chunks = format.blockWeights / chunk;
   const streams = rows <= 2;
@@ -46,22 +47,21 @@ export function emitTile(
       const chunkAt = k.add(k.mul(step, chunks), at);
       const words = k.add(wordsAt, k.mul(chunkAt, (chunk / 4) * stride));
       const factors = k.add(factorsAt, k.mul(chunkAt, stride));
-      readers.forEach((reader, part) => {
-        const integers = emitDots(kernel, source, reader, at * chunk, { rows, stride, words, sums: factors });
-        const { scale, min } = (scales[part] as ReturnType<BlockFormat["scalesOf"]>)(
-          Math.floor((at * chunk) / format.group),
+      const integers = emitDots(kernel, source, readers, at * chunk, { rows, stride, words, sums: factors });
+      const group = Math.floor((at * chunk) / format.group);
+      const own = scales.map((scaleOf) => scaleOf(group));
+      for (let row = 0; row < rows; row++) {
+        const factor = k.broadcast(k.load(source.factors, k.add(factors, row)), lanes);
+        own.forEach(({ scale }, part) =>
+          addTo(kernel, sumOf(part, row), k.cast(integers[part]?.[row] as KValue, "f32"), k.mul(scale, factor)),
         );
-        const own = sums[part] as Local[];
-        integers.forEach((integer, row) => {
-          const factor = k.broadcast(k.load(source.factors, k.add(factors, row)), lanes);
-          addTo(kernel, own[row] as Local, k.cast(integer, "f32"), k.mul(scale, factor));
-        });
-        if (min === undefined) return;
-        const negative = k.neg(min);
-        own.forEach((sum, row) =>
-          addTo(kernel, sum, negative, k.broadcast(k.load(source.sums, k.add(factors, row)), lanes)),
-        );
-      });
+      }
+      if (format.bias !== 0) continue;
+      const negative = own.map(({ min }) => k.neg(min as KValue));
+      for (let row = 0; row < rows; row++) {
+        const sum = k.broadcast(k.load(source.sums, k.add(factors, row)), lanes);
+        negative.forEach((min, part) => addTo(kernel, sumOf(part, row), min, sum));
+      }
     }
   });
   return sums.map((own) => own.map((sum) => k.read(sum)));
@@ -80,26 +80,30 @@ interface Rows {
   readonly sums: KValue;
 }
 
-/** Integer sums of the chunk from weight `first` of a block on, per row. */
+/** Integer sums of the chunk from weight `first` of a block on, [part][row]. What is broadcast serves all parts. */
 function emitDots(
   { k }: GroupKernel,
   { format, lanes, words, sums }: TileSource,
-  reader: BlockReader,
+  readers: readonly BlockReader[],
   first: number,
   of: Rows,
-): KValue[] {
+): KValue[][] {
   const type = { dtype: "i32", lanes, rows: 1 } as const;
   const dot = format.small ? "dot4u7i8" : "dot4u8i8";
   const [group, within] = [Math.floor(first / format.group), (first % format.group) / 4];
-  let integers = Array.from({ length: of.rows }, (_, row) =>
+  const starts = Array.from({ length: of.rows }, (_, row) =>
     format.bias === 0 ? k.const(type, 0) : k.broadcast(k.load(sums, k.add(of.sums, row)), lanes),
   );
+  const integers = readers.map(() => [...starts]);
   for (let quad = 0; quad < format.chunk / 4; quad++) {
-    const weights = format.quad(k, reader, group, within + quad);
-    integers = integers.map((sum, row) => {
+    const weights = readers.map((reader) => format.quad(k, reader, group, within + quad));
+    for (let row = 0; row < of.rows; row++) {
       const x = k.broadcast(k.load(words, k.add(of.words, quad * of.stride + row)), lanes);
-      return k.intrinsic(dot, [sum, weights, x], type);
-    });
+      weights.forEach((word, part) => {
+        const own = integers[part] as KValue[];
+        own[row] = k.intrinsic(dot, [own[row] as KValue, word, x], type);
+      });
+    }
   }
   return integers;
 }
