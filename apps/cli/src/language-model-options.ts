@@ -22,7 +22,7 @@ export interface ModelOptions {
   readonly pageSize: number;
   readonly device: DeviceKind;
   readonly threads: number;
-  readonly precision: MatmulPrecision;
+  readonly precision?: MatmulPrecision;
   readonly features?: string;
   readonly quiet?: boolean;
 }
@@ -97,7 +97,11 @@ export function addModelOptions(command: Command): Command {
       numberOption("--threads", 1, 1024, true),
       Math.min(processors, 1024),
     )
-    .option("--precision <name>", "of matrix products: highest, high or medium", parsePrecision, "medium")
+    .option(
+      "--precision <name>",
+      "of matrix products: highest, high or medium (default: medium, for weights that are floats high)",
+      parsePrecision,
+    )
     .option("--features <mask>", "CPU features that may be used, for instance avx2")
     .option("-q, --quiet", "no statistics and notices");
 }

@@ -16,7 +16,7 @@ interface PerplexityCommandOptions {
   readonly kv: CacheFormat;
   readonly device: DeviceKind;
   readonly threads: number;
-  readonly precision: MatmulPrecision;
+  readonly precision?: MatmulPrecision;
   readonly json?: string;
 }
 
@@ -48,7 +48,11 @@ export function addPerplexity(program: Command): void {
     .option("--kv <format>", `how keys and values are kept: ${CACHE_FORMATS.join(", ")}`, "f16")
     .option("--device <name>", DEVICE_KINDS.join(", "), parseDevice, "cpu")
     .option("--threads <count>", "threads of the CPU device", numberOption("--threads", 1, 1024, true), 1)
-    .option("--precision <name>", "highest, high, medium", parsePrecision, "medium")
+    .option(
+      "--precision <name>",
+      "highest, high, medium (default: medium, for weights that are floats high)",
+      parsePrecision,
+    )
     .option("--json <file>", "write the result as JSON; - is standard output")
     .addHelpText("after", EXAMPLES)
     .action(measure);

@@ -20,11 +20,9 @@ export interface BlockType {
   readonly blockWeights: number;
   /**
    * Decodes whole blocks: `bytes` holds n blocks, `out` exactly n · `blockWeights` weights. Fields of more than a byte are
-   * in the byte order of the file. Throws a `UserError` when the sizes do not belong together. Absent where the type is
-   * known but not decoded; `reason` says why.
+   * in the byte order of the file. Throws a `UserError` when the sizes do not belong together.
    */
-  readonly dequantise?: Dequantise;
-  readonly reason?: string;
+  readonly dequantise: Dequantise;
   /**
    * Encodes whole blocks, little endian: `values` are exactly n · `blockWeights` weights, `out` holds n blocks. Scales are
    * chosen for a small error in the least squares sense. Throws a `UserError` when the sizes do not belong together, a

@@ -16,7 +16,7 @@ export function constantBytes({ dtype, shape, encoding }: Omit<ConstantData, "by
 
 /** Decodes a constant that has an encoding to `out`, which has its number of elements. */
 export function decodeBlocks({ bytes, encoding }: ConstantData, out: Weights): void {
-  if (encoding?.dequantise === undefined) throw new UserError(`${encoding?.name ?? "constant"}: no blocks to decode`);
+  if (encoding === undefined) throw new UserError("constant: no blocks to decode");
   encoding.dequantise(bytes, out);
 }
 

@@ -35,7 +35,7 @@ function encode(type: BlockType, values: Float32Array): Uint8Array {
 
 function decode(type: BlockType, bytes: Uint8Array): Float32Array {
   const out = new Float32Array((bytes.length / type.blockBytes) * type.blockWeights);
-  type.dequantise!(bytes, out);
+  type.dequantise(bytes, out);
   return out;
 }
 

@@ -6,7 +6,7 @@ import { blockTypeNamed, blockTypes } from "./registry.ts";
 
 /** Every encoding that has an encoder and is smaller than f32, in the order of the format's numbers. */
 export const weightEncodings: readonly BlockType[] = blockTypes.filter(
-  ({ name, quantise, dequantise }) => name !== "F32" && quantise !== undefined && dequantise !== undefined,
+  ({ name, quantise }) => name !== "F32" && quantise !== undefined,
 );
 
 /** The encoding of this name, in any case. Throws a `UserError` that lists the names. `where` names the option it came from. */
@@ -53,8 +53,7 @@ const PIECE_WEIGHTS = 1 << 16;
  */
 export function encodeWeights(type: BlockType, values: Float32Array): EncodedWeights {
   const { blockWeights, blockBytes, quantise, dequantise } = type;
-  if (quantise === undefined || dequantise === undefined)
-    throw new UserError(`${type.name}: weights cannot be quantised to it`);
+  if (quantise === undefined) throw new UserError(`${type.name}: weights cannot be quantised to it`);
   const bytes = new Uint8Array((values.length / blockWeights) * blockBytes);
   const decoded = new Float32Array(Math.min(values.length, PIECE_WEIGHTS));
   let [differences, squares] = [0, 0];

@@ -115,9 +115,8 @@ export const shapeOf: Op = {
 
 /** Encoded constants are f32 with whole blocks along their last axis. */
 function checkEncoded({ dtype, shape, encoding }: ConstantData): void {
-  const { name, blockWeights, dequantise } = encoding as BlockType;
+  const { name, blockWeights } = encoding as BlockType;
   if (dtype !== "f32") reject("constant", `${name} blocks decode to f32, not ${dtype}`);
-  if (dequantise === undefined) reject("constant", `${name} blocks cannot be decoded`);
   const row = shape.at(-1) ?? 1;
   if (row % blockWeights !== 0)
     reject("constant", `rows of ${row} elements are no whole ${name} blocks of ${blockWeights}`);

@@ -50,7 +50,7 @@ function throughBlocks(type: BlockType, values: Float32Array): Float32Array {
   const bytes = new Uint8Array((values.length / type.blockWeights) * type.blockBytes);
   type.quantise!(values, bytes);
   const decoded = new Float32Array(values.length);
-  type.dequantise!(bytes, decoded);
+  type.dequantise(bytes, decoded);
   return decoded;
 }
 

@@ -29,16 +29,12 @@ function corpus(): Uint8Array[] {
   ];
 }
 
-/** Uses all of a model. Throws anything but a `UserError` of a tensor that is not decoded. */
+/** Uses all of a model: what could be read can be decoded. */
 function use(file: GgufFile, bytes: Uint8Array): void {
   for (const { name, offset, bytes: view } of file.tensors.values()) {
     expect(view.buffer).toBe(bytes.buffer);
     expect(offset + view.length).toBeLessThanOrEqual(bytes.length);
-    try {
-      tensorData(file, name);
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-    }
+    expect(() => tensorData(file, name)).not.toThrow();
   }
 }
 

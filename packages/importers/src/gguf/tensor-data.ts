@@ -1,13 +1,13 @@
 /** Tensors of a GGUF file as numbers. */
 
-import { UnsupportedError, UserError } from "@quern/core";
+import { UserError } from "@quern/core";
 import type { GgufFile } from "./parse.ts";
 import { quoted } from "./problems.ts";
 import type { GgufTensor } from "./tensor-table.ts";
 
 /**
  * Values of the tensor `name` in f32, row-major as its `shape` says: a new array of 4 bytes per element. Throws a
- * `UserError` when there is no such tensor or not enough memory, an `UnsupportedError` when its type is not decoded.
+ * `UserError` when there is no such tensor or not enough memory.
  */
 export function tensorData(file: GgufFile, name: string): Float32Array {
   const tensor = file.tensors.get(name);
@@ -19,10 +19,8 @@ export function tensorData(file: GgufFile, name: string): Float32Array {
     });
   }
   const where = `tensor ${quoted(name)} (${file.name})`;
-  const { dequantise, reason = "", name: op } = tensor.type;
-  if (dequantise === undefined) throw new UnsupportedError({ op: `tensor type ${op}`, where, reason });
   const out = allocate(elementCount(tensor), where);
-  dequantise(tensor.bytes, out, tensor.littleEndian);
+  tensor.type.dequantise(tensor.bytes, out, tensor.littleEndian);
   return out;
 }
 

@@ -11,7 +11,7 @@ import { runRecordCases } from "./record-cases.ts";
 const SEED = 20265;
 /** Their cases are constants, folded before any kernel; `symbolic.test.ts` runs them. */
 const FOLDED = new Set(["range"]);
-/** Computes at precision "medium" only: `blocks/blocks.test.ts`. */
+/** Compute at precision "medium" only: `blocks/blocks.test.ts`, `blocks/expert-matmul.test.ts`. */
 const MEDIUM = new Set(["matmul_blocks", "expert_matmul_blocks"]);
 
 describe.each(machineTargets().map((target) => [target.name, target] as const))("%s", (_name, target) => {

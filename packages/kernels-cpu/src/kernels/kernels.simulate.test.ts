@@ -13,7 +13,7 @@ import type { Execute } from "./site-trial.ts";
 const SEED = 20271;
 /** Their cases are constants, folded before any kernel. */
 const FOLDED = ["range"];
-/** Computes at precision "medium" only: `blocks/blocks.test.ts`. */
+/** Compute at precision "medium" only: `blocks/blocks.test.ts`, `blocks/expert-matmul.test.ts`. */
 const MEDIUM = ["matmul_blocks", "expert_matmul_blocks"];
 /** The processor runs their cases; here they take too long. */
 const LONG = ["attention", "conv_f32", "matmul_f32_dynamic", "recurrent_f32"];

@@ -1,8 +1,8 @@
 /** Files as nobody should write them: one clear `UserError`, soon. */
 
 import { describe, expect, it } from "vitest";
-import { UnsupportedError, UserError, blockTypeNamed, randomNumbers } from "@quern/core";
-import type { GgufFile, GgufTensor, GgufValue } from "@quern/importers/gguf";
+import { UserError, randomNumbers } from "@quern/core";
+import type { GgufFile, GgufValue } from "@quern/importers/gguf";
 import { type StepGraphOptions, buildStepGraph } from "./index.ts";
 import { plainForward } from "./plain-forward.test-support.ts";
 import { StepRunner, difference } from "./run-step.test-support.ts";
@@ -27,11 +27,6 @@ function problemOf(file: GgufFile, options: StepGraphOptions = {}): string {
 
 function changed(architecture: string, changes: Changes): string {
   return problemOf(writeTiny(tinyModel(architecture), SEED, changes).file);
-}
-
-/** The file with other tensors in the table. */
-function withTensor(file: GgufFile, tensor: GgufTensor): GgufFile {
-  return { ...file, tensors: new Map([...file.tensors, [tensor.name, tensor]]) };
 }
 
 describe("metadata that is wrong is named", () => {
@@ -144,14 +139,6 @@ describe("tensors that do not fit", () => {
     expect(changed("gpt2", { shapes: { "blk.1.attn_qkv.bias": undefined } })).toContain(
       "blk.1.attn_qkv.bias is missing",
     );
-  });
-
-  it("types that are not decoded are named", () => {
-    const { file } = writeTiny(tinyModel("llama"), SEED);
-    const tensor = file.tensors.get("blk.0.attn_q.weight")!;
-    const codebook = withTensor(file, { ...tensor, type: blockTypeNamed("IQ2_XXS")! });
-    expect(() => buildStepGraph(codebook)).toThrow(UnsupportedError);
-    expect(problemOf(codebook)).toContain("tensor type IQ2_XXS is not supported");
   });
 
   it("tables of old converters do not matter", () => {

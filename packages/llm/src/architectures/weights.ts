@@ -6,15 +6,7 @@
  * not fit a stand-in of the right type goes into the graph, which is then never used.
  */
 
-import {
-  type BlockType,
-  type ConstantData,
-  type GraphScope,
-  UnsupportedError,
-  UserError,
-  type Var,
-  rowsOf,
-} from "@quern/core";
+import { type ConstantData, type GraphScope, UserError, type Var, rowsOf } from "@quern/core";
 import { type GgufFile, type GgufTensor, tensorData } from "@quern/importers/gguf";
 
 type Shape = readonly number[];
@@ -32,7 +24,6 @@ class Table {
   readonly scope: GraphScope;
   readonly architecture: string;
   readonly problems: string[] = [];
-  readonly unsupported = new Map<string, { readonly type: BlockType; readonly tensor: string }>();
   readonly #asked = new Set<string>();
   readonly #data = new Map<string, ConstantData>();
   #standIns = 0;
@@ -55,8 +46,6 @@ class Table {
     if (tensor === undefined) this.problems.push(`${name} is missing, ${expected}`);
     else if (tensor.shape.length !== shape.length || tensor.shape.some((size, axis) => size !== shape[axis]))
       this.problems.push(`${name} is [${tensor.shape.join(", ")}], ${expected}`);
-    else if (tensor.type.dequantise === undefined)
-      this.unsupported.set(tensor.type.name, { type: tensor.type, tensor: name });
     else return this.#stored(tensor);
     if (this.problems.length >= MOST_PROBLEMS) this.refuse(this.problems);
     return undefined;
@@ -172,21 +161,12 @@ export class Weights {
   }
 
   /**
-   * Called when all tensors were asked for. Throws a `UserError` with every tensor that is missing, misshapen or left over,
-   * an `UnsupportedError` where types are not decoded.
+   * Called when all tensors were asked for. Throws a `UserError` with every tensor that is missing, misshapen or left over.
    */
   throwProblems(): void {
     const table = this.#table;
     const unexpected = table.unexpected().map((name) => `${name} does not belong to this architecture`);
     const all = [...table.problems, ...unexpected];
     if (all.length > 0) table.refuse(all);
-    if (table.unsupported.size === 0) return;
-    throw new UnsupportedError(
-      [...table.unsupported.values()].map(({ type, tensor }) => ({
-        op: `tensor type ${type.name}`,
-        where: `tensor "${tensor}" (${table.file.name})`,
-        reason: type.reason ?? "it is not decoded",
-      })),
-    );
   }
 }

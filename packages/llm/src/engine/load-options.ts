@@ -1,5 +1,6 @@
 /** How a model is loaded, checked before anything is read. */
 
+import type { GgufFile } from "@quern/importers/gguf";
 import { type Device, type MatmulPrecision, UserError } from "@quern/core";
 import type { CacheFormat } from "../architectures/index.ts";
 
@@ -20,7 +21,10 @@ export interface LoadOptions {
   readonly stepTokens?: number | undefined;
   /** Keeps what was computed for the beginnings of sequences and finds it again. Default: true. */
   readonly sharePrefixes?: boolean | undefined;
-  /** Precision of matrix products. Default: "medium", which is that of the usual quantised weights. */
+  /**
+   * Precision of matrix products. Default: "medium", which computes on weights in blocks as they are stored; for files whose
+   * weights are all floats "high", which rounds them no further.
+   */
   readonly matmulPrecision?: MatmulPrecision | undefined;
   /** How the file is brought into memory. Default: mapped where the device can, else read. */
   readonly read?: ((path: string) => Uint8Array) | undefined;
@@ -55,8 +59,16 @@ const CACHE_FORMATS: readonly CacheFormat[] = ["f32", "f16", "bf16", "q8_0"];
 const PRECISIONS: readonly MatmulPrecision[] = ["highest", "high", "medium"];
 const MOST_TOKENS_BY_DEFAULT = 4096;
 
-/** Checks options and sets what is missing, for a model made for `trained` tokens. Throws one `UserError` with all that is wrong. */
-export function loadSettings(options: LoadOptions, trained: number): LoadSettings {
+/** True where a matrix of the file is stored in blocks. */
+export function hasBlocks({ tensors }: GgufFile): boolean {
+  return [...tensors.values()].some(({ shape, type }) => shape.length > 1 && type.blockWeights > 1);
+}
+
+/**
+ * Checks options and sets what is missing, for a model made for `trained` tokens. `inBlocks`: its weights are stored in
+ * blocks. Throws one `UserError` with all that is wrong.
+ */
+export function loadSettings(options: LoadOptions, trained: number, inBlocks: boolean): LoadSettings {
   const problems: string[] = [];
   const size = (name: keyof LoadOptions, otherwise: number, least = 1): number => {
     const value = options[name] ?? otherwise;
@@ -85,7 +97,7 @@ export function loadSettings(options: LoadOptions, trained: number): LoadSetting
     maxSequences: size("maxSequences", 8),
     stepTokens: size("stepTokens", 512),
     sharePrefixes: options.sharePrefixes ?? true,
-    matmulPrecision: oneOf("matmulPrecision", PRECISIONS, "medium"),
+    matmulPrecision: oneOf("matmulPrecision", PRECISIONS, inBlocks ? "medium" : "high"),
   };
   if (contextLength > trained)
     problems.push(`contextLength must be at most ${trained}, which the model was made for, not ${contextLength}`);

@@ -15,7 +15,7 @@ import { Engine } from "./engine.ts";
 import { ExecutableRunner } from "./executable-runner.ts";
 import { type GenerateOptions, generateSettings } from "./generate-options.ts";
 import { Generation } from "./generation.ts";
-import { type LoadOptions, type LoadSettings, loadSettings } from "./load-options.ts";
+import { type LoadOptions, type LoadSettings, hasBlocks, loadSettings } from "./load-options.ts";
 import { Pool, type Pooling, POOLINGS, poolingOf } from "./pooling.ts";
 import { mustFit, type Prompt, promptTokens } from "./prompt.ts";
 import { Candidates } from "./sampling/candidates.ts";
@@ -85,7 +85,7 @@ export class LanguageModel {
   /** Use `loadModel`. `release` is called when the memory of the file is no longer needed. */
   constructor(file: GgufFile, options: LoadOptions, release: () => void) {
     this.hyper = readHyperparameters(file);
-    this.#settings = loadSettings(options, this.hyper.contextLength);
+    this.#settings = loadSettings(options, this.hyper.contextLength, hasBlocks(file));
     this.tokenizer = tokenizerFromGguf(file.metadata.values);
     this.chatTemplate = file.metadata.string("tokenizer.chat_template", "") || undefined;
     this.contextLength = this.#settings.contextLength;

@@ -117,16 +117,33 @@ it("numbers of heads that differ from layer to layer", async () => {
   expect((await quantise(file, "IQ4_XS")).tensors[0]!.type.name).toBe("Q5_K");
 });
 
-it("types that are not decoded are refused, all of them, unless they are copied", () => {
-  const file = fileOf([
+it("types with a codebook are decoded, and copied where they are no matrices", async () => {
+  const matrices = ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M"];
+  // A scale below 1 in every type, whichever bytes it is in.
+  const bytesOf = (type: string): Uint8Array => new Uint8Array(blockTypeNamed(type)!.blockBytes).fill(0x2a);
+  const tensors = [
+    ...matrices.map((type) => ({ name: `${type}.weight`, shape: [1, 256], type, bytes: bytesOf(type) })),
+    { name: "blk.0.attn_norm.weight", shape: [256], type: "IQ1_S", bytes: bytesOf("IQ1_S") },
+  ];
+  const source = fileOf(tensors);
+  const { file } = await quantise(source, "F32");
+  for (const name of source.tensors.keys()) expect(tensorData(file, name), name).toEqual(tensorData(source, name));
+  for (const type of matrices) expect(file.tensors.get(`${type}.weight`)!.type.name).toBe("F32");
+  expect(file.tensors.get("blk.0.attn_norm.weight")!.type.name).toBe("IQ1_S");
+});
+
+it("types that are not encoded are refused, all of them, where bytes of the other order cannot be copied", () => {
+  const names = ["TQ1_0", "IQ2_S"];
+  const little = fileOf([
+    ...names.map((type) => ({ name: `${type}.norm.weight`, shape: [256], type })),
     { name: "blk.0.ffn_up.weight", shape: [1, 256], type: "IQ3_S" },
-    { name: "blk.0.ffn_gate.weight", shape: [1, 256], type: "IQ2_S" },
-    { name: "blk.0.attn_norm.weight", shape: [256], type: "IQ1_S" },
   ]);
-  const attempt = (): unknown => planQuantise(file, quantMixNamed("Q8_0"));
+  expect(() => planQuantise(little, quantMixNamed("Q8_0"))).not.toThrow();
+  const tensors = new Map([...little.tensors].map(([name, tensor]) => [name, { ...tensor, littleEndian: false }]));
+  const attempt = (): unknown => planQuantise({ ...little, tensors }, quantMixNamed("Q8_0"));
   expect(attempt).toThrow(UnsupportedError);
-  expect(attempt).toThrow(/IQ3_S[^]*IQ2_S/);
-  expect(attempt).not.toThrow(/IQ1_S/);
+  expect(attempt).toThrow(/tensor type TQ1_0 is not supported[^]*tensor type IQ2_S/);
+  expect(attempt).not.toThrow(/IQ3_S/);
 });
 
 it("files of the other byte order are written in this one", async () => {

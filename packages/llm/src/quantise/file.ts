@@ -44,7 +44,7 @@ const SPLIT_KEYS = /^split\./;
 const FLOATS: ReadonlySet<string> = new Set(["F32", "F16", "BF16", "F64"]);
 
 /**
- * Decides the type of every tensor. Throws an `UnsupportedError` that lists the tensors which would have to be decoded and
+ * Decides the type of every tensor. Throws an `UnsupportedError` that lists the tensors which would have to be encoded and
  * cannot be.
  */
 export function planQuantise(file: GgufFile, mix: QuantMix): QuantisePlan {
@@ -54,12 +54,9 @@ export function planQuantise(file: GgufFile, mix: QuantMix): QuantisePlan {
     const { name, shape, type } = source;
     const matrix = isQuantised(source) && (FLOATS.has(type.name) || type.blockWeights > 1);
     const choice = matrix ? typeInMix(mix, source, model) : { type };
-    if (!isCopied(source, choice.type)) {
-      const { dequantise, reason = "it is not decoded" } = type;
-      const lacking = dequantise === undefined ? reason : choice.type.quantise === undefined ? "it is not encoded" : "";
-      if (lacking !== "") {
-        unsupported.push({ op: `tensor type ${type.name}`, where: `tensor "${name}" (${file.name})`, reason: lacking });
-      }
+    if (!isCopied(source, choice.type) && choice.type.quantise === undefined) {
+      const where = `tensor "${name}" (${file.name})`;
+      unsupported.push({ op: `tensor type ${choice.type.name}`, where, reason: "it is not encoded" });
     }
     return { name, shape, source, ...choice };
   });

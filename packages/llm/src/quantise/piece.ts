@@ -4,7 +4,7 @@ import { type BlockType, InternalError, blockTypeNamed, encodeWeights } from "@q
 
 /** Whole blocks of both types. */
 export interface PieceJob {
-  /** Names of block types, one that is decoded and one that is encoded. */
+  /** Names of block types; the second is one that is encoded. */
   readonly from: string;
   readonly to: string;
   readonly littleEndian: boolean;
@@ -23,7 +23,7 @@ export interface PieceResult {
 export function recodePiece({ from, to, littleEndian, bytes }: PieceJob): PieceResult {
   const source = typeNamed(from);
   const weights = new Float32Array((bytes.byteLength / source.blockBytes) * source.blockWeights);
-  source.dequantise?.(bytes, weights, littleEndian);
+  source.dequantise(bytes, weights, littleEndian);
   const { bytes: encoded, error } = encodeWeights(typeNamed(to), weights);
   let squares = 0;
   for (const weight of weights) squares += weight * weight;

@@ -142,7 +142,7 @@ export function randomBlocks(type: BlockType, spread: number, seed: number): Fil
   if (!(spread > 0 && spread < 1000)) throw new UserError(`${spread} is no spread of weights`);
   if (type.blockWeights === 1) return plainFloats(type, 0, spread);
   const fields = FIELDS[type.name];
-  if (fields === undefined || type.dequantise === undefined) {
+  if (fields === undefined) {
     throw new UnsupportedError({
       op: `random blocks of type ${type.name}`,
       where: "synthetic model",
@@ -168,7 +168,7 @@ function spreadOfPool(type: BlockType, fields: Fields, pool: Uint8Array, seed: n
   const bytes = new Uint8Array(count * type.blockBytes);
   withPool(type, fields, pool)(new RandomBits(seed, "measured"), bytes, count);
   const weights = new Float32Array(count * type.blockWeights);
-  type.dequantise!(bytes, weights);
+  type.dequantise(bytes, weights);
   let squares = 0;
   for (const weight of weights) squares += weight * weight;
   return Math.sqrt(squares / weights.length);

@@ -4,6 +4,8 @@
  */
 
 import type { Buffer, GroupKernel, KValue, Local } from "@quern/core";
+import { MAX_BLOCK_ROWS } from "./activations.ts";
+import { PANEL_ROWS } from "./format.ts";
 import { panelReader } from "./panel-reader.ts";
 import { type TileSource, addTo } from "./tile.ts";
 
@@ -19,14 +21,14 @@ export interface ExpandedPart {
   readonly offsets: Buffer | undefined;
 }
 
-/** The scratch memory of a kernel for one part. */
-export function expandedPart({ k }: GroupKernel, { format, depth, lanes }: TileSource): ExpandedPart {
+/** The scratch memory of a kernel for some parts. */
+export function expandedParts({ k }: GroupKernel, { format, depth, lanes }: TileSource, count: number): ExpandedPart[] {
   const perChunk = (depth / format.chunk) * lanes;
-  return {
-    words: k.scratch("u", "u32", (depth / 4) * lanes),
-    scales: k.scratch("scales", "f32", perChunk),
-    offsets: format.bias === 0 ? k.scratch("offsets", "f32", perChunk) : undefined,
-  };
+  return Array.from({ length: count }, (_, part) => ({
+    words: k.scratch(`u${part}`, "u32", (depth / 4) * lanes),
+    scales: k.scratch(`scales${part}`, "f32", perChunk),
+    offsets: format.bias === 0 ? k.scratch(`offsets${part}`, "f32", perChunk) : undefined,
+  }));
 }
 
 /** Emits the unpacking of part `part`. */
@@ -51,65 +53,112 @@ export function emitExpansion(kernel: GroupKernel, source: TileSource, part: KVa
   });
 }
 
-/** f32 sums of `rows` rows of x, those of block `block` of as many, against an expanded part. */
+/** Rows of a block of x that a tile takes: `rows` of them from `first` on. */
+export interface TileRows {
+  readonly block: KValue;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/**
+ * Rows by parts of a tile. Two parts share what is broadcast of x, which saves loads; AVX2 has registers for four sums and
+ * their results.
+ */
+export function tileShape(lanes: number, parts: number): { readonly rows: number; readonly parts: number } {
+  if (lanes < PANEL_ROWS) return { rows: 4, parts: 1 };
+  return parts % 2 === 0 ? { rows: 4, parts: 2 } : { rows: 8, parts: 1 };
+}
+
+/** f32 sums of some rows of x against expanded parts, [part][row]. */
 export function emitExpandedTile(
   kernel: GroupKernel,
   source: TileSource,
-  part: ExpandedPart,
-  rows: number,
-  block: KValue,
-): KValue[] {
+  parts: readonly ExpandedPart[],
+  of: TileRows,
+): KValue[][] {
   const { k } = kernel;
   const { format, depth, lanes } = source;
   const chunks = depth / format.chunk;
-  const sums = Array.from({ length: rows }, (_, row) => k.local(`z${row}`, { dtype: "f32", lanes, rows: 1 }, 0));
-  const wordsAt = k.mul(block, (depth / 4) * rows);
-  const factorsAt = k.mul(block, chunks * rows);
+  const sums = parts.map((_, part) =>
+    Array.from({ length: of.rows }, (__, row) => k.local(`z${part}_${row}`, { dtype: "f32", lanes, rows: 1 }, 0)),
+  );
+  const wordsAt = k.mul(of.block, (depth / 4) * MAX_BLOCK_ROWS);
+  const factorsAt = k.mul(of.block, chunks * MAX_BLOCK_ROWS);
   const step = (at: KValue): void =>
-    addChunk(
-      kernel,
-      source,
-      part,
-      sums,
-      at,
-      k.add(wordsAt, k.mul(at, (format.chunk / 4) * rows)),
-      k.add(factorsAt, k.mul(at, rows)),
-    );
+    addChunk(kernel, source, parts, sums, at, {
+      words: k.add(k.add(wordsAt, k.mul(at, (format.chunk / 4) * MAX_BLOCK_ROWS)), of.first),
+      factors: k.add(k.add(factorsAt, k.mul(at, MAX_BLOCK_ROWS)), of.first),
+    });
   const whole = Math.floor(chunks / UNROLL) * UNROLL;
   k.for({ end: whole, step: UNROLL }, (at) => {
     for (let i = 0; i < UNROLL; i++) step(k.add(at, i));
   });
   for (let at = whole; at < chunks; at++) step(k.index(at));
-  return sums.map((sum) => k.read(sum));
+  return sums.map((own) => own.map((sum) => k.read(sum)));
 }
 
+/** Adds chunk `at`, whose words and factors of the first row begin at the places given. */
 function addChunk(
   kernel: GroupKernel,
   source: TileSource,
-  part: ExpandedPart,
-  sums: readonly Local[],
+  parts: readonly ExpandedPart[],
+  sums: readonly (readonly Local[])[],
   at: KValue,
-  wordsAt: KValue,
-  factorsAt: KValue,
+  from: { readonly words: KValue; readonly factors: KValue },
 ): void {
   const { k } = kernel;
   const { format, lanes } = source;
   const type = { dtype: "i32", lanes, rows: 1 } as const;
   const dot = format.small ? "dot4u7i8" : "dot4u8i8";
-  const spread = (buffer: Buffer, from: KValue, row: number): KValue =>
-    k.broadcast(k.load(buffer, k.add(from, row)), lanes);
-  let integers = sums.map((_, row) => (format.bias === 0 ? k.const(type, 0) : spread(source.sums, factorsAt, row)));
+  const rows = (sums[0] as readonly Local[]).map((_, row) => row);
+  const spread = (buffer: Buffer, first: KValue, row: number): KValue =>
+    k.broadcast(k.load(buffer, k.add(first, row)), lanes);
+  const starts = rows.map((row) => (format.bias === 0 ? k.const(type, 0) : spread(source.sums, from.factors, row)));
+  const integers = parts.map(() => [...starts]);
   for (let quad = 0; quad < format.chunk / 4; quad++) {
-    const weights = k.load(part.words, k.mul(k.add(k.mul(at, format.chunk / 4), quad), lanes), { lanes });
-    integers = integers.map((sum, row) =>
-      k.intrinsic(dot, [sum, weights, spread(source.words, k.add(wordsAt, quad * sums.length), row)], type),
+    const weights = parts.map(({ words }) =>
+      k.load(words, k.mul(k.add(k.mul(at, format.chunk / 4), quad), lanes), { lanes }),
+    );
+    for (const row of rows) {
+      const x = spread(source.words, k.add(from.words, quad * MAX_BLOCK_ROWS), row);
+      weights.forEach((word, part) => {
+        const own = integers[part] as KValue[];
+        own[row] = k.intrinsic(dot, [own[row] as KValue, word, x], type);
+      });
+    }
+  }
+  const scales = parts.map((part) => k.load(part.scales, k.mul(at, lanes), { lanes }));
+  for (const row of rows) {
+    const factor = spread(source.factors, from.factors, row);
+    scales.forEach((scale, part) =>
+      addTo(kernel, sums[part]?.[row] as Local, k.cast(integers[part]?.[row] as KValue, "f32"), k.mul(scale, factor)),
     );
   }
-  const scale = k.load(part.scales, k.mul(at, lanes), { lanes });
-  integers.forEach((integer, row) =>
-    addTo(kernel, sums[row] as Local, k.cast(integer, "f32"), k.mul(scale, spread(source.factors, factorsAt, row))),
-  );
-  if (part.offsets === undefined) return;
-  const offset = k.load(part.offsets, k.mul(at, lanes), { lanes });
-  sums.forEach((sum, row) => addTo(kernel, sum, offset, spread(source.sums, factorsAt, row)));
+  if (format.bias !== 0) return;
+  const offsets = parts.map(({ offsets: own }) => k.load(own as Buffer, k.mul(at, lanes), { lanes }));
+  for (const row of rows) {
+    const sum = spread(source.sums, from.factors, row);
+    offsets.forEach((offset, part) => addTo(kernel, sums[part]?.[row] as Local, offset, sum));
+  }
+}
+
+/** Every block of rows against the parts from `first` on, as many as the shape has; `store` takes the sums of a tile. */
+export function emitExpandedRows(
+  kernel: GroupKernel,
+  source: TileSource,
+  parts: readonly ExpandedPart[],
+  blocks: KValue,
+  shape: { readonly rows: number },
+  firstBlock: KValue,
+  store: (block: KValue, firstRow: number, sums: readonly (readonly KValue[])[]) => void,
+): void {
+  const { k } = kernel;
+  k.for({ end: blocks }, (block) => {
+    for (let first = 0; first < MAX_BLOCK_ROWS; first += shape.rows)
+      store(
+        block,
+        first,
+        emitExpandedTile(kernel, source, parts, { block: k.add(firstBlock, block), first, rows: shape.rows }),
+      );
+  });
 }

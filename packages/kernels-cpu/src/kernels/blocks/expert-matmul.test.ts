@@ -18,6 +18,10 @@ import {
 import { afterAll, describe, expect, test } from "vitest";
 import { cpu } from "../../device/cpu.ts";
 import { cpuInfo, nativeHost } from "../../host/index.ts";
+import type { CpuTarget } from "../../host/cpu-target.ts";
+import { SIMULATED_AMX, SIMULATED_AVX2, SIMULATED_AVX512, simulated } from "../simulated-trial.ts";
+import { interpreted, trial } from "../site-trial.ts";
+import { expertMatmulBlocks } from "./expert-matmul.ts";
 import { FLOAT_ENCODINGS } from "./float-panels.ts";
 import { BLOCK_FORMATS, formatOf } from "./formats.ts";
 import { randomBlocks } from "./random-blocks.test-support.ts";
@@ -94,14 +98,19 @@ function errorsOf(
   executable: Executable,
   inputs: Record<string, Tensor>,
 ): { worst: number; rms: number; names: string[] } {
+  const errors = compare(graph, executable.runSync(inputs)["y"] as Tensor, inputs);
+  return { ...errors, names: executable.report.launches.map(({ kernel }) => kernel) };
+}
+
+function compare(graph: Graph, y: Tensor, inputs: Record<string, Tensor>): { worst: number; rms: number } {
   const expected = (referenceDevice().compile(graph).runSync(inputs)["y"] as Tensor).data as Float32Array;
-  const actual = (executable.runSync(inputs)["y"] as Tensor).data as Float32Array;
+  const actual = y.data as Float32Array;
   expect(actual).toHaveLength(expected.length);
   const scale = Math.sqrt(expected.reduce((sum, y) => sum + y * y, 0) / Math.max(1, expected.length));
   const errors = Array.from(expected, (y, i) => Math.abs((actual[i] as number) - y) / scale);
   const rms = Math.sqrt(errors.reduce((sum, error) => sum + error * error, 0) / Math.max(1, errors.length));
   const worst = errors.reduce((most, error) => (error <= most ? most : error), 0);
-  return { worst, rms, names: executable.report.launches.map(({ kernel }) => kernel) };
+  return { worst, rms };
 }
 
 /** Experts of each token: groups of 1, 2, 3 to 4, 5 to 8 and more rows, and experts that nobody wants. */
@@ -149,6 +158,40 @@ describe.each(TARGETS)("%s", (target) => {
   });
 });
 
+describe.each([
+  ["interpreter", interpreted(seed)],
+  ["simulator", simulated()],
+] as const)("%s", (_where, execute) => {
+  const targets = [SIMULATED_AVX2, SIMULATED_AVX512, { ...SIMULATED_AMX, name: "avx512+vnni" }];
+  test.each(["Q8_0", "Q4_K", "Q6_K", "IQ4_XS"])(`%s (seed ${seed})`, (name) => {
+    // The targets take turns; together the spreads have groups of every kind.
+    ["one token", "groups of each kind", "groups of 8 and 5"].forEach((spread, at) => {
+      const target = targets[(at + NAMES.indexOf(name)) % targets.length] as CpuTarget;
+      const ids = SPREADS[spread] as readonly (readonly [number, number])[];
+      const graph = expertsGraph(name, { columns: 32, tokens: ids.length });
+      const inputs = inputsFor(graph, ids, exact);
+      const environment = { target, threads: 2, precision: "medium" } as const;
+      const { outputs, used, refusals } = trial(graph, inputs, expertMatmulBlocks, environment, execute);
+      expect(used, refusals.join()).toBe(1);
+      expect(compare(graph, outputs["y"] as Tensor, inputs).worst, spread).toBeLessThan(6e-6);
+    });
+  });
+});
+
+test(`experts that no row goes to are not read (seed ${seed})`, () => {
+  using device = cpu({ threads: 2, cache: false, matmulPrecision: "medium" });
+  const graph = expertsGraph("Q8_0");
+  const data = graph.nodes.find(({ op }) => op === "constant")?.attrs["value"] as ConstantData;
+  // Scales of no number everywhere but in the second expert.
+  const view = new DataView(data.bytes.buffer);
+  const perExpert = data.bytes.length / EXPERTS;
+  for (let block = 0; block < data.bytes.length; block += 34)
+    if (Math.floor(block / perExpert) !== 1) view.setFloat16(block, NaN, true);
+  using executable = device.compile(graph);
+  for (const ids of [[[1, 1]], Array.from({ length: 9 }, () => [1, 1])])
+    expect(errorsOf(graph, executable, inputsFor(graph, ids, exact)).worst).toBeLessThan(3e-6);
+});
+
 test(`experts whose rows share panels, and blocks at the highest precision, become f32 (seed ${seed})`, () => {
   using device = cpu({ threads: 2, cache: false, matmulPrecision: "medium" });
   const ids = [
@@ -193,6 +236,7 @@ test(`checked runs find nothing wrong (seed ${seed})`, () => {
   for (const name of ["Q6_K", "IQ4_XS", "Q8_0", "BF16"]) {
     const graph = expertsGraph(name);
     using executable = device.compile(graph);
-    for (const ids of Object.values(SPREADS)) executable.runSync(inputsFor(graph, ids, exact));
+    for (const [spread, ids] of Object.entries(SPREADS))
+      expect(errorsOf(graph, executable, inputsFor(graph, ids, exact)).worst, spread).toBeLessThan(3e-6);
   }
 });

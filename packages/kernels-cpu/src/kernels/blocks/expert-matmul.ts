@@ -20,7 +20,7 @@ import {
 import { typical, unflattenRows } from "../gemm/matmul.ts";
 import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { MAX_BLOCK_ROWS } from "./activations.ts";
-import { type ExpandedPart, emitExpandedTile, emitExpansion, expandedPart } from "./expanded.ts";
+import { emitExpandedRows, emitExpansion, expandedParts, tileShape } from "./expanded.ts";
 import { expertRows, expertRowsLaunch } from "./expert-rows.ts";
 import { type BlockFormat, PANEL_ROWS, panelLayout } from "./format.ts";
 import { formatOf } from "./formats.ts";
@@ -134,8 +134,7 @@ function emitProduct(kernel: GroupKernel, source: TileSource, problem: ExpertPro
   const { k } = kernel;
   const { lanes } = source;
   const partsOfExpert = (problem.columns as number) / lanes;
-  let scratch: ExpandedPart | undefined;
-  const expanded = (): ExpandedPart => (scratch ??= expandedPart(kernel, source));
+  const shape = tileShape(lanes, 1);
   overGroups(kernel, problem, routes, lanes, (group, own) => {
     const panelPart = (part: KValue): KValue => k.add(k.mul(group.expert, partsOfExpert), part);
     /** Blocks of `rows` rows before the group. */
@@ -153,11 +152,17 @@ function emitProduct(kernel: GroupKernel, source: TileSource, problem: ExpertPro
     const each = (body: (part: KValue) => void): void =>
       own.length === 1 ? body(own[0] as KValue) : k.for({ end: own.length }, (i) => body(k.add(own[0] as KValue, i)));
     const many = (part: KValue): void => {
-      emitExpansion(kernel, source, panelPart(part), expanded());
-      k.for({ end: k.div(k.add(group.count, MAX_BLOCK_ROWS - 1), MAX_BLOCK_ROWS) }, (block) => {
-        const sums = emitExpandedTile(kernel, source, expanded(), MAX_BLOCK_ROWS, k.add(group.block, block));
-        storeGroupRows(kernel, routes, group, { first: k.mul(block, MAX_BLOCK_ROWS), part, sums, certain: 1 });
-      });
+      const expanded = expandedParts(kernel, source, shape.parts);
+      expanded.forEach((one) => emitExpansion(kernel, source, panelPart(part), one));
+      const blocks = k.div(k.add(group.count, MAX_BLOCK_ROWS - 1), MAX_BLOCK_ROWS);
+      emitExpandedRows(kernel, source, expanded, blocks, shape, group.block, (block, first, [sums = []]) =>
+        storeGroupRows(kernel, routes, group, {
+          first: k.add(k.mul(block, MAX_BLOCK_ROWS), first),
+          part,
+          sums,
+          certain: first === 0 ? 1 : 0,
+        }),
+      );
     };
     const { count } = group;
     k.if(

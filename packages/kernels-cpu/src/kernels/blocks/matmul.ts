@@ -24,7 +24,7 @@ import type { CpuKernel, KernelEnvironment } from "../kernel.ts";
 import { MAX_BLOCK_ROWS, emitQuantisation, quantisedRows } from "./activations.ts";
 import { type BlockFormat, PANEL_ROWS, panelLayout } from "./format.ts";
 import { formatOf } from "./formats.ts";
-import { type ExpandedPart, emitExpandedTile, emitExpansion, expandedPart } from "./expanded.ts";
+import { emitExpandedRows, emitExpansion, expandedParts, tileShape } from "./expanded.ts";
 import { interleavePacker } from "./interleave.ts";
 import { type TileSource, emitTile } from "./tile.ts";
 
@@ -117,18 +117,30 @@ function emitProduct(
     const mask = columns % lanes === 0 ? undefined : k.lt(k.iota(column, lanes), k.broadcast(k.index(columns), lanes));
     kernel.store(sum, { index: [...unflattenRows(kernel, row, y), column], lanes, mask });
   };
-  const storeRows = (first: KValue, part: KValue, sums: readonly KValue[]): void =>
+  const storeRows = (first: KValue, part: KValue, sums: readonly KValue[], firstExists = true): void =>
     sums.forEach((sum, row) => {
       const emit = (): void => store(k.add(first, row), part, sum);
-      if (row === 0) emit();
+      if (row === 0 && firstExists) emit();
       else k.if(k.lt(k.add(first, row), k.index(m)), emit);
     });
   const tile = (rows: number, parts: readonly KValue[]): void =>
     emitTile(kernel, source, { rows, stride: rows, block: k.index(0), parts }).forEach((sums, i) =>
       storeRows(k.index(0), parts[i] as KValue, sums),
     );
-  let scratch: ExpandedPart | undefined;
-  const expanded = (): ExpandedPart => (scratch ??= expandedPart(kernel, source));
+  const shape = tileShape(lanes, perTask);
+  const many = (task: KValue): void => {
+    const expanded = expandedParts(kernel, source, shape.parts);
+    k.for({ end: perTask / shape.parts }, (group) => {
+      const own = expanded.map((_, i) => k.add(k.add(k.mul(task, perTask), k.mul(group, shape.parts)), i));
+      expanded.forEach((part, i) => emitExpansion(kernel, source, own[i] as KValue, part));
+      const blocks = k.index(dimCeilDiv(m, MAX_BLOCK_ROWS));
+      emitExpandedRows(kernel, source, expanded, blocks, shape, k.index(0), (block, first, sums) =>
+        sums.forEach((rows, i) =>
+          storeRows(k.add(k.mul(block, MAX_BLOCK_ROWS), first), own[i] as KValue, rows, first === 0),
+        ),
+      );
+    });
+  };
   const count = k.index(m);
   const tasks = (task: KValue): void => {
     const own = Array.from({ length: perTask }, (_, i) => k.add(k.mul(task, perTask), i));
@@ -147,14 +159,7 @@ function emitProduct(
             k.if(
               k.le(count, 4),
               () => apart(4),
-              () =>
-                each((part) => {
-                  emitExpansion(kernel, source, part, expanded());
-                  k.for({ end: k.index(dimCeilDiv(m, MAX_BLOCK_ROWS)) }, (block) => {
-                    const sums = emitExpandedTile(kernel, source, expanded(), MAX_BLOCK_ROWS, block);
-                    storeRows(k.mul(block, MAX_BLOCK_ROWS), part, sums);
-                  });
-                }),
+              () => many(task),
             ),
         ),
     );

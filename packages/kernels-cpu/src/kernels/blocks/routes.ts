@@ -73,7 +73,8 @@ export interface Routes {
   readonly groups: Temporary;
   /** Positions bring the rows of a group together: the row at each. */
   readonly order: Temporary;
-  /** The group at each position. */
+  /** The position of each row, and its group. */
+  readonly positionOf: Temporary;
   readonly groupOf: Temporary;
   /** Blocks of 8 rows that hold every group in blocks of its own. */
   readonly blocks: Dim;
@@ -85,6 +86,7 @@ export function expertRoutes({ rows, experts }: ExpertProblem): Routes {
     most,
     groups: { name: "groups", dtype: "i32", size: dimMul(most, FIELDS) },
     order: { name: "order", dtype: "i32", size: rows },
+    positionOf: { name: "positionOf", dtype: "i32", size: rows },
     groupOf: { name: "groupOf", dtype: "i32", size: rows },
     // A group wastes less than a block, and has at most as many blocks as rows.
     blocks: dimMin(rows, dimAdd(dimFloorDiv(rows, MAX_BLOCK_ROWS), experts)),
@@ -116,9 +118,9 @@ export function routesLaunch(site: KernelSite, problem: ExpertProblem, routes: R
   const kernel = new GroupKernel(`expert_routes_e${experts}`, site);
   const { k } = kernel;
   const from = kernel.input(ids);
-  const [groups, order, groupOf] = [routes.groups, routes.order, routes.groupOf].map((one) =>
-    kernel.temporary(one, "write"),
-  ) as [Buffer, Buffer, Buffer];
+  const [groups, order, positionOf, groupOf] = [routes.groups, routes.order, routes.positionOf, routes.groupOf].map(
+    (one) => kernel.temporary(one, "write"),
+  ) as [Buffer, Buffer, Buffer, Buffer];
   k.parallel(1, () => {
     /** Rows of each expert, then the position of its next row. */
     const places = k.scratch("places", "i32", experts);
@@ -157,9 +159,10 @@ export function routesLaunch(site: KernelSite, problem: ExpertProblem, routes: R
     );
     k.for({ end: k.index(rows) }, (row) => {
       const expert = loadExpert(kernel, from, row, experts);
-      const at = k.cast(add(places, expert), "index");
-      k.store(order, at, k.cast(row, "i32"));
-      k.store(groupOf, at, k.load(groupAt, expert));
+      const at = add(places, expert);
+      k.store(order, k.cast(at, "index"), k.cast(row, "i32"));
+      k.store(positionOf, row, at);
+      k.store(groupOf, row, k.load(groupAt, expert));
     });
   });
   return kernel.launch({ decision: `rows by ${experts} experts` });
