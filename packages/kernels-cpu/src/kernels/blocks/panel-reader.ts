@@ -26,8 +26,11 @@ export interface PanelSource {
 const AHEAD_BYTES = 3072;
 
 export interface PanelReader extends BlockReader {
-  /** Brings nearer what is read some steps later. */
-  prefetch(): void;
+  /**
+   * Brings nearer share `share` of `of` of what is read some steps later. In shares, since many requests at once would wait
+   * for each other, and what is needed now behind them.
+   */
+  prefetch(share: number, of: number): void;
 }
 
 /** Reads block `step` of the rows of part `part`: parts count vectors of `lanes` rows. */
@@ -57,12 +60,10 @@ export function panelReader(kernel: GroupKernel, source: PanelSource, part: KVal
       return word(layout.quantsAt, layout.quantBytes, fieldAt(format.quants, at).offset);
     },
     lookup: (picks) => source.lookup(picks),
-    prefetch() {
-      const lines = (base: number, perBlock: number, size: number): void => {
-        for (let line = 0; line < size; line += 64)
-          k.prefetch(source.panels("u32"), place(4, base, perBlock, line + AHEAD_BYTES), 0);
-      };
-      lines(layout.quantsAt, layout.quantBytes, layout.quantBytes);
+    prefetch(share, of) {
+      const lines = Math.ceil(layout.quantBytes / 64);
+      for (let line = Math.floor((share * lines) / of); line < Math.floor(((share + 1) * lines) / of); line++)
+        k.prefetch(source.panels("u32"), place(4, layout.quantsAt, layout.quantBytes, 64 * line + AHEAD_BYTES), 0);
     },
   };
 }

@@ -42,8 +42,8 @@ export function emitTile(
   k.for({ end: layout.blocks }, (step) => {
     const readers = parts.map((part) => panelReader(kernel, source, part, step));
     const scales = readers.map((reader) => format.scalesOf(k, reader));
-    if (streams) readers.forEach((reader) => reader.prefetch());
     for (let at = 0; at < chunks; at++) {
+      if (streams) readers.forEach((reader) => reader.prefetch(at, chunks));
       const chunkAt = k.add(k.mul(step, chunks), at);
       const words = k.add(wordsAt, k.mul(chunkAt, (chunk / 4) * stride));
       const factors = k.add(factorsAt, k.mul(chunkAt, stride));
