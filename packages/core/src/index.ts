@@ -32,7 +32,7 @@ export * from "./passes/pipeline.ts";
 export * from "./passes/quantise-weights.ts";
 export * from "./runtime/reference.ts";
 export { allOps, findOp } from "./ops/registry.ts";
-export { type CaseRun, caseGraph, freshCase, stateNames } from "./ops/case-graph.ts";
+export { type CaseRun, caseConstant, caseGraph, freshCase, stateNames } from "./ops/case-graph.ts";
 export { caseInput, caseInputs, randomNumbers } from "./ops/case-inputs.ts";
 export { toleranceOf } from "./ops/tolerance.ts";
 export { type BoundInputs, bindInputs } from "./runtime/inputs.ts";

@@ -49,11 +49,12 @@ async function loadModel(device: Device, path: string, options: LlmOptions): Pro
   const host = nativeHost();
   // The mapping is never undone: the program holds views on it, and the process ends with the model.
   const file = readGgufFile(path, { read: (part) => new Uint8Array(host.mapFile(part).buffer) });
-  tokenizerFromGguf(new Map([...file.metadata.values].map(([key, { value }]) => [key, value])));
   const { contextLength, sequences, cache, precision } = options;
   const { graph } = buildStepGraph(file, { cache, pageSize: PAGE_SIZE, contextLength });
   const pagesPerSequence = Math.ceil(contextLength / PAGE_SIZE);
   const executable = device.compile(graph, { matmulPrecision: precision });
+  // As `loadModel` does: the device packs weights meanwhile.
+  tokenizerFromGguf(file.metadata.values);
   const runner = new ExecutableRunner(device, executable, pagesPerSequence * sequences);
   const precisions = new Set(executable.report.launches.flatMap((launch) => launch.precision ?? []));
   const about = `${device.name}, products at ${[...precisions].join(" and ") || "f32"}`;

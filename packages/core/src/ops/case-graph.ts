@@ -34,7 +34,7 @@ export function stateNames(graph: Graph): string[] {
 }
 
 /** The constant with the elements of a tensor, or with what its encoding makes of them. */
-function constantFrom({ encoding: name }: CaseInput, tensor: Tensor): ConstantData {
+export function caseConstant({ encoding: name }: CaseInput, tensor: Tensor): ConstantData {
   const { dtype, shape } = tensor;
   if (name === undefined) return { dtype, shape, bytes: tensor.bytes() };
   const encoding = blockTypeNamed(name);
@@ -51,7 +51,7 @@ export function caseGraph(op: Op, opCase: OpCase, tensors: readonly (Tensor | un
   const args = opCase.inputs.map((input, i): Value | undefined => {
     const tensor = tensors[i];
     if (input === undefined || tensor === undefined) return undefined;
-    if (input.constant === true) return builder.constant(constantFrom(input, tensor));
+    if (input.constant === true) return builder.constant(caseConstant(input, tensor));
     inputs[`x${i}`] = tensor;
     return builder.input(`x${i}`, tensor.dtype, tensor.shape);
   });

@@ -144,6 +144,7 @@ export class CpuDevice implements Device {
     const subgraphs = compileSubgraphs(hostNodes, (nested, bindings) =>
       this.#compile(nested, { matmulPrecision: environment.precision, bindings }, kernels),
     );
+    this.#weights.start();
     const compileMs = performance.now() - start;
     dumpProgram(graph, optimised.unfused, program);
     traceCompilation(start, optimised.passes, compileMs);
@@ -185,15 +186,20 @@ export class CpuDevice implements Device {
   /** The bytes of a regular file, mapped and read-only: what is packed from them never is in memory twice. */
   mapFile(path: string): MappedFile {
     const memory = this.#host.mapFile(path);
-    return { bytes: new Uint8Array(memory.buffer), dispose: () => memory.free() };
+    const dispose = (): void => {
+      // Weights may be packed from it right now.
+      if (!this.#disposed) this.#weights.settle();
+      memory.free();
+    };
+    return { bytes: new Uint8Array(memory.buffer), dispose };
   }
 
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#weights.dispose();
     this.#runner.dispose();
     this.#memory.close();
-    this.#weights.dispose();
   }
 
   [Symbol.dispose](): void {

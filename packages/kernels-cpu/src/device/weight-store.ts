@@ -14,7 +14,15 @@ import {
   packingKey,
   symbolValue,
 } from "@quern/core";
-import { CodeArena, type CpuTarget, MemoryArena, type NativeHost, ProgramTable, type Runner } from "../host/index.ts";
+import {
+  CodeArena,
+  type CpuTarget,
+  MemoryArena,
+  type NativeHost,
+  ProgramTable,
+  type Runner,
+  type Step,
+} from "../host/index.ts";
 import { compileKernel } from "../select/index.ts";
 import { type KernelFace, faceOf } from "./kernel-face.ts";
 
@@ -26,10 +34,13 @@ interface PackingCode {
 /** Memory of the weights of one program, which others may use as well. */
 class SharedArena {
   readonly memory: MemoryArena;
+  readonly #settle: () => void;
   #users = 1;
 
-  constructor(host: NativeHost) {
+  /** `settle` waits for native code that writes to the arena. */
+  constructor(host: NativeHost, settle: () => void) {
     this.memory = new MemoryArena(host);
+    this.#settle = settle;
   }
 
   get freed(): boolean {
@@ -42,8 +53,17 @@ class SharedArena {
 
   release(): void {
     this.#users -= 1;
-    if (this.#users === 0) this.memory.free();
+    if (this.#users > 0) return;
+    this.#settle();
+    this.memory.free();
   }
+}
+
+/** A step of packing with the memory that it reads. */
+interface Queued {
+  readonly step: Step;
+  readonly slots: BigUint64Array;
+  readonly source: Uint8Array;
 }
 
 interface Entry {
@@ -58,6 +78,8 @@ export class WeightStore {
   readonly #runner: Runner;
   readonly #code: CodeArena;
   readonly #kernels = new Map<string, PackingCode>();
+  readonly #queue: Queued[] = [];
+  #dropAddress: bigint | undefined;
   /** Packed weights, by the bytes they were made of. */
   readonly #packed = new WeakMap<Uint8Array, Map<string, Entry>>();
 
@@ -70,10 +92,36 @@ export class WeightStore {
 
   /** The weights of a new program. */
   open(): ProgramWeights {
-    return new ProgramWeights(new SharedArena(this.#host), (packed, arena) => this.#place(packed, arena));
+    const arena = new SharedArena(this.#host, () => this.settle());
+    return new ProgramWeights(arena, (packed) => this.#place(packed, arena));
+  }
+
+  /**
+   * Begins to pack what the programs opened so far asked for, on the threads of the device and without waiting: runs of any
+   * program come after it.
+   */
+  start(): void {
+    const queue = this.#queue.splice(0);
+    if (queue.length === 0) return;
+    const table = new ProgramTable(
+      this.#host,
+      queue.map(({ step }) => step),
+    );
+    // The queue holds what the native code reads.
+    const done = (): void => {
+      table.free();
+      queue.length = 0;
+    };
+    void this.#runner.run(table).then(done, done);
+  }
+
+  /** Waits until everything is packed. */
+  settle(): void {
+    this.#runner.settle();
   }
 
   dispose(): void {
+    this.settle();
     this.#code.free();
   }
 
@@ -94,10 +142,33 @@ export class WeightStore {
     if (onDevice === undefined) throw new InternalError(`${packer.name} does not pack on the device`);
     const byteLength = onDevice.byteLength(data, args);
     const block = arena.memory.allocate(byteLength + 64);
-    const code = this.#kernel(packingKey({ packer, args }), () => onDevice.kernel(args, this.#target.vectorBytes));
-    this.#run(code, onDevice.symbols(data, args), this.#host.addressOf(data.bytes), block.address);
-    this.#host.discard(data.bytes);
+    const { face, address } = this.#kernel(packingKey({ packer, args }), () =>
+      onDevice.kernel(args, this.#target.vectorBytes),
+    );
+    const symbols = onDevice.symbols(data, args);
+    const from = this.#host.addressOf(data.bytes);
+    const slots = [
+      ...face.buffers.map((access) => (access === "read" ? from : block.address)),
+      ...face.symbols.map((name) => BigInt(symbolValue(name, symbols))),
+    ];
+    const pages = this.#host.droppablePages(data.bytes);
+    this.#enqueue(data.bytes, address, slots, {
+      taskCount: evaluateDim(face.tasks, symbols),
+      barrier: pages !== undefined,
+    });
+    if (pages !== undefined) {
+      this.#dropAddress ??= this.#code.publish([pages.kernel])[0] as bigint;
+      this.#enqueue(data.bytes, this.#dropAddress, [pages.address, BigInt(pages.byteLength)], {
+        taskCount: 1,
+        serial: true,
+      });
+    }
     return { address: block.address, byteLength, arena };
+  }
+
+  #enqueue(source: Uint8Array, kernel: bigint, words: readonly bigint[], rest: Omit<Step, "kernel" | "slots">): void {
+    const slots = BigUint64Array.from(words);
+    this.#queue.push({ step: { kernel, slots: this.#host.addressOf(slots), ...rest }, slots, source });
   }
 
   #kernel(key: string, make: () => Kernel): PackingCode {
@@ -112,25 +183,15 @@ export class WeightStore {
     }
     return code;
   }
-
-  #run({ face, address }: PackingCode, symbols: Readonly<Record<string, number>>, from: bigint, to: bigint): void {
-    const slots = BigUint64Array.from([
-      ...face.buffers.map((access) => (access === "read" ? from : to)),
-      ...face.symbols.map((name) => BigInt(symbolValue(name, symbols))),
-    ]);
-    const step = { kernel: address, slots: this.#host.addressOf(slots), taskCount: evaluateDim(face.tasks, symbols) };
-    using table = new ProgramTable(this.#host, [step]);
-    this.#runner.runSync(table);
-  }
 }
 
 export class ProgramWeights {
   readonly #arena: SharedArena;
-  readonly #pack: (packed: PackedConstant, arena: SharedArena) => Entry;
+  readonly #pack: (packed: PackedConstant) => Entry;
   readonly #shared = new Set<SharedArena>();
   #usedBytes = 0;
 
-  constructor(arena: SharedArena, pack: (packed: PackedConstant, arena: SharedArena) => Entry) {
+  constructor(arena: SharedArena, pack: (packed: PackedConstant) => Entry) {
     this.#arena = arena;
     this.#pack = pack;
   }
@@ -148,9 +209,9 @@ export class ProgramWeights {
     return block.address;
   }
 
-  /** Packs weights, or finds them packed; gives their address. */
+  /** Packs weights with the next `start` of the store, or finds them packed; gives their address. */
   pack(packed: PackedConstant): bigint {
-    const { address, byteLength, arena } = this.#pack(packed, this.#arena);
+    const { address, byteLength, arena } = this.#pack(packed);
     this.#usedBytes += byteLength;
     if (arena !== this.#arena && !this.#shared.has(arena)) {
       arena.retain();

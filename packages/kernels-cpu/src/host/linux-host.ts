@@ -8,7 +8,8 @@ import { invariant, UserError } from "@quern/core";
 
 import { HostMemory } from "./host-memory.ts";
 import { bindEntry, loadKoffi, viewAddress } from "./load-koffi.ts";
-import type { AllocateOptions, CodeRegion, NativeHost, NativeMemory } from "./native-host.ts";
+import { dropPagesKernel } from "./drop-code.ts";
+import type { AllocateOptions, CodeRegion, DroppablePages, NativeHost, NativeMemory } from "./native-host.ts";
 
 const PAGE_BYTES = 4096;
 const HUGE_PAGE_BYTES = 2 << 20;
@@ -20,7 +21,6 @@ const PROT_EXEC = 4;
 const MAP_PRIVATE = 0x02;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
-const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const MADV_POPULATE_WRITE = 23;
 const FAULT_SIGNALS = [4, 7, 8, 11]; // SIGILL SIGBUS SIGFPE SIGSEGV
@@ -133,12 +133,14 @@ export function createLinuxHost(): NativeHost {
     }
   }
 
-  function discard({ buffer, byteOffset, byteLength }: ArrayBufferView): void {
-    if (!mappedFiles.has(buffer)) return;
+  const dropKernel = dropPagesKernel();
+
+  function droppablePages({ buffer, byteOffset, byteLength }: ArrayBufferView): DroppablePages | undefined {
+    if (!mappedFiles.has(buffer)) return undefined;
     const start = Number(viewAddress(koffi, buffer as ArrayBuffer)) + byteOffset;
     const first = roundUp(start, PAGE_BYTES);
     const pages = Math.floor((start + byteLength - first) / PAGE_BYTES) * PAGE_BYTES;
-    if (pages > 0) madvise(first, pages, MADV_DONTNEED);
+    return pages > 0 ? { address: BigInt(first), byteLength: pages, kernel: dropKernel } : undefined;
   }
 
   function reserveCode(byteLength: number): CodeRegion {
@@ -191,7 +193,7 @@ export function createLinuxHost(): NativeHost {
     allocate,
     allocateGuarded,
     mapFile,
-    discard,
+    droppablePages,
     reserveCode,
     addressOf: (bytes) => viewAddress(koffi, bytes),
     entry: (address) => bindEntry(koffi, address),

@@ -70,6 +70,13 @@ export interface FaultSignals {
   redirect(handler: bigint, stack: NativeMemory, previous: BigUint64Array): () => void;
 }
 
+export interface DroppablePages {
+  readonly address: bigint;
+  readonly byteLength: number;
+  /** Machine code that takes both as its slots. */
+  readonly kernel: Uint8Array;
+}
+
 export interface NativeHost {
   readonly name: string;
   readonly abi: NativeAbi;
@@ -88,10 +95,10 @@ export interface NativeHost {
    */
   mapFile(path: string): NativeMemory;
   /**
-   * Lets the system drop the pages of a mapped file that lie wholly in the view; they are read again when they are used
-   * again. Nothing for other memory.
+   * The pages of a mapped file that lie wholly in the view, and a kernel (`drop-code.ts`) which lets the system drop them;
+   * they are read again when they are used again. Absent for other memory, and where the system needs no telling.
    */
-  discard(view: ArrayBufferView): void;
+  droppablePages(view: ArrayBufferView): DroppablePages | undefined;
   reserveCode(byteLength: number): CodeRegion;
   /**
    * Address of the first byte of a view. It holds as long as the view's `ArrayBuffer` is reachable and neither

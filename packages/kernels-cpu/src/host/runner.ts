@@ -64,10 +64,17 @@ export class Runner implements Disposable, AsyncDisposable {
   /** As `runSync` without blocking the event loop. Runs start in the order of the calls. */
   run(table: ProgramTable, options: RunOptions = {}): Promise<void> {
     this.checkAlive();
+    // The first one starts at once, whatever the caller does until it waits.
+    const started = this.queued === 0 ? this.start(table, options) : this.tail.then(() => this.start(table, options));
     this.queued++;
-    const done = this.tail.then(() => this.start(table, options)).finally(() => this.queued--);
+    const done = started.finally(() => this.queued--);
     this.tail = done.catch(() => {});
     return done;
+  }
+
+  /** Waits, blocking, for the asynchronous run in progress. */
+  settle(): void {
+    settlePool(this.pool);
   }
 
   /** Calls one kernel on this thread: tasks `begin` to `end` with the slots given. For tests and calibration. */

@@ -170,7 +170,7 @@ export function createWindowsHost(): NativeHost {
     allocateGuarded,
     mapFile,
     // The system trims mapped pages by itself.
-    discard: () => {},
+    droppablePages: () => undefined,
     reserveCode,
     addressOf: (bytes) => viewAddress(koffi, bytes),
     entry: (address) => bindEntry(koffi, address),

@@ -86,12 +86,18 @@ export class LanguageModel {
   constructor(file: GgufFile, options: LoadOptions, release: () => void) {
     this.hyper = readHyperparameters(file);
     this.#settings = loadSettings(options, this.hyper.contextLength, hasBlocks(file));
-    this.tokenizer = tokenizerFromGguf(file.metadata.values);
     this.chatTemplate = file.metadata.string("tokenizer.chat_template", "") || undefined;
     this.contextLength = this.#settings.contextLength;
     this.#file = file;
     this.#release = release;
+    // Devices go on packing weights while the vocabulary is read.
     this.#engine = this.#makeEngine("logits", this.#settings);
+    try {
+      this.tokenizer = tokenizerFromGguf(file.metadata.values);
+    } catch (error) {
+      void this.#engine.dispose();
+      throw error;
+    }
     this.#candidates = new Candidates(this.#engine.rowSize);
     const { eos, eot, eom } = this.tokenizer.special;
     this.#endTokens = new Set([...this.hyper.endTokens, eos, eot, eom].filter((id) => id !== undefined));

@@ -37,17 +37,22 @@ function readMerges(merges: readonly string[] | undefined, vocabulary: Vocabular
   }
   const ranks = new Map<string, number>();
   const problems: string[] = [];
-  for (const [rank, merge] of merges.entries()) {
+  const { ids, ordinary } = vocabulary;
+  // Hundreds of thousands: nothing is made for a merge that is as it should be.
+  for (let rank = 0; rank < merges.length; rank++) {
+    const merge = merges[rank] as string;
     const space = merge.indexOf(" ", 1);
-    const parts = space === -1 ? [] : [merge.slice(0, space), merge.slice(space + 1)];
-    const unknown = [...parts, parts.join("")].filter((part) => !vocabulary.ids.has(part));
-    if (parts.length === 0) problems.push(`tokenizer.ggml.merges has no pair at index ${rank}: ${quote(merge)}`);
-    else if (unknown.length > 0) {
-      problems.push(
-        `tokenizer.ggml.merges names ${quote(unknown[0]!)} at index ${rank}, which is not among the tokens`,
-      );
+    if (space === -1) {
+      problems.push(`tokenizer.ggml.merges has no pair at index ${rank}: ${quote(merge)}`);
+      continue;
+    }
+    const [left, right] = [merge.slice(0, space), merge.slice(space + 1)];
+    const merged = left + right;
+    const unknown = !ids.has(left) ? left : !ids.has(right) ? right : !ids.has(merged) ? merged : undefined;
+    if (unknown !== undefined) {
+      problems.push(`tokenizer.ggml.merges names ${quote(unknown)} at index ${rank}, which is not among the tokens`);
       // A merge that makes a control token is left out: text must not spell one.
-    } else if (vocabulary.ordinary.has(parts.join("")) && !ranks.has(merge)) ranks.set(merge, rank);
+    } else if (ordinary.has(merged) && !ranks.has(merge)) ranks.set(merge, rank);
   }
   throwIfAny(problems);
   return ranks;

@@ -28,11 +28,25 @@ export class Vocabulary {
   constructor(metadata: TokenizerMetadata, defaults: SpecialTokens) {
     this.tokens = metadata.tokens;
     this.kinds = metadata.kinds;
-    this.ids = this.#select(() => true);
-    const reserved: readonly number[] = [KIND.control, KIND.unknown, KIND.byte];
-    this.ordinary = this.#select((kind) => !reserved.includes(kind));
-    this.userDefined = this.#select((kind) => kind === KIND.userDefined);
-    this.parsable = this.#select((kind) => kind === KIND.userDefined || kind === KIND.control || kind === KIND.unknown);
+    const [ids, ordinary, userDefined, parsable] = Array.from({ length: 4 }, () => new Map<string, number>()) as [
+      Map<string, number>,
+      Map<string, number>,
+      Map<string, number>,
+      Map<string, number>,
+    ];
+    for (let id = 0; id < this.tokens.length; id++) {
+      const [token, kind] = [this.tokens[id] as string, this.kinds[id]];
+      if (token === "") continue;
+      const add = (to: Map<string, number>): void => {
+        if (!to.has(token)) to.set(token, id);
+      };
+      add(ids);
+      const reserved = kind === KIND.control || kind === KIND.unknown;
+      if (!reserved && kind !== KIND.byte) add(ordinary);
+      if (kind === KIND.userDefined) add(userDefined);
+      if (kind === KIND.userDefined || reserved) add(parsable);
+    }
+    [this.ids, this.ordinary, this.userDefined, this.parsable] = [ids, ordinary, userDefined, parsable];
     const known = Object.entries(defaults).filter(([, id]) => id < this.size);
     this.special = { ...Object.fromEntries(known), ...this.#namedRoles(), ...metadata.special };
   }
@@ -45,14 +59,6 @@ export class Vocabulary {
   isSpecial(id: number): boolean {
     const kind = this.kinds[id];
     return kind === KIND.control || kind === KIND.unknown;
-  }
-
-  #select(wanted: (kind: number) => boolean): Map<string, number> {
-    const result = new Map<string, number>();
-    for (const [id, token] of this.tokens.entries()) {
-      if (token !== "" && wanted(this.kinds[id]!) && !result.has(token)) result.set(token, id);
-    }
-    return result;
   }
 
   #namedRoles(): SpecialTokens {
