@@ -107,7 +107,7 @@ describe("quern perplexity", () => {
     [["perplexity", "tiny.gguf", "-f", "bytes.txt"], "the text is not UTF-8"],
     [["perplexity", "spoiled.gguf", "-f", "text.txt"], "spoiled.gguf"],
     [["perplexity", "tiny.gguf", "-f", "text.txt", "-c", "1024"], "two contexts of 1024 are needed"],
-    [["perplexity", "tiny.gguf", "-f", "text.txt", "-c", "9999"], "the model was made for 2048 tokens"],
+    [["perplexity", "tiny.gguf", "-f", "text.txt", "-c", "9999"], "must be at most 2048, which the model was made for"],
     [["perplexity", "tiny.gguf", "-f", "text.txt", "--kv", "q4"], 'there is no cache format "q4"'],
   ])("%j is one message and exit code 2", (args, message) => {
     const { code, stderr } = quern(...args);
