@@ -97,8 +97,8 @@ export class WeightStore {
   }
 
   /**
-   * Begins to pack what the programs opened so far asked for, on the threads of the device and without waiting: runs of any
-   * program come after it.
+   * Packs what the programs opened so far asked for, on the threads of the device; where nothing else runs without waiting
+   * for it: runs of any program come after it.
    */
   start(): void {
     const queue = this.#queue.splice(0);
@@ -112,7 +112,10 @@ export class WeightStore {
       table.free();
       queue.length = 0;
     };
-    void this.#runner.run(table).then(done, done);
+    if (this.#runner.idle) return void this.#runner.run(table).then(done, done);
+    // Behind other runs it might come too late for a synchronous one of the new program.
+    this.#runner.runSync(table);
+    done();
   }
 
   /** Waits until everything is packed. */

@@ -72,6 +72,11 @@ export class Runner implements Disposable, AsyncDisposable {
     return done;
   }
 
+  /** True when no asynchronous run is in progress or waits for its turn: the next one starts at once. */
+  get idle(): boolean {
+    return this.queued === 0;
+  }
+
   /** Waits, blocking, for the asynchronous run in progress. */
   settle(): void {
     settlePool(this.pool);
