@@ -5,6 +5,7 @@
  * outputs were compared. Between requests the process waits on its IPC channel and uses no processor.
  */
 
+import { setFlagsFromString } from "node:v8";
 import { UnsupportedError, UserError } from "@quern/core";
 import { checkOutputs, writeExpected } from "../cases/check.ts";
 import { makeInputs, type TensorSet } from "../cases/inputs.ts";
@@ -15,6 +16,9 @@ import type { Finished, Job, Prepared, Request, Response } from "./protocol.ts";
 import { Random } from "./random.ts";
 import { SliceRunner } from "./slices.ts";
 import type { Verification } from "./verify.ts";
+
+// As the command does: room for more garbage of loading would count to the memory of a model.
+setFlagsFromString("--semi-space-growth-factor=1");
 
 const WARM_UP_MS = 150;
 const WARM_UP_CALLS = 5;
