@@ -44,6 +44,9 @@ interface LocalUse {
   readonly assigns: boolean;
 }
 
+/** Kinds of values that depend on nothing but their operands. */
+const PURE: ReadonlySet<string> = new Set(["prim", "iota", "broadcast"]);
+
 class Verifier {
   readonly #kernel: Kernel;
   readonly #defined = new Set<KValue>();
@@ -152,7 +155,7 @@ class Verifier {
       for (const statement of block.slice(0, -1)) {
         this.#statement = statement;
         this.#expect(
-          statement.kind === "let" && statement.value.def.kind === "prim",
+          statement.kind === "let" && PURE.has(statement.value.def.kind),
           "only pure values may stand beside parallel",
         );
       }
