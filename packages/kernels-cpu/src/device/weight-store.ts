@@ -108,14 +108,14 @@ export class WeightStore {
       queue.map(({ step }) => step),
     );
     // The queue holds what the native code reads.
-    const done = (): void => {
+    const release = (): void => {
       table.free();
       queue.length = 0;
     };
-    if (this.#runner.idle) return void this.#runner.run(table).then(done, done);
+    if (this.#runner.idle) return void this.#runner.run(table).then(release, release);
     // Behind other runs it might come too late for a synchronous one of the new program.
     this.#runner.runSync(table);
-    done();
+    release();
   }
 
   /** Waits until everything is packed. */

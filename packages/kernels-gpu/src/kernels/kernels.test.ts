@@ -17,6 +17,7 @@ import {
   referenceDevice,
   siteOf,
   toleranceOf,
+  decodeConstant,
 } from "@quern/core";
 import { describe, expect, test } from "vitest";
 import { renderWgsl } from "../wgsl/render.ts";
@@ -39,7 +40,7 @@ function runWith(
   const actual = Tensor.zeros(dtype, shape as number[]);
   const memory = (value: Value): Uint8Array => {
     if (value.node === node) return actual.bytes();
-    if (value.node.op === "constant") return (value.node.attrs["value"] as ConstantData).bytes;
+    if (value.node.op === "constant") return decodeConstant(value.node.attrs["value"] as ConstantData).bytes;
     return (inputs[graph.inputs.find((input) => input.value === value)?.name ?? ""] as Tensor).bytes();
   };
   for (const launch of kernel.lower(site)) {
