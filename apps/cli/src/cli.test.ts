@@ -1,35 +1,14 @@
 /** The command as users meet it: spawned, with its exit code, streams and files. */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { bundledModels } from "@quern/bench";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { packageVersion } from "./version.ts";
+import { spawnedCli, main } from "./spawn-cli.test-support.ts";
 
-const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "quern-cli-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function quern(...args: string[]): Outcome {
-  const nodeArgs = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main, ...args];
-  const env = { ...process.env, QUERN_DEBUG: "", npm_lifecycle_event: "" };
-  const { status, stdout, stderr } = spawnSync(process.execPath, nodeArgs, {
-    cwd: folder,
-    encoding: "utf8",
-    env,
-    timeout: 100_000,
-  });
-  return { code: status, stdout, stderr };
-}
+const { folder, quern } = spawnedCli("cli");
 
 const mnist = bundledModels().find((file) => file.includes("mnist")) ?? "";
 

@@ -1,35 +1,13 @@
 /** `quern bench llm` and `quern perplexity` as users meet them: spawned, with exit codes, streams and files. */
 
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Results } from "@quern/bench";
 import { synthGguf } from "@quern/llm/synth";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { spawnedCli } from "./spawn-cli.test-support.ts";
 
-const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "quern-language-bench-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function quern(...args: string[]): Outcome {
-  const nodeArgs = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main, ...args];
-  const env = { ...process.env, QUERN_DEBUG: "", npm_lifecycle_event: "", XDG_CACHE_HOME: folder };
-  const { status, stdout, stderr } = spawnSync(process.execPath, nodeArgs, {
-    cwd: folder,
-    encoding: "utf8",
-    env,
-    timeout: 100_000,
-  });
-  return { code: status, stdout, stderr };
-}
+const { folder, quern } = spawnedCli("language-bench", { ownCache: true });
 
 writeFileSync(join(folder, "tiny.gguf"), synthGguf({ model: "llama", quant: "Q8_0", changes: { layers: 1 } }));
 writeFileSync(join(folder, "spoiled.gguf"), "GGUF, but not for long");

@@ -1,35 +1,13 @@
 /** `quern synth` and `quern quantize` as users meet them: spawned, with exit codes, streams and files. */
 
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { MemorySink, GgufWriter, readGgufFile, tensorData } from "@quern/importers/gguf";
 import { blockTypeNamed } from "@quern/core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+import { spawnedCli } from "./spawn-cli.test-support.ts";
 
-const main = fileURLToPath(new URL("./main.ts", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "quern-models-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function quern(...args: string[]): Outcome {
-  const nodeArgs = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main, ...args];
-  const env = { ...process.env, QUERN_DEBUG: "", npm_lifecycle_event: "" };
-  const { status, stdout, stderr } = spawnSync(process.execPath, nodeArgs, {
-    cwd: folder,
-    encoding: "utf8",
-    env,
-    timeout: 100_000,
-  });
-  return { code: status, stdout, stderr };
-}
+const { folder, quern } = spawnedCli("models");
 
 const path = (name: string): string => join(folder, name);
 const typesOf = (name: string): Record<string, string> =>

@@ -112,10 +112,14 @@ export class WeightStore {
       table.free();
       queue.length = 0;
     };
-    if (this.#runner.idle) return void this.#runner.run(table).then(release, release);
+    const now = (): void => {
+      this.#runner.runSync(table);
+      release();
+    };
     // Behind other runs it might come too late for a synchronous one of the new program.
-    this.#runner.runSync(table);
-    release();
+    if (!this.#runner.idle) return now();
+    // Where the system starts no thread for it, this one does the work.
+    void this.#runner.run(table).then(release, now);
   }
 
   /** Waits until everything is packed. */
