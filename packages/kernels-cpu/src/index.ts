@@ -3,3 +3,4 @@
  */
 export * from "./host/index.ts";
 export * from "./device/index.ts";
+export { readsBlocks } from "./kernels/blocks/reads.ts";

@@ -36,7 +36,7 @@ import {
   routesLaunch,
   storedExperts,
 } from "./routes.ts";
-import { type TileSource, emitTile } from "./tile.ts";
+import { type TileSource, UNPACKED_AGAIN_ROWS, byRowCount, emitTile } from "./tile.ts";
 
 export const expertMatmulBlocks: CpuKernel = {
   name: "expert_matmul_blocks",
@@ -151,10 +151,16 @@ function emitProduct(kernel: GroupKernel, source: TileSource, problem: ExpertPro
       );
     const each = (body: (part: KValue) => void): void =>
       own.length === 1 ? body(own[0] as KValue) : k.for({ end: own.length }, (i) => body(k.add(own[0] as KValue, i)));
+    const blocks = k.div(k.add(group.count, MAX_BLOCK_ROWS - 1), MAX_BLOCK_ROWS);
+    const eights = (part: KValue): void =>
+      k.for({ end: blocks }, (block) => {
+        const of = { rows: MAX_BLOCK_ROWS, stride: MAX_BLOCK_ROWS, block: k.add(group.block, block) };
+        const [sums = []] = emitTile(kernel, source, { ...of, parts: [panelPart(part)] });
+        storeGroupRows(kernel, routes, group, { first: k.mul(block, MAX_BLOCK_ROWS), part, sums, certain: 1 });
+      });
     const many = (part: KValue): void => {
       const expanded = expandedParts(kernel, source, shape.parts);
       expanded.forEach((one) => emitExpansion(kernel, source, panelPart(part), one));
-      const blocks = k.div(k.add(group.count, MAX_BLOCK_ROWS - 1), MAX_BLOCK_ROWS);
       emitExpandedRows(kernel, source, expanded, blocks, shape, group.block, (block, first, [sums = []]) =>
         storeGroupRows(kernel, routes, group, {
           first: k.add(k.mul(block, MAX_BLOCK_ROWS), first),
@@ -165,20 +171,12 @@ function emitProduct(kernel: GroupKernel, source: TileSource, problem: ExpertPro
       );
     };
     const { count } = group;
-    k.if(
-      k.le(count, 1),
-      () => tile(1, own),
-      () =>
-        k.if(
-          k.le(count, 2),
-          () => each((part) => tile(2, [part])),
-          () =>
-            k.if(
-              k.le(count, 4),
-              () => each((part) => tile(4, [part])),
-              () => each(many),
-            ),
-        ),
-    );
+    byRowCount(kernel, count, [
+      { most: 1, body: () => tile(1, own) },
+      { most: 2, body: () => each((part) => tile(2, [part])) },
+      { most: 4, body: () => each((part) => tile(4, [part])) },
+      ...(lanes === PANEL_ROWS ? [{ most: UNPACKED_AGAIN_ROWS, body: () => each(eights) }] : []),
+      { most: Infinity, body: () => each(many) },
+    ]);
   });
 }

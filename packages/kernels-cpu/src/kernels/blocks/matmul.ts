@@ -1,9 +1,9 @@
 /**
  * x · Wᵀ with W stored in blocks: weights stay in their blocks, interleaved by 16 rows; x is quantised to bytes per 16 or 32.
  *
- * Weights that are read for a single row of x are bound by memory: two panels in step, read ahead. For many rows a panel
- * is unpacked once and meets blocks of eight rows. Computes for precisions below "highest"; the error is
- * that of rounding x to 8 bits, with a factor per 16 or 32 elements.
+ * Weights that are read for a single row of x are bound by memory: two panels in step, read ahead. Few rows meet a panel
+ * together, up to eight; for many it is unpacked once and meets blocks of eight. Computes for precisions below "highest";
+ * the error is that of rounding x to 8 bits, with a factor per 16 or 32 elements.
  */
 
 import {
@@ -26,7 +26,7 @@ import { type BlockFormat, PANEL_ROWS, panelLayout } from "./format.ts";
 import { formatOf } from "./formats.ts";
 import { emitExpandedRows, emitExpansion, expandedParts, tileShape } from "./expanded.ts";
 import { interleavePacker } from "./interleave.ts";
-import { type TileSource, emitTile } from "./tile.ts";
+import { type TileSource, UNPACKED_AGAIN_ROWS, byRowCount, emitTile } from "./tile.ts";
 
 export const matmulBlocks: CpuKernel = {
   name: "matmul_blocks",
@@ -147,22 +147,25 @@ function emitProduct(
     const each = (body: (part: KValue) => void): void =>
       perTask === 1 ? body(task) : k.for({ end: perTask }, (i) => body(k.add(k.mul(task, perTask), i)));
     const apart = (rows: number): void => each((part) => tile(rows, [part]));
-    if (m === 1) return tile(1, own);
-    k.if(
-      k.le(count, 1),
-      () => k.if(k.gt(count, 0), () => tile(1, own)),
-      () =>
-        k.if(
-          k.le(count, 2),
-          () => apart(2),
-          () =>
-            k.if(
-              k.le(count, 4),
-              () => apart(4),
-              () => many(task),
-            ),
+    const eights = (): void =>
+      each((part) =>
+        k.for({ end: k.index(dimCeilDiv(m, MAX_BLOCK_ROWS)) }, (block) =>
+          emitTile(kernel, source, { rows: MAX_BLOCK_ROWS, stride: MAX_BLOCK_ROWS, block, parts: [part] }).forEach(
+            (sums) => storeRows(k.mul(block, MAX_BLOCK_ROWS), part, sums),
+          ),
         ),
-    );
+      );
+    if (m === 1) return tile(1, own);
+    const cases = [
+      { most: 0, body: () => {} },
+      { most: 1, body: () => tile(1, own) },
+      { most: 2, body: () => apart(2) },
+      { most: 4, body: () => apart(4) },
+      // Vectors of AVX2 have no registers for the sums of eight rows.
+      ...(lanes === PANEL_ROWS ? [{ most: UNPACKED_AGAIN_ROWS, body: eights }] : []),
+      { most: Infinity, body: () => many(task) },
+    ];
+    byRowCount(kernel, count, cases, most);
   };
   k.parallel(parts / perTask, (task) => {
     if (most === undefined) tasks(task);

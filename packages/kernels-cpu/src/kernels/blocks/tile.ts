@@ -8,7 +8,8 @@
  */
 
 import type { Buffer, GroupKernel, KValue, Local } from "@quern/core";
-import type { BlockReader } from "./format.ts";
+import { MAX_BLOCK_ROWS } from "./activations.ts";
+import { type BlockReader, PANEL_ROWS } from "./format.ts";
 import { type PanelSource, panelReader } from "./panel-reader.ts";
 
 export interface TileSource extends PanelSource {
@@ -17,6 +18,22 @@ export interface TileSource extends PanelSource {
   readonly factors: Buffer;
   readonly sums: Buffer;
 }
+
+/** What is done for how many rows of x: the first case whose `most` is not exceeded. There are at most `most` rows. */
+export function byRowCount(
+  kernel: GroupKernel,
+  count: KValue,
+  cases: readonly { readonly most: number; readonly body: () => void }[],
+  most = Infinity,
+): void {
+  const [first, ...rest] = cases;
+  if (first === undefined) return;
+  if (first.most >= most) return first.body();
+  kernel.k.if(kernel.k.le(count, first.most), first.body, () => byRowCount(kernel, count, rest, most));
+}
+
+/** Up to so many rows, weights are unpacked again for every eight of them: that costs less than keeping them unpacked. */
+export const UNPACKED_AGAIN_ROWS = 2 * MAX_BLOCK_ROWS;
 
 /**
  * Computes `rows` rows of x, the first of block `block` of `stride` rows, times parts of panels: `parts` count vectors of
@@ -35,7 +52,6 @@ export function emitTile(
   const sumOf = (part: number, row: number): Local => sums[part]?.[row] as Local;
   const { chunk } = format;
   const chunks = format.blockWeights / chunk;
-  const streams = rows <= 2;
   // Where the rows of x begin, in elements.
   const wordsAt = k.mul(block, (depth / 4) * stride);
   const factorsAt = k.mul(block, (depth / chunk) * stride);
@@ -43,7 +59,7 @@ export function emitTile(
     const readers = parts.map((part) => panelReader(kernel, source, part, step));
     const scales = readers.map((reader) => format.scalesOf(k, reader));
     for (let at = 0; at < chunks; at++) {
-      if (streams) readers.forEach((reader) => reader.prefetch(at, chunks));
+      readers.forEach((reader) => reader.prefetch(at, chunks));
       const chunkAt = k.add(k.mul(step, chunks), at);
       const words = k.add(wordsAt, k.mul(chunkAt, (chunk / 4) * stride));
       const factors = k.add(factorsAt, k.mul(chunkAt, stride));
