@@ -13,6 +13,7 @@ import {
   envFlag,
   launchFor,
   legaliseKernel,
+  printKernel,
   siteSignature,
 } from "@quern/core";
 import type { CodeArena } from "../host/index.ts";
@@ -62,7 +63,9 @@ export class KernelCache {
   readonly #arena: CodeArena;
   readonly #store: SiteStore | undefined;
   readonly #plans = new Map<string, SitePlan>();
-  #unpublished: ReadyKernel[] = [];
+  /** Kernels by their text: sites of different signatures may need the same, to quantise or pack their operands. */
+  readonly #compiled = new Map<string, ReadyKernel>();
+  #unpublished = new Set<ReadyKernel>();
 
   /** The arena must live as long as any program whose kernels are in it. */
   constructor(environment: KernelEnvironment, arena: CodeArena, store?: SiteStore) {
@@ -93,7 +96,8 @@ export class KernelCache {
     if (known !== undefined) return known;
     const plan = this.#store?.read(signature) ?? this.#make(signature, site);
     this.#plans.set(signature, plan);
-    if (plan.kind === "kernels") this.#unpublished.push(...plan.launches.map(({ kernel }) => kernel));
+    if (plan.kind === "kernels")
+      for (const { kernel } of plan.launches) if (kernel.address === 0n) this.#unpublished.add(kernel);
     return plan;
   }
 
@@ -114,18 +118,23 @@ export class KernelCache {
   }
 
   #compileKernel(recorded: Kernel): ReadyKernel {
+    const text = printKernel(recorded);
+    const known = this.#compiled.get(text);
+    if (known !== undefined) return known;
     const { target } = this.#environment;
     const vectors = { vectorBytes: target.vectorBytes, masks: target.maskRegisters > 0 };
     const kernel = legaliseKernel(recorded, { vectors, verify: envFlag("QUERN_VERIFY") });
     const code = compileKernel(kernel, target);
     debug(4, () => `; ${kernel.name}\n${code.listing()}`, [kernel.name]);
-    return { face: faceOf(kernel), bytes: code.bytes, address: 0n, source: { recorded, kernel, code } };
+    const ready = { face: faceOf(kernel), bytes: code.bytes, address: 0n, source: { recorded, kernel, code } };
+    this.#compiled.set(text, ready);
+    return ready;
   }
 
   /** Makes the kernels added since the last call executable and keeps the new ones; gives their size in bytes. */
   publish(): number {
-    const batch = this.#unpublished;
-    this.#unpublished = [];
+    const batch = [...this.#unpublished];
+    this.#unpublished = new Set();
     const addresses = this.#arena.publish(batch.map(({ bytes }) => bytes));
     batch.forEach((one, i) => (one.address = addresses[i] as bigint));
     this.#store?.flush();

@@ -22,6 +22,7 @@ import {
 import { scratchBytes } from "../select/index.ts";
 import type { KernelCache, ReadyKernel } from "./kernel-cache.ts";
 import type { KernelFace } from "./kernel-face.ts";
+import { withoutRepeated } from "./repeated.ts";
 import { type Accesses, placeBarriers } from "./storage.ts";
 
 export interface NativeStep {
@@ -33,6 +34,8 @@ export interface NativeStep {
   readonly launch: LaunchPlan;
   readonly kernel: KernelFace;
   readonly code: ReadyKernel;
+  /** What other kernels would have cost, for reports. */
+  readonly rivals: string;
   /** In the order of the kernel's buffers. */
   readonly storages: readonly Storage[];
   barrier: boolean;
@@ -66,7 +69,6 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
   const storages = new StorageMap(graph);
   const used = new Set<ReadyKernel>();
   const drafts: (Draft | { node: Node; reason: string })[] = [];
-  const reports: LaunchReport[] = [];
   const dimTensors: { node: Node; storage: Storage }[] = [];
   for (const node of graph.nodes) {
     if (node.op === "input" || node.op === "constant" || isAlias(node)) continue;
@@ -78,18 +80,19 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
     if (served.kind === "host") {
       rejectUnknownSizes(node);
       drafts.push({ node, reason: served.reason });
-      reports.push({ kernel: `host:${node.op}`, nodes: [node.name ?? node.op], decision: served.reason });
       continue;
     }
     served.launches.forEach(({ launch, kernel }, i) => {
       used.add(kernel);
-      drafts.push({ node, completes: i === served.launches.length - 1, launch, code: kernel });
-      reports.push(reportOf(launch, kernel.face, served.rivals));
+      const completes = i === served.launches.length - 1;
+      drafts.push({ node, completes, launch, code: kernel, rivals: served.rivals });
     });
   }
   const codeBytes = kernels.publish();
-  const steps = drafts.map((draft): Step =>
-    "launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages),
+  const steps = withoutRepeated(
+    drafts.map((draft): Step =>
+      "launch" in draft ? nativeStep(draft, storages) : hostStep(draft.node, draft.reason, storages),
+    ),
   );
   setBarriers(steps);
   for (const { storage } of dimTensors) storage.first = 0;
@@ -98,7 +101,7 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
     steps,
     storages,
     dimTensors,
-    launches: reports,
+    launches: steps.map(reportOf),
     codeBytes,
     scratchBytes: (symbols) => Math.max(0, ...[...used].map(({ face }) => scratchBytes(face.scratch, symbols))),
   };
@@ -122,7 +125,7 @@ function rejectUnknownSizes(node: Node): void {
   }
 }
 
-type Draft = Pick<NativeStep, "node" | "completes" | "launch" | "code">;
+type Draft = Pick<NativeStep, "node" | "completes" | "launch" | "code" | "rivals">;
 
 function nativeStep(draft: Draft, storages: StorageMap): NativeStep {
   const { face } = draft.code;
@@ -178,10 +181,15 @@ function precisionOf({ precision, nodes, flops }: LaunchPlan): MatmulPrecision |
   return isProduct ? "highest" : undefined;
 }
 
-function reportOf(launch: LaunchPlan, { name }: KernelFace, rivals: string): LaunchReport {
+function reportOf(step: Step): LaunchReport {
+  if (step.kind === "host") {
+    const { node, reason } = step;
+    return { kernel: `host:${node.op}`, nodes: [node.name ?? node.op], decision: reason };
+  }
+  const { launch, kernel, rivals } = step;
   const precision = precisionOf(launch);
   return {
-    kernel: name,
+    kernel: kernel.name,
     nodes: launch.nodes.map((node) => node.name ?? node.op),
     decision: rivals === "" ? launch.decision : `${launch.decision} [${rivals}]`,
     ...(typeof launch.flops === "number" ? { flops: launch.flops } : {}),

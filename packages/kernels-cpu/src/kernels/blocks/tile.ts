@@ -24,7 +24,7 @@ export function byRowCount(
   kernel: GroupKernel,
   count: KValue,
   cases: readonly { readonly most: number; readonly body: () => void }[],
-  most = Infinity,
+  most: number = Infinity,
 ): void {
   const [first, ...rest] = cases;
   if (first === undefined) return;
@@ -33,7 +33,7 @@ export function byRowCount(
 }
 
 /** Up to so many rows, weights are unpacked again for every eight of them: that costs less than keeping them unpacked. */
-export const UNPACKED_AGAIN_ROWS = 2 * MAX_BLOCK_ROWS;
+export const UNPACKED_AGAIN_ROWS: number = 2 * MAX_BLOCK_ROWS;
 
 /**
  * Computes `rows` rows of x, the first of block `block` of `stride` rows, times parts of panels: `parts` count vectors of
