@@ -92,9 +92,11 @@ export function chooseAmxBlocking(
   const oneVisit = terms === 2 || rows === blockRows || slabBytes <= ONE_VISIT_BYTES;
   const visits = oneVisit ? 1 : Math.ceil(slabBytes / PANEL_BYTES);
   const allPanels = Math.ceil(n / blockColumns);
-  // Every range of panels converts A again, so rows are shared out first.
+  // Every range of panels converts A again, so rows are shared out first. Where many rows meet decoded panels, that is
+  // megabytes for each range.
   const rowTasks = Math.ceil(allRows / rows);
-  const wanted = threads === 1 ? 1 : Math.max(1, Math.ceil((threads * 2) / rowTasks));
+  const ranges = threads === 1 || decoding !== undefined ? threads : threads * 2;
+  const wanted = Math.ceil(ranges / rowTasks);
   return {
     terms,
     block,
