@@ -35,6 +35,8 @@ const FLOPS_PER_NS = 60;
 const BYTES_PER_NS = 12;
 /** Waking a sleeping worker takes tens of microseconds; shorter programs run on the calling thread alone. */
 const SHARING_NS = 100_000;
+/** Meeting at a barrier, and waiting there for the one who has more to do: what a second thread must win back each time. */
+const BARRIER_NS = 1000;
 
 function estimateNs(program: Program, symbols: DimBindings, elementsOf: ReadonlyMap<Storage, number>): number {
   let ns = 0;
@@ -62,7 +64,9 @@ export function bindProgram(program: Program, symbols: DimBindings): Binding {
   const offsetOf = new Map(planned.map((storage, i) => [storage, plan.offsets[i] as number]));
   const taskCounts = program.steps.map((step) => (step.kind === "host" ? 0 : evaluateDim(step.kernel.tasks, symbols)));
   debug(3, () => `memory plan: ${planned.length} buffers in ${plan.peakBytes} bytes`);
-  const worthSharing = estimateNs(program, symbols, elementsOf) > SHARING_NS;
+  const barriers = program.steps.filter((step) => step.kind === "native" && step.barrier).length;
+  // A second thread saves half the time at most.
+  const worthSharing = estimateNs(program, symbols, elementsOf) > SHARING_NS + 2 * BARRIER_NS * barriers;
   return { symbols, plan, offsetOf, elementsOf, taskCounts, worthSharing };
 }
 
