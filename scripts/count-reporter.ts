@@ -1,6 +1,6 @@
 /**
  * A vitest reporter that writes true totals to the file named by QUERN_COUNTS: tests by state, files that did not load and
- * errors outside of any test as failures, and the reason of every skipped test.
+ * errors outside of any test as failures, which tests failed with what message, and the reason of every skipped test.
  */
 import { writeFileSync } from "node:fs";
 import type { Reporter } from "vitest/node";
@@ -8,24 +8,32 @@ import type { Reporter } from "vitest/node";
 export interface TestCounts {
   passed: number;
   failed: number;
+  /** File, full name and first line of the message of each test that failed. */
+  failures: string[];
   /** Reason of a skip → how many tests. */
   skipped: Record<string, number>;
 }
 
 /** What `countTests` needs of vitest's `TestModule`. */
 export interface CountedModule {
+  readonly relativeModuleId: string;
   errors(): ArrayLike<unknown>;
   readonly children: {
     allTests(): Iterable<{
       readonly name: string;
-      result(): { readonly state: string; readonly note?: string | undefined };
+      readonly fullName: string;
+      result(): {
+        readonly state: string;
+        readonly note?: string | undefined;
+        readonly errors?: readonly { readonly message: string }[] | undefined;
+      };
     }>;
     allSuites(): Iterable<{ errors(): ArrayLike<unknown> }>;
   };
 }
 
 export function countTests(modules: Iterable<CountedModule>, strayErrors: number): TestCounts {
-  const counts: TestCounts = { passed: 0, failed: strayErrors, skipped: {} };
+  const counts: TestCounts = { passed: 0, failed: strayErrors, failures: [], skipped: {} };
   for (const module of modules) {
     counts.failed += module.errors().length;
     for (const suite of module.children.allSuites()) counts.failed += suite.errors().length;
@@ -35,7 +43,12 @@ export function countTests(modules: Iterable<CountedModule>, strayErrors: number
       else if (result.state === "skipped") {
         const reason = result.note ?? test.name;
         counts.skipped[reason] = (counts.skipped[reason] ?? 0) + 1;
-      } else counts.failed += 1; // a test still pending when the run ended never gave its answer
+      } else {
+        // A test still pending when the run ended never gave its answer.
+        counts.failed += 1;
+        const [message = result.state] = result.errors?.[0]?.message.split("\n") ?? [];
+        counts.failures.push(`${module.relativeModuleId}: ${test.fullName}: ${message}`);
+      }
     }
   }
   return counts;

@@ -55,7 +55,7 @@ function runVitest(args: readonly string[]): TestCounts {
     const { ok } = runTool(["vitest", "run", ...reporters, ...args], "inherit", { QUERN_COUNTS: file });
     if (!existsSync(file)) {
       console.log("FAIL vitest ended without a report");
-      return { passed: 0, failed: 1, skipped: {} };
+      return { passed: 0, failed: 1, failures: [], skipped: {} };
     }
     const counts = JSON.parse(readFileSync(file, "utf8")) as TestCounts;
     // A run that failed without a failing test (no test files found, a crash at exit) still counts.
@@ -69,6 +69,8 @@ const checks = staticChecks.map(runStatic);
 const tests = runVitest(process.argv.slice(2));
 const passed = checks.filter(Boolean).length + tests.passed;
 const failed = checks.filter((ok) => !ok).length + tests.failed;
+if (tests.failures.length > 0) console.log("failed:");
+for (const failure of tests.failures) console.log(`  ${failure}`);
 const skipped = Object.entries(tests.skipped);
 if (skipped.length > 0) console.log("skipped:");
 for (const [reason, count] of skipped) console.log(`  ${count} × ${reason}`);

@@ -26,7 +26,7 @@ interface Outcome {
 
 /** The tiny model runs on the device that compiles nothing, the others on the CPU device. */
 function quernWith(input: string | Uint8Array, ...args: string[]): Outcome {
-  const options = { cwd: folder, encoding: "utf8", env, input, timeout: 100_000 } as const;
+  const options = { cwd: folder, encoding: "utf8", env, input, timeout: 250_000 } as const;
   const device = args.includes("tiny.gguf") ? ["--device", "reference"] : [];
   const { status, stdout, stderr } = spawnSync(process.execPath, [...nodeArgs, ...args, ...device], options);
   return { code: status, stdout, stderr };

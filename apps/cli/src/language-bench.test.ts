@@ -22,7 +22,7 @@ describe("quern bench llm", () => {
       expect(stdout).toContain(text);
   });
 
-  it("writes a shape once, measures it, and keeps its own options from those above", { timeout: 100_000 }, () => {
+  it("writes a shape once, measures it, and keeps its own options from those above", () => {
     const args = ["-p", "0", "-n", "4", "--engines", "quern", "--time", "0.01", "--processes", "1"];
     const { code, stdout, stderr } = quern(
       "bench",
@@ -65,7 +65,7 @@ describe("quern bench llm", () => {
 });
 
 describe("quern perplexity", () => {
-  it("scores a text", { timeout: 60_000 }, () => {
+  it("scores a text", () => {
     const args = ["perplexity", "tiny.gguf", "-f", "text.txt", "-c", "32"];
     const { code, stdout, stderr } = quern(...args, "--json", "p.json");
     expect([code, stderr]).toEqual([0, ""]);

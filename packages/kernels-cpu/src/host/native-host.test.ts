@@ -177,7 +177,7 @@ describe.skipIf(!supported)("native host", () => {
     expect(pageFlags(data.address)).toBe("rw-p");
   });
 
-  test("writing to published code ends the process", { skip: !linux, timeout: 60_000 }, () => {
+  test("writing to published code ends the process", { skip: !linux }, () => {
     // Writes the page with the code that lies in it.
     const { signal } = runNative(`
       const [store] = new CodeArena(host).publish([Uint8Array.from(${JSON.stringify([...storeConstant(host, 1)])})]);
@@ -186,7 +186,7 @@ describe.skipIf(!supported)("native host", () => {
     expect(signal).toBe("SIGSEGV");
   });
 
-  test("guard pages stop the first access beyond either end", { skip: !linux, timeout: 60_000 }, () => {
+  test("guard pages stop the first access beyond either end", { skip: !linux }, () => {
     expect(runGuarded(128, "0").status).toBe(0);
     expect(runGuarded(128, "127").status).toBe(0);
     expect(runGuarded(128, "128").signal).toBe("SIGSEGV");

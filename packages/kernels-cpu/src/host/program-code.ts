@@ -2,7 +2,9 @@
  * Machine code that runs programs on one or many threads: the worker's loop and the caller's entry.
  *
  * A program is an array of 64-byte step records (`STEP`). Every thread walks all of it and runs its own contiguous
- * share of each step's tasks; threads meet only after steps with the barrier flag, and at the end. Threads publish
+ * share of each step's tasks. A quarter of the tasks is in nobody's share: who is done with his own claims pieces of it, so
+ * that a thread which the system interrupts, or whose core is slower, does not keep the others waiting. Threads meet only
+ * after steps with the barrier flag, and at the end. Threads publish
  * their progress as epochs, one 64-bit counter per thread in a line of its own: arriving is a plain store, waiting is
  * reading the others' counters (x86 keeps stores of one processor in order, so the epoch comes after the data).
  *
@@ -109,10 +111,9 @@ export function assembleRun(options: ProgramCodeOptions): Uint8Array {
   a.emit("mov", at(rbx, POOL.reciprocal), rax);
   a.emit("cmp", rdx, 1);
   a.emit("jbe", alone);
-  if (options.spread) {
-    emitNoteCaller(a);
-    a.emit("mov", edx, at(rbx, POOL.threads));
-  }
+  if (options.spread) emitNoteCaller(a);
+  emitForgetClaims(a);
+  a.emit("mov", edx, at(rbx, POOL.threads));
   emitNextGeneration(a, waitCalls);
   emitSteps(a, options);
   a.emit("add", r14, 1);
@@ -180,10 +181,24 @@ function emitNextGeneration(a: Assembler, waitCalls: WaitCalls): void {
   a.bind(awake);
 }
 
+/** Before the workers see a run: nothing of its steps is claimed. */
+function emitForgetClaims(a: Assembler): void {
+  const [next, done] = [label(), label()];
+  a.emit("mov", rax, at(rbx, POOL.steps));
+  a.bind(next);
+  a.emit("cmp", rax, at(rbx, POOL.end, 8));
+  a.emit("jae", done);
+  a.emit("mov", at(rax, STEP.claimed, 8), 0);
+  a.emit("add", rax, STEP.bytes);
+  a.emit("jmp", next);
+  a.bind(done);
+}
+
 /** Walks the steps of the current run as thread r12; leaves the epoch of the last barrier in r14. */
 function emitSteps(a: Assembler, options: ProgramCodeOptions): void {
   const [step, timed, untimed, serial, whole] = [label(), label(), label(), label(), label()];
   const [call, passed, next, timedEnd, advance, ended] = [label(), label(), label(), label(), label(), label()];
+  const [shared, claim, lastPiece] = [label(), label(), label()];
   a.emit("mov", r15, at(rbx, POOL.steps));
   a.emit("mov", rbp, at(rbx, POOL.end));
   a.emit("mov", r14, at(rbx, POOL.epoch));
@@ -201,6 +216,32 @@ function emitSteps(a: Assembler, options: ProgramCodeOptions): void {
   a.emit("jne", serial);
   a.emit("cmp", at(rbx, POOL.threads, 8), 1);
   a.emit("je", whole);
+  emitUnshared(a, shared);
+  a.emit("sub", rdx, rax);
+  emitShare(a);
+  emitCall(a, claim);
+  a.bind(claim);
+  emitUnshared(a, passed);
+  // A piece is a quarter of a thread's part of what is in nobody's share; r9 keeps what there is.
+  a.emit("mov", r9, rax);
+  a.emit("mul", at(rbx, POOL.reciprocal, 8));
+  a.emit("shr", rdx, 2);
+  a.emit("add", rdx, 1);
+  a.emit("mov", rsi, rdx);
+  a.emit("lock xadd", at(r15, STEP.claimed, 8), rsi);
+  a.emit("cmp", rsi, r9);
+  a.emit("jae", passed);
+  a.emit("mov", rax, at(r15, STEP.taskCount));
+  a.emit("sub", r9, rax); // now what is in shares, negative
+  a.emit("sub", rsi, r9);
+  a.emit("add", rdx, rsi);
+  a.emit("cmp", rdx, rax);
+  a.emit("jbe", lastPiece);
+  a.emit("mov", rdx, rax);
+  a.bind(lastPiece);
+  emitCall(a, claim);
+  a.emit("jmp", claim);
+  a.bind(shared);
   emitShare(a);
   a.emit("jmp", call);
   a.bind(serial);
@@ -209,11 +250,7 @@ function emitSteps(a: Assembler, options: ProgramCodeOptions): void {
   a.bind(whole);
   a.emit("xor", r32(6), r32(6));
   a.bind(call);
-  a.emit("cmp", rsi, rdx);
-  a.emit("jae", passed);
-  a.emit("mov", rdi, at(r15, STEP.slots));
-  a.emit("mov", rcx, r12);
-  a.emit("call", at(r15, STEP.kernel, 8));
+  emitCall(a, passed);
 
   a.bind(passed);
   a.emit("test", at(r15, STEP.flags, 4), STEP_FLAGS.barrier);
@@ -238,6 +275,24 @@ function emitSteps(a: Assembler, options: ProgramCodeOptions): void {
   a.bind(timedEnd);
   emitTimeStamp(a, STEP.ended, advance);
   a.bind(ended);
+}
+
+/** Runs tasks rsi to rdx of the step, if there are any; if not, goes to `none`. */
+function emitCall(a: Assembler, none: Label): void {
+  a.emit("cmp", rsi, rdx);
+  a.emit("jae", none);
+  a.emit("mov", rdi, at(r15, STEP.slots));
+  a.emit("mov", rcx, r12);
+  a.emit("call", at(r15, STEP.kernel, 8));
+}
+
+/** rdx: the tasks of the step; rax: how many of them are in nobody's share. Goes to `none` where they are too few to claim. */
+function emitUnshared(a: Assembler, none: Label): void {
+  a.emit("mov", rdx, at(r15, STEP.taskCount));
+  a.emit("mov", rax, rdx);
+  a.emit("shr", rax, 2);
+  a.emit("cmp", rax, at(rbx, POOL.threads, 8));
+  a.emit("jb", none);
 }
 
 /**

@@ -2,8 +2,20 @@
 
 import { MAX_THREADS } from "./kernel-call.ts";
 
-/** Byte offsets in a step record. Times are ticks of the time stamp counter, taken by thread 0. */
-export const STEP = { kernel: 0, slots: 8, taskCount: 16, flags: 24, started: 32, ended: 40, bytes: 64 } as const;
+/**
+ * Byte offsets in a step record. Times are ticks of the time stamp counter, taken by thread 0. `claimed` counts the tasks
+ * that threads took beside their shares in the current run.
+ */
+export const STEP = {
+  kernel: 0,
+  slots: 8,
+  taskCount: 16,
+  flags: 24,
+  started: 32,
+  ended: 40,
+  claimed: 48,
+  bytes: 64,
+} as const;
 
 /** Bits of a step's flags. */
 export const STEP_FLAGS = {

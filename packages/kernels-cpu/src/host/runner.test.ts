@@ -46,6 +46,7 @@ describe.skipIf(!supported)("program runner", () => {
   let addIndex: bigint;
   let addNeighbour: bigint;
   let noteThread: bigint;
+  let waitForLast: bigint;
   let spin: bigint;
   const held: NativeMemory[] = [];
 
@@ -53,12 +54,13 @@ describe.skipIf(!supported)("program runner", () => {
     host = nativeHost();
     target = resolveTarget(cpuInfo(host).features);
     arena = new CodeArena(host);
-    [addIndex, addNeighbour, noteThread, spin] = arena.publish([
+    [addIndex, addNeighbour, noteThread, waitForLast, spin] = arena.publish([
       addIndexCode(),
       addNeighbourCode(),
       noteThreadCode(),
+      waitForLastCode(),
       spinCode(),
-    ]) as [bigint, bigint, bigint, bigint];
+    ]) as [bigint, bigint, bigint, bigint, bigint];
   });
   afterAll(() => {
     for (const memory of held.splice(0)) memory.free();
@@ -83,20 +85,42 @@ describe.skipIf(!supported)("program runner", () => {
     expect([...out.data]).toEqual([0n, 0n, 4n, 4n, 4n, 0n, 0n, 0n]);
   });
 
-  test.each([1, 2, 3, 5])("every task is done once, by the thread whose share it is (%i threads)", (threads) => {
+  test.each([1, 2, 3, 5])("every task is done once, in shares and claimed pieces (%i threads)", (threads) => {
     using runner = new Runner(host, target, { threads });
-    const out = words(64);
-    const table = new ProgramTable(host, [{ kernel: noteThread, slots: slots(out.address), taskCount: 0 }]);
-    for (let count = 0; count <= 64; count++) {
-      out.data.fill(0n);
-      table.setTaskCount(0, count);
+    const [owners, sums] = [words(100), words(100)];
+    const table = new ProgramTable(host, [
+      { kernel: noteThread, slots: slots(owners.address), taskCount: 0 },
+      { kernel: addIndex, slots: slots(sums.address), taskCount: 0 },
+    ]);
+    for (let count = 0; count <= 100; count++) {
+      owners.data.fill(0n);
+      sums.data.fill(0n);
+      for (const step of [0, 1]) table.setTaskCount(step, count);
       runner.runSync(table);
+      expect([...sums.data]).toEqual(Array.from({ length: 100 }, (_, task) => (task < count ? BigInt(task) : 0n)));
+      const unshared = threads > 1 && count >> 2 >= threads ? count >> 2 : 0;
+      const shared = count - unshared;
       const share = (task: number): bigint => {
         if (count === 1) return 1n;
-        for (let t = 0; ; t++) if (task < Math.floor((count * (t + 1)) / threads)) return BigInt(t + 1);
+        for (let t = 0; ; t++) if (task < Math.floor((shared * (t + 1)) / threads)) return BigInt(t + 1);
       };
-      expect([...out.data]).toEqual(Array.from({ length: 64 }, (_, task) => (task < count ? share(task) : 0n)));
+      const tasks = Array.from({ length: shared }, (_, task) => task);
+      expect([...owners.data.subarray(0, shared)]).toEqual(tasks.map(share));
+      for (const owner of owners.data.subarray(shared, count)) {
+        expect(owner).toBeGreaterThanOrEqual(1n);
+        expect(owner).toBeLessThanOrEqual(BigInt(threads));
+      }
     }
+    table.free();
+  });
+
+  test("a thread that is held up keeps only its own share waiting", () => {
+    using runner = new Runner(host, target, { threads: 2 });
+    const owners = words(64);
+    // The second thread's first task lasts until all that nobody shares is done, or the test runs into its time limit.
+    const table = new ProgramTable(host, [{ kernel: waitForLast, slots: slots(owners.address, 64n), taskCount: 64 }]);
+    runner.runSync(table);
+    expect([...owners.data.subarray(48)]).toEqual(Array.from({ length: 16 }, () => 1n));
     table.free();
   });
 
@@ -271,7 +295,6 @@ describe.skipIf(!supported)("program runner", () => {
 
   test.each(["dispose", "forget", "exit while running", "exit while idle"])(
     "a process ends at once and well: %s",
-    { timeout: 60_000 },
     (manner) => {
       const source = `
       import { Runner, ProgramTable, CodeArena, nativeHost, cpuInfo, resolveTarget } from ${JSON.stringify(new URL("./index.ts", import.meta.url).href)};
@@ -296,7 +319,7 @@ describe.skipIf(!supported)("program runner", () => {
       const { status, signal, stderr } = spawnSync(
         process.execPath,
         ["--conditions=quern-src", "--input-type=module", "-e", source],
-        { timeout: 30_000 },
+        { timeout: 250_000 },
       );
       expect({ status, signal, stderr: stderr.toString() }).toEqual({ status: 0, signal: null, stderr: "" });
     },
@@ -382,6 +405,26 @@ function addIndexCode(): Uint8Array {
 function noteThreadCode(): Uint8Array {
   return perTask(
     (a) => a.emit("mov", r8, mem({ base: rdi })).emit("add", rcx, 1),
+    (a) => a.emit("mov", mem({ base: r8, index: rsi, scale: 8 }), rcx),
+  );
+}
+
+/**
+ * Slots: out, count. out[task] = thread + 1; the second thread first waits until the last task is done, which lies in
+ * nobody's share.
+ */
+function waitForLastCode(): Uint8Array {
+  const [again, first] = [label(), label()];
+  return perTask(
+    (a) => {
+      a.emit("mov", r8, mem({ base: rdi }))
+        .emit("mov", r9, mem({ base: rdi, disp: 8 }))
+        .emit("add", rcx, 1);
+      a.emit("cmp", rcx, 1).emit("je", first).bind(again).emit("pause");
+      a.emit("cmp", mem({ base: r8, index: r9, scale: 8, disp: -8, size: 8 }), 0)
+        .emit("je", again)
+        .bind(first);
+    },
     (a) => a.emit("mov", mem({ base: r8, index: rsi, scale: 8 }), rcx),
   );
 }

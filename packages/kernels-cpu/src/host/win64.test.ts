@@ -35,7 +35,7 @@ import { nativeHost } from "./select-host.ts";
 
 const linux = process.arch === "x64" && process.platform === "linux";
 
-test("programs run in the Windows convention", { skip: !linux, timeout: 120_000 }, async () => {
+test("programs run in the Windows convention", { skip: !linux }, async () => {
   const linuxHost = nativeHost();
   const target = resolveTarget(cpuInfo(linuxHost).features);
   const host = windowsConvention(linuxHost);

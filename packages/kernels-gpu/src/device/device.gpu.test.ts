@@ -224,7 +224,7 @@ function runProgram(
     "-e",
     program,
   ];
-  return spawnSync(execPath, args, { cwd: PACKAGE, encoding: "utf8", timeout: 50_000 });
+  return spawnSync(execPath, args, { cwd: PACKAGE, encoding: "utf8", timeout: 250_000 });
 }
 
 describe("processes", () => {

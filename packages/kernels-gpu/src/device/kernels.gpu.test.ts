@@ -46,7 +46,7 @@ async function differences(device: OpenDevice, kernel: Kernel, inputs: () => Ker
   });
 }
 
-test(`random kernels, seeds ${SEEDS[0]} to ${SEEDS.at(-1)}`, { timeout: 120_000 }, async (context) => {
+test(`random kernels, seeds ${SEEDS[0]} to ${SEEDS.at(-1)}`, async (context) => {
   if (open === undefined) return context.skip(reason);
   let ran = 0;
   const reasons: string[] = [];
