@@ -3,7 +3,16 @@
  * install scripts, imports every export, type-checks the imports, and runs the command. Ends with `N passed, M failed`.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readManifest, root, workspacePackages, type Manifest } from "./workspace.ts";
@@ -21,19 +30,28 @@ function check(name: string, problem: string): void {
 interface Outcome {
   readonly output: string;
   readonly stdout: string;
-  /** Empty when the command ended with exit code 0, else its output. */
+  /** Empty when the command ended with a good exit code, else its output. */
   readonly problem: string;
 }
 
-function run(command: string, args: readonly string[], cwd: string): Outcome {
+function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+  good: readonly number[] = [0],
+): Outcome {
   const result = spawnSync(command, args, {
     cwd,
+    env: { ...process.env, ...env },
     encoding: "utf8",
     timeout: 600_000,
     shell: process.platform === "win32",
   });
   const output = `${result.stdout ?? ""}${result.stderr ?? ""}${result.error ?? ""}`;
-  const problem = result.status === 0 ? "" : `${command} ${args.join(" ")}: exit code ${result.status}\n${output}`;
+  const problem = good.includes(result.status ?? -1)
+    ? ""
+    : `${command} ${args.join(" ")}: exit code ${result.status}\n${output}`;
   return { output, stdout: result.stdout ?? "", problem };
 }
 
@@ -41,7 +59,8 @@ function run(command: string, args: readonly string[], cwd: string): Outcome {
 function manifestProblem(manifest: Manifest, folder: string): string {
   const text = JSON.stringify(manifest);
   const leaks = ["quern-src", "workspace:", "catalog:"].filter((word) => text.includes(word));
-  const missing = ["LICENSE", "README.md", "dist"].filter((name) => !existsSync(join(folder, name)));
+  const code = specifiers(manifest).length > 0 || manifest.bin !== undefined ? ["dist"] : [];
+  const missing = ["LICENSE", "README.md", ...code].filter((name) => !existsSync(join(folder, name)));
   const stray = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
     (name) => /(\.test[.-]|\.tsbuildinfo$|(^|[/\\])src[/\\])/.test(name) && !name.includes("node_modules"),
   );
@@ -54,10 +73,78 @@ function manifestProblem(manifest: Manifest, folder: string): string {
 
 function specifiers(manifest: Manifest): string[] {
   return Object.keys(manifest.exports ?? {})
-    .filter((path) => path !== "./package.json")
+    .filter((path) => path !== "./package.json" && !path.includes("*"))
     .map((path) => manifest.name + path.slice(1));
 }
 
+/** Bytes of all files below a folder. */
+function sizeOf(path: string): number {
+  return readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
+}
+
+const MOST_BYTES_ALONE = 5e6;
+
+/**
+ * `@quern/bench` in a project of its own, with what it depends on and nothing else: small, without native code, and able
+ * to say what is missing.
+ */
+function checkBenchAlone(tarball: (name: string) => string): void {
+  const project = join(folder, "bench-alone");
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name: "alone", private: true, type: "module" }));
+  const files = [tarball("quern-core"), tarball("quern-bench")];
+  check("npm install of bench alone", run("npm", ["install", ...QUIET, ...files], project).problem);
+  const modules = join(project, "node_modules");
+  const bytes = sizeOf(modules);
+  const megabytes = `${(bytes / 1e6).toFixed(2)} MB`;
+  check(`bench alone takes ${megabytes}`, bytes <= MOST_BYTES_ALONE ? "" : `more than ${MOST_BYTES_ALONE / 1e6} MB`);
+  const native = readdirSync(modules, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /\.node$|(^|[/\\])(koffi|webgpu|onnxruntime-node|node-llama-cpp)$/.test(name),
+  );
+  check("bench alone has no native code", native.join("\n"));
+  for (const specifier of ["@quern/bench", "@quern/bench/engines"]) {
+    const script = `await import("${specifier}")`;
+    check(`import ${specifier} alone`, run(process.execPath, ["--input-type=module", "-e", script], project).problem);
+  }
+  const missing = `import { bundledModels, openDevice } from "@quern/bench/engines";
+    const said = async (f) => { try { await f(); return ""; } catch (e) { return e.name + " " + e.message; } };
+    const texts = [await said(() => openDevice("cpu", { threads: 1 })), await said(bundledModels)];
+    const names = ["@quern/kernels-cpu", "@quern/bench-models"];
+    names.forEach((name, i) => {
+      const good = texts[i].startsWith("UserError") && texts[i].includes("npm install " + name);
+      if (!good) throw new Error(name + ": " + texts[i]);
+    });`;
+  const outcome = run(process.execPath, ["--input-type=module", "-e", missing], project);
+  check("bench alone names missing packages", outcome.problem);
+  checkForeignGate(project);
+}
+
+/** The example of bench's README: two versions of a package that is none of ours, as small as it can be measured. */
+function checkForeignGate(project: string): void {
+  const readme = readFileSync(join(root, "packages", "bench", "README.md"), "utf8");
+  const { bench = "" } = /^```js\n(?<bench>.*?)^```/ms.exec(readme)?.groups ?? {};
+  const { line = "" } = /^npx (?<line>quern-bench gate --base npm:.*)$/m.exec(readme)?.groups ?? {};
+  mkdirSync(join(project, "bench"));
+  writeFileSync(join(project, "bench", "parse.bench.js"), bench);
+  const small = { BENCH_PAIRS: "3,3", BENCH_ROUNDS: "3", BENCH_SLICE: "1ms" };
+  // Which version is faster is not ours to say, nor how quiet this machine is.
+  const outcome = run("npx", ["--no-install", ...line.split(" ")], project, small, [0, 1, 3]);
+  check(`README example of bench: ${line}`, outcome.problem);
+  if (outcome.problem !== "") return;
+  const { benches } = JSON.parse(readFileSync(join(project, "results.json"), "utf8")) as {
+    readonly benches: readonly {
+      readonly check: { readonly passed: boolean } | null;
+      readonly stages: readonly { readonly pairs: readonly unknown[] }[];
+    }[];
+  };
+  const [first] = benches;
+  const measured = benches.length === 1 && first?.check?.passed === true && first.stages[0]?.pairs.length === 3;
+  check("README example of bench measures and verifies", measured ? "" : JSON.stringify(benches).slice(0, 2000));
+}
+
+const QUIET = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
 const folder = mkdtempSync(join(tmpdir(), "quern-packages-"));
 try {
   const packages = workspacePackages();
@@ -74,11 +161,12 @@ try {
   for (const name of tarballs)
     check(`publint ${name}`, run(process.execPath, [publint, join(folder, name)], root).problem);
 
+  checkBenchAlone((name) => join(folder, tarballs.find((file) => new RegExp(`^${name}-\\d`).test(file)) ?? name));
+
   const project = join(folder, "project");
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "empty", private: true, type: "module" }));
-  const quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-  const install = ["install", ...quiet, ...tarballs.map((name) => join(folder, name))];
+  const install = ["install", ...QUIET, ...tarballs.map((name) => join(folder, name))];
   check("npm install of all tarballs", run("npm", install, project).problem);
 
   const installed = packages.map((each) => join(project, "node_modules", each.manifest.name));
@@ -91,7 +179,9 @@ try {
     const script = `const m = await import("${specifier}"); if (Object.keys(m).length === 0) throw new Error("no exports");`;
     check(`import ${specifier}`, run(process.execPath, ["--input-type=module", "-e", script], project).problem);
   }
-  const lines = all.map((specifier, index) => `export * as m${index} from "${specifier}";`);
+  // Types of vitest are those of a peer that is not installed here.
+  const typed = all.filter((specifier) => !specifier.includes("/vitest-"));
+  const lines = typed.map((specifier, index) => `export * as m${index} from "${specifier}";`);
   writeFileSync(join(project, "imports.ts"), lines.join("\n"));
   const options = [
     "--noEmit",
@@ -115,8 +205,9 @@ try {
       const wrong = version.stdout.trim() === manifest.version ? "" : `says ${version.output}, not ${manifest.version}`;
       check(`${name} --version`, version.problem || wrong);
       check(`${name} --help`, run("npx", ["--no-install", name, "--help"], project).problem);
+      if (name !== "quern") continue;
       check(`${name} doctor`, run("npx", ["--no-install", name, "doctor"], project).problem);
-      const model = join("node_modules", "@quern", "bench", "models", "mnist");
+      const model = join("node_modules", "@quern", "bench-models", "mnist");
       const args = ["--no-install", name, "run", join(model, "model.onnx"), "--case", join(model, "case-0")];
       check(`${name} run on a bundled model`, run("npx", args, project).problem);
     }

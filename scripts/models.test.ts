@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { root } from "./workspace.ts";
 
-const models = join(root, "packages", "bench", "models");
+const models = join(root, "packages", "bench-models");
 const table = new Map(
   [...readFileSync(join(models, "README.md"), "utf8").matchAll(/^\| `([\w-]+)` \|.*`([0-9a-f]{64})` \|$/gm)].map(
     (row) => [row[1] ?? "", row[2] ?? ""],
@@ -13,7 +13,9 @@ const table = new Map(
 
 describe("bundled models", () => {
   it("are all in the table of their README", () => {
-    const folders = readdirSync(models, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    const folders = readdirSync(models, { withFileTypes: true }).filter(
+      (entry) => entry.isDirectory() && entry.name !== "node_modules",
+    );
     expect(folders.map((entry) => entry.name).toSorted()).toEqual([...table.keys()].toSorted());
   });
 

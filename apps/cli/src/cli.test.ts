@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { bundledModels } from "@quern/bench";
+import { bundledModels } from "@quern/bench/engines";
 import { describe, expect, it } from "vitest";
 import { packageVersion } from "./version.ts";
 import { spawnedCli, main } from "./spawn-cli.test-support.ts";

@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import { type Command, Option } from "commander";
 import { type Device, type MappedFile, type MatmulPrecision, UserError } from "@quern/core";
-import { type DeviceKind, openDevice, requireModelFile } from "@quern/bench";
+import { type DeviceKind, openDevice, requireModelFile } from "@quern/bench/engines";
 import { readGgufFile } from "@quern/importers/gguf";
 import {
   type CacheFormat,
@@ -77,7 +77,8 @@ function collectStop(text: string, previous: readonly string[] = []): string[] {
   return [...previous, text];
 }
 
-const count = (option: string, least: number, most = MOST_TOKENS): ((text: string) => number) =>
+/** Parser of a number of tokens, or of other things that are counted. */
+export const count = (option: string, least: number, most: number = MOST_TOKENS): ((text: string) => number) =>
   numberOption(option, least, most, true);
 
 export function addModelOptions(command: Command): Command {

@@ -1,13 +1,13 @@
 /** `quern synth` and `quern quantize` as users meet them: spawned, with exit codes, streams and files. */
 
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MemorySink, GgufWriter, readGgufFile, tensorData } from "@quern/importers/gguf";
 import { blockTypeNamed } from "@quern/core";
 import { beforeAll, describe, expect, it } from "vitest";
 import { spawnedCli } from "./spawn-cli.test-support.ts";
 
-const { folder, quern } = spawnedCli("models");
+const { folder, quern, start } = spawnedCli("models");
 
 const path = (name: string): string => join(folder, name);
 const typesOf = (name: string): Record<string, string> =>
@@ -73,6 +73,38 @@ describe("synth", () => {
     expect(readFileSync(path("b.gguf"))).toEqual(bytes);
     quern("synth", "gpt2", "--layers", "1", "--vocab", "300", "-o", "b.gguf", "--seed", "2");
     expect(readFileSync(path("b.gguf"))).not.toEqual(bytes);
+  });
+});
+
+/** Sends Ctrl-C when the temporary file is there, and gives what the process ended with. */
+async function interrupted(output: string, ...args: string[]): Promise<{ code: number | null; stdout: string }> {
+  const child = start(...args, "-o", output);
+  let stdout = "";
+  child.stdout!.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  const watch = setInterval(() => {
+    if (parts().some((name) => name.startsWith(output) && statSync(path(name)).size > 0)) {
+      clearInterval(watch);
+      child.kill("SIGINT");
+    }
+  }, 5);
+  const code = await new Promise<number | null>((done) => child.once("close", done));
+  clearInterval(watch);
+  return { code, stdout };
+}
+
+describe("Ctrl-C", () => {
+  it.for([
+    ["synth", ["synth", "tinyllama-1.1b", "--quant", "F16"]],
+    ["quantize", ["quantize", "large.gguf", "--threads", "1"]],
+    ["quantize on threads", ["quantize", "large.gguf", "--threads", "2"]],
+  ] as const)("%s leaves no part of a file, and an older one as it is", async ([, args], context) => {
+    if (process.platform === "win32") context.skip("signals end processes on Windows");
+    if (args[0] === "quantize" && !existsSync(path("large.gguf")))
+      quern("synth", "smollm2-135m", "--layers", "8", "--quant", "F16", "-o", "large.gguf");
+    writeFileSync(path("kept.gguf"), "older");
+    expect(await interrupted("kept.gguf", ...args)).toEqual({ code: 130, stdout: "" });
+    expect(parts()).toEqual([]);
+    expect(readFileSync(path("kept.gguf"), "utf8")).toBe("older");
   });
 });
 

@@ -4,7 +4,7 @@
  */
 
 import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
-import { DEVICE_KINDS, type DeviceKind } from "@quern/bench";
+import { DEVICE_KINDS, parseNumbers, type DeviceKind } from "@quern/bench/engines";
 
 const PRECISIONS = ["highest", "high", "medium"] as const;
 const MAX_THREADS = 1024;
@@ -17,14 +17,12 @@ function list(text: string): string[] {
 }
 
 export function parseThreads(text: string): number[] {
-  const counts = list(text).map(Number);
-  if (counts.length === 0 || !counts.every((count) => Number.isInteger(count) && count >= 1 && count <= MAX_THREADS)) {
-    throw new UserError(`"${text}" is no list of thread counts`, {
-      where: "--threads",
-      hint: "For instance: --threads 1,2",
-    });
-  }
-  return [...new Set(counts)];
+  const counts = parseNumbers(text, "--threads", "--threads 1,2 or --threads 1-4");
+  if (counts.every((count) => count >= 1 && count <= MAX_THREADS)) return counts;
+  throw new UserError(`"${text}" is no list of thread counts`, {
+    where: "--threads",
+    hint: `Counts are from 1 to ${MAX_THREADS}, for instance: --threads 1,2 or --threads 1-4`,
+  });
 }
 
 function isPrecision(text: string): text is MatmulPrecision {

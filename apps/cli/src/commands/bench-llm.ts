@@ -11,16 +11,19 @@ import { FileSink } from "@quern/importers/gguf";
 import {
   DEFAULT_SETTINGS,
   llmEngines,
+  parseNumbers,
+  withLlmDefaults,
   measureRoofline,
   runLlmBench,
   type LlmOptions,
   type LlmPlan,
   type LlmTest,
-} from "@quern/bench";
+} from "@quern/bench/engines";
 import { defaultCacheFolder } from "@quern/kernels-cpu";
 import { quantMixNamed } from "@quern/llm/quantise";
-import { planSynth, synthPresets, writeSynth } from "@quern/llm/synth";
+import { planSynth, synthPresets, writeSynthInTurns } from "@quern/llm/synth";
 import { numberOption, parseNames, parsePrecision, parseSeed, parseThreads } from "../options.ts";
+import { whole } from "../interrupt.ts";
 import { ProgressLine } from "../progress.ts";
 import { reportBench } from "../bench-report.ts";
 import { requireWritable } from "../write-file.ts";
@@ -33,6 +36,7 @@ interface BenchLlmOptions {
   readonly quant: string;
   readonly kv: LlmOptions["cache"];
   readonly engines: string[];
+  readonly defaults: boolean;
   readonly threads: number[];
   readonly precision: MatmulPrecision;
   readonly features?: string;
@@ -72,7 +76,8 @@ const CACHE_FORMATS: readonly LlmOptions["cache"][] = ["f32", "f16", "q8_0"];
 
 function counts(option: string, least: number, most: number): (text: string) => number[] {
   const count = numberOption(option, least, most, true);
-  return (text) => [...new Set(text.split(",").map(count))];
+  return (text) =>
+    parseNumbers(text, option, `${option} 1,8 or ${option} 128-1024*2`).map((value) => count(String(value)));
 }
 
 function parseCache(text: string): LlmOptions["cache"] {
@@ -99,6 +104,7 @@ export function addBenchLlm(bench: Command): void {
     .option("--quant <name>", "of shapes", (name) => quantMixNamed(name, "--quant").name, "Q4_K_M")
     .option("--kv <format>", `how keys and values are kept: ${CACHE_FORMATS.join(", ")}`, parseCache, "f16")
     .option("--engines <names>", "engines to measure", parseNames, ["quern", "llama.cpp"])
+    .option("--defaults", "measure engines with their default settings too, beside their best ones", false)
     .option("--threads <counts>", "thread counts", parseThreads, [1])
     .option("--precision <name>", "of quern's products", parsePrecision, "medium")
     .option("--features <mask>", "CPU features that quern may use, for instance avx2")
@@ -118,10 +124,16 @@ async function benchLlm(models: readonly string[], options: BenchLlmOptions): Pr
   if (html !== undefined) requireWritable(html, "--html");
   const progress = new ProgressLine();
   try {
+    const files: string[] = [];
+    for (const model of models) {
+      const file = await modelFile(model, options, progress);
+      if (file === undefined) return;
+      files.push(file);
+    }
     const plan: LlmPlan = {
-      models: models.map((model) => modelFile(model, options, progress)),
+      models: files,
       tests: testsOf(options),
-      engines: options.engines,
+      engines: options.defaults ? withLlmDefaults(options.engines) : options.engines,
       threads: options.threads,
       precision: options.precision,
       cache: options.kv,
@@ -155,8 +167,12 @@ function testsOf({ prompt, generate, depth, parallel }: BenchLlmOptions): LlmTes
     .filter(({ tokens }) => tokens > 0);
 }
 
-/** The path of a file, or of the model of that shape, written if it is not there. */
-function modelFile(model: string, { quant, seed }: BenchLlmOptions, progress: ProgressLine): string {
+/** The path of a file, or of the model of that shape, written if it is not there. Undefined after Ctrl-C. */
+async function modelFile(
+  model: string,
+  { quant, seed }: BenchLlmOptions,
+  progress: ProgressLine,
+): Promise<string | undefined> {
   if (existsSync(model)) return model;
   if (!Object.hasOwn(synthPresets, model)) {
     throw new UserError("there is neither such a file nor such a shape", {
@@ -168,8 +184,9 @@ function modelFile(model: string, { quant, seed }: BenchLlmOptions, progress: Pr
   const file = join(folder, `${model}-${quant}${seed === 1 ? "" : `-seed${seed}`}.gguf`);
   if (existsSync(file)) return file;
   mkdirSync(folder, { recursive: true });
-  writeSynth(planSynth({ model, quant, seed }), new FileSink(file), (written, total) =>
-    progress.update(`writing ${file}`, written / total),
-  );
-  return file;
+  const onProgress = (written: number, total: number): void => progress.update(`writing ${file}`, written / total);
+  const done = await whole(async (signal) => {
+    await writeSynthInTurns(planSynth({ model, quant, seed }), new FileSink(file), { signal, onProgress });
+  });
+  return done ? file : undefined;
 }

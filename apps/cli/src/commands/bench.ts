@@ -5,17 +5,24 @@
 
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
+import { type Results } from "@quern/bench";
+import { addUrl } from "@quern/bench/commands";
 import {
+  CACHE_STATES,
   DEFAULT_SETTINGS,
   bundledModels,
+  engines,
   measureRoofline,
   opCases,
+  parseCacheState,
+  parseOpSizes,
   parseShapes,
   runBench,
+  withDefaults,
   type BenchPlan,
+  type CacheState,
   type CaseRequest,
-  type Results,
-} from "@quern/bench";
+} from "@quern/bench/engines";
 import {
   PRECISION_DEFAULT,
   QUANTIZE_OPTION,
@@ -35,10 +42,12 @@ import { requireWritable } from "../write-file.ts";
 import { addBenchLlm } from "./bench-llm.ts";
 
 interface BenchOptions {
-  readonly shapes: string;
+  readonly shapes?: string;
   readonly weights: string;
+  readonly cache: CacheState;
   readonly ops?: string[];
   readonly engines: string[];
+  readonly defaults: boolean;
   readonly threads: number[];
   readonly precision?: MatmulPrecision[];
   readonly quantize?: string;
@@ -61,11 +70,22 @@ What is measured:
   ops              single ops on 8 MB tensors: ${opCases.map((record) => record.name).join(", ")}
   model FILE…      ONNX files; inputs from case-K folders beside them, or random
   llm MODEL…       language models; has options of its own: quern bench llm --help
+  url ADDRESS      a server with OpenAI's interface, under load: quern bench url --help
+
+Numbers in --shapes and --threads may be ranges: first-last, first-last+step, first-last*factor. One number is a square.
+
+Engines:
+${engines
+  .filter(({ variantOf }) => variantOf === undefined)
+  .map(({ name, about }) => `  ${name.padEnd(19)}${about}`)
+  .join("\n")}
 
 Examples:
   quern bench
   quern bench gemm --shapes 1024x1024x1024,1x4096x4096 --threads 1,2 --precision highest,high,medium
-  quern bench ops --ops softmax,gelu --time 3
+  quern bench gemm --shapes 256-2048*2 --threads 1-2 --engines quern,openblas,javascript --defaults
+  quern bench gemm --shapes 1x4096x4096 --weights input --cache soft-cold
+  quern bench ops --ops softmax,gelu --shapes 1-4096*8x1024 --time 3
   quern bench model encoder.onnx --quantize Q8_0 --dim batch=1 --dim sequence=128
   quern bench model mnist.onnx --engines quern,onnxruntime --html report.html --json results.json
 
@@ -79,13 +99,20 @@ export function addBench(program: Command): void {
     .description("Measure engines side by side: outputs compared first, slices interleaved, ratios with intervals.")
     .argument("[what]", "gemm, ops or model; nothing: the bundled models")
     .argument("[files...]", "model files")
-    .option("--shapes <MxKxN,...>", "sizes of matrix products", DEFAULT_SHAPES)
+    .option("--shapes <sizes>", "gemm: MxKxN,…; ops: ROWSxCOLUMNS,…; each number may be a range, see below")
     .option("--weights <constant|input>", "whether the second matrix is part of the model", "constant")
+    .option(
+      "--cache <state>",
+      `what caches hold when a call of gemm or ops begins: ${CACHE_STATES.join(", ")}`,
+      parseCacheState,
+      "rotating",
+    )
     .option("--ops <names>", "op cases to measure (default: all)", parseNames)
     .option("--engines <names>", "engines to measure; onnxruntime is the baseline", parseNames, [
       "quern",
       "onnxruntime",
     ])
+    .option("--defaults", "measure engines with their default settings too, beside their best ones", false)
     .option("--threads <counts>", "thread counts", parseThreads, [1])
     .option("--precision <names>", `highest, high, medium ${PRECISION_DEFAULT}`, parsePrecisions)
     .option("--quantize <encoding>", `models: ${QUANTIZE_OPTION}; onnxruntime keeps those of the file`, parseEncoding)
@@ -115,6 +142,7 @@ export function addBench(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action(bench);
   addBenchLlm(command);
+  addUrl(command);
 }
 
 function requestsOf(what: string | undefined, files: readonly string[], options: BenchOptions): CaseRequest[] {
@@ -124,6 +152,9 @@ function requestsOf(what: string | undefined, files: readonly string[], options:
       hint: "Model files follow `bench model`.",
     });
   }
+  if (options.cache !== "rotating" && what !== "gemm" && what !== "ops") {
+    throw new UserError("only gemm and ops have a choice of caches", { where: "--cache" });
+  }
   switch (what) {
     case undefined:
       return bundledModels().map((file) => ({ kind: "model", file }));
@@ -132,11 +163,16 @@ function requestsOf(what: string | undefined, files: readonly string[], options:
       if (weights !== "constant" && weights !== "input") {
         throw new UserError(`"${weights}" is neither constant nor input`, { where: "--weights" });
       }
-      return parseShapes(options.shapes, weights).map((gemm) => ({ kind: "gemm", gemm }));
+      const shapes = parseShapes(options.shapes ?? DEFAULT_SHAPES, weights, options.cache);
+      return shapes.map((gemm) => ({ kind: "gemm", gemm }));
     }
     case "ops": {
       const names = options.ops ?? opCases.map((record) => record.name);
-      return names.map((name) => ({ kind: "op", name }));
+      const { cache, shapes } = options;
+      const sizes = shapes === undefined ? [undefined] : parseOpSizes(shapes);
+      return names.flatMap((name) =>
+        sizes.map((size) => ({ kind: "op", name, cache, ...(size === undefined ? {} : { sizes: size }) })),
+      );
     }
     case "model": {
       if (files.length === 0)
@@ -158,7 +194,7 @@ async function bench(what: string | undefined, files: readonly string[], options
   const { json, html } = options;
   const plan: BenchPlan = {
     cases: requestsOf(what, files, options),
-    engines: options.engines,
+    engines: options.defaults ? withDefaults(options.engines) : options.engines,
     threads: options.threads,
     precisions: options.precision ?? [impliedPrecision(options.quantize)],
     ...(options.quantize === undefined ? {} : { quantize: options.quantize }),

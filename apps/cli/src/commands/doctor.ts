@@ -1,22 +1,19 @@
 /**
- * `quern doctor`: what this machine has, which devices open, which engines are installed. Always exit code 0: what is
- * missing is an answer, not an error.
+ * `quern doctor`: what this machine has, which devices open, which engines are installed. Exit code 0 there: what is
+ * missing is an answer, not an error. With a model, whether it runs here.
  */
 
 import { totalmem } from "node:os";
-import type { Command } from "commander";
-import { ENV_VARIABLES, readEnv } from "@quern/core";
-import {
-  DEVICE_KINDS,
-  describeMachine,
-  engines,
-  formatBytes,
-  llmEngineNamed,
-  openDevice,
-  type DeviceKind,
-} from "@quern/bench";
+import { type Command, Option } from "commander";
+import { ENV_VARIABLES, UserError, readEnv } from "@quern/core";
+import { describeMachine, formatBytes } from "@quern/bench";
+import { doctorBench } from "@quern/bench/commands";
+import { DEVICE_KINDS, engines, llmEngineNamed, openDevice, type DeviceKind } from "@quern/bench/engines";
+import type { CacheFormat } from "@quern/llm";
+import { count, parseCacheFormat } from "../language-model-options.ts";
 import { packageVersion } from "../version.ts";
 import { writeWhole } from "../write-file.ts";
+import { doctorModel } from "./doctor-model.ts";
 
 interface Finding {
   readonly name: string;
@@ -27,10 +24,52 @@ interface Finding {
 export function addDoctor(program: Command): void {
   program
     .command("doctor")
-    .description("Show the machine, the devices and the engines that quern finds.")
+    .description(
+      "Show the machine, the devices and the engines that quern finds; or whether a language model runs here.",
+    )
+    .argument("[model]", "a .gguf file to look into, or the first of a split model")
+    .option("-c, --context <tokens>", "of a model: memory for so many tokens", count("--context", 1))
+    .option("--kv <format>", "of a model: how keys and values are kept (default: f16)", parseCacheFormat)
+    .addOption(
+      new Option("--bench", "whether times measured on this machine can be trusted").conflicts(["context", "kv"]),
+    )
     .option("--json <file>", "write the findings as JSON; - is standard output")
-    .addHelpText("after", "\nExamples:\n  quern doctor\n  quern doctor --json -")
+    .addHelpText("after", EXAMPLES)
     .action(doctor);
+}
+
+const EXAMPLES = `
+Examples:
+  quern doctor
+  quern doctor --json -
+  quern doctor --bench
+  quern doctor model.gguf --context 8192
+
+Exit code: 0 fine, 1 the model does not run, 2 wrong use or bad input, 3 unfit for a gate (--bench).`;
+
+interface DoctorOptions {
+  readonly context?: number;
+  readonly kv?: CacheFormat;
+  readonly bench?: boolean;
+  readonly json?: string;
+}
+
+async function doctor(model: string | undefined, options: DoctorOptions): Promise<void> {
+  if (options.bench === true) {
+    if (model !== undefined)
+      throw new UserError("--bench is about the machine, not about a model", { where: "--bench" });
+    doctorBench(options);
+    return;
+  }
+  if (model !== undefined) {
+    doctorModel(model, options);
+    return;
+  }
+  for (const name of ["context", "kv"] as const) {
+    if (options[name] !== undefined)
+      throw new UserError(`--${name} is of use with a model only`, { where: `--${name}` });
+  }
+  await doctorMachine(options);
 }
 
 async function attempt(name: string, describe: () => Promise<string>): Promise<Finding> {
@@ -63,7 +102,7 @@ async function findKernels(): Promise<Finding> {
   });
 }
 
-async function doctor(options: { readonly json?: string }): Promise<void> {
+async function doctorMachine(options: { readonly json?: string }): Promise<void> {
   const machine = describeMachine();
   const devices: Finding[] = [];
   for (const kind of DEVICE_KINDS) devices.push(await findDevice(kind));
@@ -72,7 +111,9 @@ async function doctor(options: { readonly json?: string }): Promise<void> {
   const llama = llmEngineNamed("llama.cpp");
   const languageOptions = { ...OPEN_OPTIONS, contextLength: 256, sequences: 1, cache: "f16" } as const;
   const described = [
-    ...engines.map((engine) => ({ engine, describe: () => engine.describe(OPEN_OPTIONS) })),
+    ...engines
+      .filter(({ variantOf }) => variantOf === undefined)
+      .map((engine) => ({ engine, describe: () => engine.describe(OPEN_OPTIONS) })),
     { engine: llama, describe: () => llama.describe(languageOptions) },
   ];
   for (const { engine, describe } of described) {
@@ -117,7 +158,7 @@ async function doctor(options: { readonly json?: string }): Promise<void> {
 function findingLines({ name, found, detail }: Finding): string[] {
   const [first = "", ...rest] = detail.split("\n");
   return [
-    `  ${found ? "✓" : "–"} ${name.padEnd(16)} ${first}`,
-    ...rest.map((line) => `    ${"".padEnd(16)} ${line.trim()}`),
+    `  ${found ? "✓" : "–"} ${name.padEnd(18)} ${first}`,
+    ...rest.map((line) => `    ${"".padEnd(18)} ${line.trim()}`),
   ];
 }

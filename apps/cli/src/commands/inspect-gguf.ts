@@ -3,56 +3,19 @@
  * needs, and whether this build runs it. What cannot be understood is said in the place of what it would have told.
  */
 
-import { closeSync, openSync, readSync } from "node:fs";
-import { type Graph, UserError, printShape } from "@quern/core";
+import { type Graph, printShape } from "@quern/core";
 import { formatBytes, formatTable } from "@quern/bench";
-import { type GgufFile, type GgufTensor, readGgufFile } from "@quern/importers/gguf";
-import { nativeHost } from "@quern/kernels-cpu";
-import {
-  type CacheFormat,
-  type Hyperparameters,
-  buildStepGraph,
-  readHyperparameters,
-  tokenizerFromGguf,
-} from "@quern/llm";
+import type { GgufTensor } from "@quern/importers/gguf";
+import { type Hyperparameters, buildStepGraph, readHyperparameters } from "@quern/llm";
 import { quantMixes } from "@quern/llm/quantise";
+import { type TokenizerFacts, attempt, cachePerToken, openGguf, tokenizerFacts } from "../gguf-facts.ts";
 import { typeSummary } from "../tensor-types.ts";
 import { forTerminal } from "../text-output.ts";
 import { writeWhole } from "../write-file.ts";
 
-/** By its first bytes, whatever its name. */
-export function isGguf(path: string): boolean {
-  const fd = openSync(path, "r");
-  try {
-    const head = Buffer.alloc(4);
-    return readSync(fd, head) === 4 && ["GGUF", "FUGG"].includes(head.toString("latin1"));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Mappings are never undone: what is read are views on them. */
-function open(path: string): GgufFile {
-  return readGgufFile(path, { read: (part) => new Uint8Array(nativeHost().mapFile(part).buffer) });
-}
-
 /** The graph of one step, with the default cache. */
 export function readStepGraph(path: string): Graph {
-  return buildStepGraph(open(path)).graph;
-}
-
-/** Bytes of an element of the cache. */
-const CACHE_BYTES: Readonly<Record<CacheFormat, number>> = { f32: 4, f16: 2, bf16: 2, q8_0: 34 / 32 };
-
-type Outcome<T> = { readonly value: T } | { readonly problem: string };
-
-function attempt<T>(make: () => T): Outcome<T> {
-  try {
-    return { value: make() };
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return { problem: error.message };
-  }
+  return buildStepGraph(openGguf(path)).graph;
 }
 
 interface Group {
@@ -75,27 +38,8 @@ function groupsOf(tensors: readonly GgufTensor[]): Group[] {
   return [...groups.values()];
 }
 
-interface TokenizerFacts {
-  readonly model: string;
-  readonly pre: string;
-  readonly tokens?: number;
-  /** Names of tokens by their roles. */
-  readonly special?: Readonly<Record<string, string>>;
-  readonly problem?: string;
-}
-
-function tokenizerFacts(file: GgufFile): TokenizerFacts {
-  const { metadata } = file;
-  const found = attempt(() => tokenizerFromGguf(metadata.values));
-  const kind = { model: metadata.string("tokenizer.ggml.model", ""), pre: metadata.string("tokenizer.ggml.pre", "") };
-  if ("problem" in found) return { ...kind, problem: found.problem };
-  const { vocabularySize, special } = found.value;
-  const names = Object.entries(special).map(([role, id]) => [role, found.value.tokenOf(id) ?? String(id)] as const);
-  return { ...kind, tokens: vocabularySize, special: Object.fromEntries(names) };
-}
-
 export function inspectGguf(path: string, json: string | undefined): void {
-  const file = open(path);
+  const file = openGguf(path);
   const { metadata } = file;
   const tensors = [...file.tensors.values()];
   const hyper = attempt(() => readHyperparameters(file));
@@ -165,11 +109,6 @@ const TENSOR_COLUMNS = [
   { title: "type", align: "left" },
   { title: "size", align: "right" },
 ] as const;
-
-function cachePerToken({ layers, kvHeads, headDim }: Hyperparameters): Record<CacheFormat, number> {
-  const bytes = (format: CacheFormat): number => 2 * layers * kvHeads * headDim * CACHE_BYTES[format];
-  return { f32: bytes("f32"), f16: bytes("f16"), bf16: bytes("bf16"), q8_0: bytes("q8_0") };
-}
 
 function sizeLines(hyper: Hyperparameters, tensorBytes: number): string[] {
   const { layers, width, heads, kvHeads, headDim, feedForward, contextLength, vocabulary, experts, windows } = hyper;

@@ -15,15 +15,8 @@ import {
   type MatmulPrecision,
   type TensorSpec,
 } from "@quern/core";
-import {
-  formatBytes,
-  formatMs,
-  formatTable,
-  openDevice,
-  readModel,
-  requireModelFile,
-  type DeviceKind,
-} from "@quern/bench";
+import { formatBytes, formatMs, formatTable } from "@quern/bench";
+import { openDevice, readModel, requireModelFile, type DeviceKind } from "@quern/bench/engines";
 import {
   PRECISION_DEFAULT,
   QUANTIZE_OPTION,
@@ -35,7 +28,8 @@ import {
 } from "../options.ts";
 import { quantisedLine, quantisedTable } from "../quantised-weights.ts";
 import { writeWhole } from "../write-file.ts";
-import { inspectGguf, isGguf, readStepGraph } from "./inspect-gguf.ts";
+import { isGguf } from "../gguf-facts.ts";
+import { inspectGguf, readStepGraph } from "./inspect-gguf.ts";
 
 interface InspectOptions {
   readonly stage?: DumpStage;

@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
-import { DEVICE_KINDS, formatMs, openDevice, type DeviceKind } from "@quern/bench";
+import { formatMs } from "@quern/bench";
+import { DEVICE_KINDS, openDevice, type DeviceKind } from "@quern/bench/engines";
 import { loadModel, perplexity, type CacheFormat, type Perplexity } from "@quern/llm";
 import { numberOption, parseDevice, parsePrecision } from "../options.ts";
 import { ProgressLine } from "../progress.ts";

@@ -7,9 +7,11 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { UserError } from "@quern/core";
 import { FileSink, readGgufFile } from "@quern/importers/gguf";
-import { formatBytes, formatMs, formatTable, requireModelFile } from "@quern/bench";
+import { formatBytes, formatMs, formatTable } from "@quern/bench";
+import { requireModelFile } from "@quern/bench/engines";
 import { nativeHost } from "@quern/kernels-cpu";
 import { type QuantisedTensor, planQuantise, quantMixNamed, quantMixes, writeQuantised } from "@quern/llm/quantise";
+import { INTERRUPTED, whole } from "../interrupt.ts";
 import { numberOption } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { typeSummary } from "../tensor-types.ts";
@@ -29,7 +31,9 @@ are copied. The error of a tensor is the root mean square of the differences ove
 
 Examples:
   quern quantize model-f16.gguf -o model-q4_k_m.gguf
-  quern quantize model-f16.gguf -o model-q8_0.gguf --quant Q8_0 --json -`;
+  quern quantize model-f16.gguf -o model-q8_0.gguf --quant Q8_0 --json -
+
+Exit code: 0 fine, 2 wrong use or bad input, ${INTERRUPTED} interrupted: no part of the file is left.`;
 
 export function addQuantize(program: Command): void {
   program
@@ -62,13 +66,17 @@ async function quantize(path: string, options: QuantizeOptions): Promise<void> {
   if (json !== undefined) requireWritable(json, "--json");
   const started = performance.now();
   const progress = new ProgressLine();
-  const tensors = await writeQuantised(plan, new FileSink(output), {
-    threads: options.threads,
-    onProgress: (written, total, name) =>
-      progress.update(`${name}: ${formatBytes(written)} of ${formatBytes(total)}`, written / total),
+  let tensors: readonly QuantisedTensor[] = [];
+  const done = await whole(async (signal) => {
+    tensors = await writeQuantised(plan, new FileSink(output), {
+      threads: options.threads,
+      signal,
+      onProgress: (written, total, name) =>
+        progress.update(`${name}: ${formatBytes(written)} of ${formatBytes(total)}`, written / total),
+    });
   });
   progress.clear();
-  report(path, tensors, performance.now() - started, options);
+  if (done) report(path, tensors, performance.now() - started, options);
 }
 
 function report(

@@ -17,12 +17,10 @@ import {
   type MatmulPrecision,
   type TensorSpec,
 } from "@quern/core";
+import { Random, formatMs, formatTable } from "@quern/bench";
 import {
   MODEL_TOLERANCE,
-  Random,
   encodeNpy,
-  formatMs,
-  formatTable,
   makeInput,
   openDevice,
   modelLimits,
@@ -37,7 +35,7 @@ import {
   type DeviceKind,
   type TensorSet,
   type Verification,
-} from "@quern/bench";
+} from "@quern/bench/engines";
 import {
   PRECISION_DEFAULT,
   QUANTIZE_OPTION,

@@ -8,7 +8,8 @@ import { UserError } from "@quern/core";
 import { FileSink } from "@quern/importers/gguf";
 import { formatBytes, formatMs, formatTable } from "@quern/bench";
 import { quantMixNamed, quantMixes } from "@quern/llm/quantise";
-import { type SynthModel, planSynth, synthPresets, writeSynth } from "@quern/llm/synth";
+import { type SynthModel, planSynth, synthPresets, writeSynthInTurns } from "@quern/llm/synth";
+import { INTERRUPTED, whole } from "../interrupt.ts";
 import { numberOption, parseSeed } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { typeSummary } from "../tensor-types.ts";
@@ -43,7 +44,9 @@ Sizes that are not given follow from those that are.
 Examples:
   quern synth llama-3.2-1b -o llama.gguf
   quern synth qwen3-4b --layers 4 --quant Q8_0 -o qwen.gguf
-  quern synth gemma3 --width 128 --vocab 512 -o tiny.gguf --json -`;
+  quern synth gemma3 --width 128 --vocab 512 -o tiny.gguf --json -
+
+Exit code: 0 fine, 2 wrong use or bad input, ${INTERRUPTED} interrupted: no part of the file is left.`;
 
 function wrapped(words: readonly string[]): string {
   const lines = [""];
@@ -79,7 +82,7 @@ export function addSynth(program: Command): void {
     .action(synth);
 }
 
-function synth(name: string, options: SynthCommandOptions): void {
+async function synth(name: string, options: SynthCommandOptions): Promise<void> {
   const { output, quant, seed, layers, width, heads, kvHeads, headSize, ff, vocab, context, experts } = options;
   if (output === "-") throw new UserError("a model is not written to standard output", { where: "--output" });
   const changes = { layers, width, heads, kvHeads, headSize, feedForward: ff, vocabulary: vocab, context, experts };
@@ -88,11 +91,14 @@ function synth(name: string, options: SynthCommandOptions): void {
   if (options.json !== undefined) requireWritable(options.json, "--json");
   const started = performance.now();
   const progress = new ProgressLine();
-  const bytes = writeSynth(model, new FileSink(output), (written, total) =>
-    progress.update(`writing ${output}: ${formatBytes(written)} of ${formatBytes(total)}`, written / total),
-  );
+  const onProgress = (written: number, total: number): void =>
+    progress.update(`writing ${output}: ${formatBytes(written)} of ${formatBytes(total)}`, written / total);
+  let bytes = 0;
+  const done = await whole(async (signal) => {
+    bytes = await writeSynthInTurns(model, new FileSink(output), { signal, onProgress });
+  });
   progress.clear();
-  report(model, bytes, performance.now() - started, options);
+  if (done) report(model, bytes, performance.now() - started, options);
 }
 
 function report(model: SynthModel, bytes: number, ms: number, { output, json, seed }: SynthCommandOptions): void {

@@ -42,8 +42,8 @@ const RIGHT_WRONG_NONE_ZEROS = [true, false, false, false];
 describe("gemm cases", () => {
   it("reads shapes", () => {
     expect(parseShapes("1x2x3, 4x5x6")).toEqual([
-      { m: 1, k: 2, n: 3, weights: "constant" },
-      { m: 4, k: 5, n: 6, weights: "constant" },
+      { m: 1, k: 2, n: 3, weights: "constant", cache: "rotating" },
+      { m: 4, k: 5, n: 6, weights: "constant", cache: "rotating" },
     ]);
     for (const bad of ["", "1x2", "0x1x1", "axbxc", "1x2x3,,", "1.5x2x3", "99999x99999x99999"]) {
       expect(() => parseShapes(bad)).toThrow("--shapes");

@@ -26,7 +26,7 @@ export function checkOutputs(
 ): Verification | null {
   const { check } = workload;
   if (check.kind === "matmul") return checkMatmul(check, workload.modelPath, inputs, outputs, precision, seed + set);
-  if (check.kind === "op") return checkOp(check.op, inputs, outputs, precision, seed);
+  if (check.kind === "op") return checkOp(check, inputs, outputs, seed);
   const limits = modelLimits(precision, quantize);
   const computed = join(check.directory, `set-${set}`);
   if (existsSync(computed)) return verifyTensors(outputs, readExpected(computed), limits, check.oracle);

@@ -13,7 +13,9 @@ import { Random } from "../harness/random.ts";
 import type { Verification } from "../harness/verify.ts";
 import type { TensorSet } from "./inputs.ts";
 import { encodeOnnx } from "./onnx-model.ts";
-import { poolSize, type Check, type InputRecipe, type Workload } from "./workload.ts";
+import { setsFor, type CacheState } from "./caches.ts";
+import { parseSweep } from "./sweep.ts";
+import type { Check, InputRecipe, Workload } from "./workload.ts";
 
 export interface GemmCase {
   readonly m: number;
@@ -21,35 +23,45 @@ export interface GemmCase {
   readonly n: number;
   /** "constant": `b` is part of the model; "input": given with every call. */
   readonly weights: "constant" | "input";
+  /** What the caches hold when a call begins; "rotating" unless told. */
+  readonly cache?: CacheState;
 }
 
-/** Reads "1024x1024x1024,1x4096x4096" (M x K x N). */
-export function parseShapes(text: string, weights: GemmCase["weights"] = "constant"): GemmCase[] {
-  return text.split(",").map((part) => {
-    const sizes = part.trim().split(/[x×]/).map(Number);
+/** Reads "1024x1024x1024,1x4096x4096" (M x K x N; each may be a range, see `sweep.ts`); one number is a square. */
+export function parseShapes(
+  text: string,
+  weights: GemmCase["weights"] = "constant",
+  cache: CacheState = "rotating",
+): GemmCase[] {
+  requireRotating(weights, cache);
+  return parseSweep(text, "a GEMM shape", "MxKxN", 3).map((sizes) => {
     const [m, k, n] = sizes as [number, number, number];
-    if (sizes.length !== 3 || !sizes.every((size) => Number.isSafeInteger(size) && size > 0)) {
-      throw new UserError(`"${part}" is not a GEMM shape`, {
-        where: "--shapes",
-        hint: "Write MxKxN, for instance 512x2048x8192.",
-      });
-    }
     if (k * n > 2 ** 28 || m * k > 2 ** 28 || m * n > 2 ** 28) {
-      throw new UserError(`GEMM shape ${part} needs a matrix of more than 1 GiB`, {
+      throw new UserError(`GEMM shape ${sizes.join("x")} needs a matrix of more than 1 GiB`, {
         where: "--shapes",
         hint: "Choose smaller sizes.",
       });
     }
-    return { m, k, n, weights };
+    return { m, k, n, weights, cache };
+  });
+}
+
+/** A matrix that is part of the model is one, and stays in the caches that hold it. */
+function requireRotating(weights: GemmCase["weights"], cache: CacheState): void {
+  if (weights === "input" || cache !== "soft-cold") return;
+  throw new UserError("constant weights do not rotate, so their caches cannot be made cold", {
+    where: "--cache soft-cold",
+    hint: "Choose --weights input.",
   });
 }
 
 /** Writes the model file of the case into `directory`. */
 export function gemmWorkload(gemm: GemmCase, seed: number, directory: string): Workload {
-  const { m, k, n, weights } = gemm;
+  const { m, k, n, weights, cache = "rotating" } = gemm;
   const constant = weights === "constant";
+  requireRotating(weights, cache);
   const shape = `${m}x${k}x${n}`;
-  const id = `gemm/${shape}${constant ? "" : "/b-input"}`;
+  const id = `gemm/${shape}${constant ? "" : "/b-input"}${cache === "rotating" ? "" : `/${cache}`}`;
   const b = { name: "b", dtype: "f32", shape: [k, n] } as const;
   const values = new Float32Array(constant ? k * n : 0);
   Random.of(seed, id, "weights").fillNormal(values);
@@ -76,7 +88,8 @@ export function gemmWorkload(gemm: GemmCase, seed: number, directory: string): W
     shape,
     modelPath,
     inputs: [recipe("x", [m, k]), ...(constant ? [] : [recipe("b", [k, n])])],
-    sets: poolSize(4 * (m * k + (constant ? 0 : k * n))),
+    sets: setsFor(cache, 4 * (m * k + (constant ? 0 : k * n)), id),
+    cache,
     check: { kind: "matmul", m, k, n, weightsOffset: constant ? (model.offsets["b"] ?? null) : null },
     flops: 2 * m * k * n,
     bytes: 4 * (m * k + k * n + m * n),

@@ -10,7 +10,8 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { UserError, type DType } from "@quern/core";
 import { randomRecipe } from "./inputs.ts";
 import { readNpy } from "./npy.ts";
-import { poolSize, type InputRecipe, type Workload } from "./workload.ts";
+import { poolSize } from "./caches.ts";
+import type { InputRecipe, Workload } from "./workload.ts";
 
 /** An input or output as an engine reports it; dimensions without a size have a name or nothing. */
 export interface ModelValue {
@@ -47,7 +48,7 @@ export function tensorFiles(folder: string, prefix: "in-" | "out-"): Record<stri
   );
 }
 
-/** "mnist-12" for "mnist-12.onnx", "mnist/zoo-8" for "mnist/zoo-8/model.onnx", "mnist" for "models/mnist/model.onnx". */
+/** "mnist-12" for "mnist-12.onnx", "mnist/zoo-8" for "mnist/zoo-8/model.onnx", "mnist" for "bench-models/mnist/model.onnx". */
 export function modelName(file: string): string {
   const stem = basename(file, extname(file));
   const folder = dirname(resolve(file));

@@ -21,8 +21,8 @@ const BOUND = 1e-5;
 const TIMEOUT = 300_000;
 
 const MODELS = [
-  { name: "mnist", file: "packages/bench/models/mnist/model.onnx" },
-  { name: "resnet20", file: "packages/bench/models/resnet20/model.onnx" },
+  { name: "mnist", file: "packages/bench-models/mnist/model.onnx" },
+  { name: "resnet20", file: "packages/bench-models/resnet20/model.onnx" },
   { name: "mnist/zoo-8", file: "../shared/data/onnx-models/mnist/zoo-8/model.onnx" },
   { name: "mnist/onnx2c-mlp", file: "../shared/data/onnx-models/mnist/onnx2c-mlp/model.onnx" },
 ] as const;

@@ -1,20 +1,27 @@
 /**
- * Single ops on tensors of 8 MB: one record each, with the ONNX nodes that every engine is given, the work that
+ * Single ops on tensors of 8 MB, or of a given size: one record each, with the ONNX nodes that every engine is given, the work that
  * cannot be avoided, and the formula in float64 that judges the outputs.
  */
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { UserError, type MatmulPrecision, type Tensor } from "@quern/core";
+import { UserError, type Tensor } from "@quern/core";
 import { Random } from "../harness/random.ts";
 import { differences, type Verification } from "../harness/verify.ts";
 import type { TensorSet } from "./inputs.ts";
 import { encodeOnnx, type OnnxInitialiser, type OnnxNode } from "./onnx-model.ts";
-import { poolSize, type Workload } from "./workload.ts";
+import { setsFor, type CacheState } from "./caches.ts";
+import { parseSweep } from "./sweep.ts";
+import type { Check, Workload } from "./workload.ts";
 
-/** Rows and columns: 2 Mi elements, 8 MB. */
-const ROWS = 2048;
-const COLUMNS = 1024;
+/** Rows and columns of an op's inputs. */
+export interface OpSizes {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** 2 Mi elements, 8 MB. */
+export const OP_SIZES: OpSizes = { rows: 2048, columns: 1024 };
 
 export interface OpCase {
   readonly name: string;
@@ -25,12 +32,12 @@ export interface OpCase {
   readonly vectors?: readonly string[];
   readonly nodes: readonly OnnxNode[];
   /** Shape of y; [rows, columns] unless told. */
-  readonly outputShape?: readonly number[];
+  readonly outputShape?: (sizes: OpSizes) => readonly number[];
   readonly flopsPerElement: number;
   /** Limit of the error as defined in `verify.ts`. */
   readonly tolerance: number;
   /** Expected values of y. Rows of inputs are passed as given; vectors come by name. */
-  readonly reference: (inputs: Readonly<Record<string, Float32Array>>) => Float64Array;
+  readonly reference: (inputs: Readonly<Record<string, Float32Array>>, sizes: OpSizes) => Float64Array;
 }
 
 export const opCases: readonly OpCase[] = [
@@ -41,8 +48,8 @@ export const opCases: readonly OpCase[] = [
     nodes: [{ op: "Softmax", inputs: ["x"], outputs: ["y"], attributes: { axis: -1 } }],
     flopsPerElement: 5,
     tolerance: 1e-5,
-    reference: ({ x }) =>
-      byRow(x, (row, into) => {
+    reference: ({ x }, sizes) =>
+      byRow(x, sizes, (row, into) => {
         const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
         const exponentials = Float64Array.from(row, (value) => Math.exp(value - top));
         const sum = exponentials.reduce((a, b) => a + b, 0);
@@ -73,8 +80,8 @@ export const opCases: readonly OpCase[] = [
     ],
     flopsPerElement: 8,
     tolerance: 1e-5,
-    reference: ({ x, scale, bias }) =>
-      byRow(x, (row, into) => {
+    reference: ({ x, scale, bias }, sizes) =>
+      byRow(x, sizes, (row, into) => {
         const centre = row.reduce((a, b) => a + b, 0) / row.length;
         const variance = row.reduce((sum, value) => sum + (value - centre) ** 2, 0) / row.length;
         const factor = 1 / Math.sqrt(variance + 1e-5);
@@ -94,8 +101,8 @@ export const opCases: readonly OpCase[] = [
     ],
     flopsPerElement: 4,
     tolerance: 1e-5,
-    reference: ({ x, scale, bias }) =>
-      byRow(x, (row, into) => {
+    reference: ({ x, scale, bias }, sizes) =>
+      byRow(x, sizes, (row, into) => {
         for (let i = 0; i < row.length; i++)
           into[i] = Math.max(0, at(row, i) * at(scale, i) + at(bias, i)) * at(row, i);
       }),
@@ -137,7 +144,7 @@ export const opCases: readonly OpCase[] = [
     opset: 17,
     inputs: ["x"],
     nodes: [{ op: "ReduceMax", inputs: ["x"], outputs: ["y"], attributes: { keepdims: 1 } }],
-    outputShape: [1, 1],
+    outputShape: () => [1, 1],
     flopsPerElement: 1,
     tolerance: 0,
     reference: ({ x }) => Float64Array.of((x as Float32Array).reduce((top, value) => Math.max(top, value), -Infinity)),
@@ -147,13 +154,13 @@ export const opCases: readonly OpCase[] = [
     opset: 17,
     inputs: ["x"],
     nodes: [{ op: "Transpose", inputs: ["x"], outputs: ["y"] }],
-    outputShape: [COLUMNS, ROWS],
+    outputShape: ({ rows, columns }) => [columns, rows],
     flopsPerElement: 0,
     tolerance: 0,
-    reference: ({ x }) => {
-      const y = new Float64Array(ROWS * COLUMNS);
-      for (let row = 0; row < ROWS; row++)
-        for (let column = 0; column < COLUMNS; column++) y[column * ROWS + row] = at(x, row * COLUMNS + column);
+    reference: ({ x }, { rows, columns }) => {
+      const y = new Float64Array(rows * columns);
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++) y[column * rows + row] = at(x, row * columns + column);
       return y;
     },
   },
@@ -169,10 +176,14 @@ function pointwise(x: Float32Array | undefined, formula: (value: number, index: 
   return y;
 }
 
-function byRow(x: Float32Array | undefined, formula: (row: Float32Array, into: Float64Array) => void): Float64Array {
-  const y = new Float64Array(ROWS * COLUMNS);
-  for (let start = 0; start < y.length; start += COLUMNS) {
-    formula((x as Float32Array).subarray(start, start + COLUMNS), y.subarray(start, start + COLUMNS));
+function byRow(
+  x: Float32Array | undefined,
+  { rows, columns }: OpSizes,
+  formula: (row: Float32Array, into: Float64Array) => void,
+): Float64Array {
+  const y = new Float64Array(rows * columns);
+  for (let start = 0; start < y.length; start += columns) {
+    formula((x as Float32Array).subarray(start, start + columns), y.subarray(start, start + columns));
   }
   return y;
 }
@@ -215,69 +226,89 @@ export function opCase(name: string): OpCase {
 }
 
 /** Constant vector of an op case, equal in every process. */
-function vectorValues(name: string, vector: string, seed: number): Float32Array {
-  const values = new Float32Array(COLUMNS);
+function vectorValues(name: string, vector: string, seed: number, columns: number): Float32Array {
+  const values = new Float32Array(columns);
   Random.of(seed, name, vector).fillNormal(values);
   return values;
 }
 
+/** Reads "2048x1024,1x4096" (rows x columns; each may be a range, see `sweep.ts`); one number is a square. */
+export function parseOpSizes(text: string): OpSizes[] {
+  return parseSweep(text, "the size of an op", "ROWSxCOLUMNS", 2).map(([rows, columns]) => {
+    if ((rows as number) * (columns as number) > 2 ** 28) {
+      throw new UserError(`op size ${rows}x${columns} needs a tensor of more than 1 GiB`, {
+        where: "--shapes",
+        hint: "Choose smaller sizes.",
+      });
+    }
+    return { rows: rows as number, columns: columns as number };
+  });
+}
+
 /** Writes the model file of an op case into `directory`. */
-export function opWorkload(name: string, seed: number, directory: string): Workload {
+export function opWorkload(
+  name: string,
+  seed: number,
+  directory: string,
+  sizes: OpSizes = OP_SIZES,
+  cache: CacheState = "rotating",
+): Workload {
   const record = opCase(name);
+  const { rows, columns } = sizes;
   const vectors: OnnxInitialiser[] = (record.vectors ?? []).map((vector) => ({
     name: vector,
     dtype: "f32",
-    shape: [COLUMNS],
-    bytes: new Uint8Array(vectorValues(name, vector, seed).buffer),
+    shape: [columns],
+    bytes: new Uint8Array(vectorValues(name, vector, seed, columns).buffer),
   }));
-  const outputShape = record.outputShape ?? [ROWS, COLUMNS];
+  const outputShape = record.outputShape?.(sizes) ?? [rows, columns];
   const model = encodeOnnx({
     name,
     opset: record.opset,
-    inputs: record.inputs.map((input) => ({ name: input, dtype: "f32", shape: [ROWS, COLUMNS] })),
+    inputs: record.inputs.map((input) => ({ name: input, dtype: "f32", shape: [rows, columns] })),
     outputs: [{ name: "y", dtype: "f32", shape: outputShape }],
     initialisers: vectors,
     nodes: record.nodes,
   });
-  const modelPath = join(directory, `op-${name}.onnx`);
+  const shape = `${rows}x${columns}`;
+  const usual = rows === OP_SIZES.rows && columns === OP_SIZES.columns;
+  const id = `op/${name}${usual ? "" : `/${shape}`}${cache === "rotating" ? "" : `/${cache}`}`;
+  const modelPath = join(directory, `${id.replaceAll("/", "-")}.onnx`);
   writeFileSync(modelPath, model.bytes);
-  const elements = ROWS * COLUMNS;
+  const elements = rows * columns;
   const outputElements = outputShape.reduce((a, b) => a * b, 1);
   return {
-    id: `op/${name}`,
+    id,
     kind: "op",
     dtype: "f32",
-    shape: `${ROWS}x${COLUMNS}`,
+    shape,
     modelPath,
     inputs: record.inputs.map((input) => ({
       name: input,
       dtype: "f32",
-      shape: [ROWS, COLUMNS],
+      shape: [rows, columns],
       fill: { kind: "normal", scale: 1 },
     })),
-    sets: poolSize(4 * elements * record.inputs.length),
-    check: { kind: "op", op: name },
+    sets: setsFor(cache, 4 * elements * record.inputs.length, id),
+    cache,
+    check: { kind: "op", op: name, ...sizes },
     flops: record.flopsPerElement * elements || null,
     bytes: 4 * (elements * record.inputs.length + outputElements),
   };
 }
 
+type OpCheck = Extract<Check, { kind: "op" }>;
+
 /** Judges one output of an op case. Only matrix products depend on the precision, so it is the same for all. */
-export function checkOp(
-  name: string,
-  inputs: TensorSet,
-  outputs: TensorSet,
-  _precision: MatmulPrecision,
-  seed: number,
-): Verification {
-  const record = opCase(name);
+export function checkOp(check: OpCheck, inputs: TensorSet, outputs: TensorSet, seed: number): Verification {
+  const record = opCase(check.op);
   const oracle = "float64 formula";
   const values = Object.fromEntries([
     ...Object.entries(inputs).map(([input, tensor]) => [input, tensor.data]),
-    ...(record.vectors ?? []).map((vector) => [vector, vectorValues(name, vector, seed)]),
+    ...(record.vectors ?? []).map((vector) => [vector, vectorValues(check.op, vector, seed, check.columns)]),
   ]) as Record<string, Float32Array>;
-  const expected = record.reference(values);
-  const shape = record.outputShape ?? [ROWS, COLUMNS];
+  const expected = record.reference(values, check);
+  const shape = record.outputShape?.(check) ?? [check.rows, check.columns];
   const y = outputs["y"] as Tensor | undefined;
   if (y === undefined || y.dtype !== "f32" || y.shape.join() !== shape.join()) {
     const given = y === undefined ? "nothing" : `${y.dtype} [${y.shape.join(", ")}]`;

@@ -90,7 +90,7 @@ test("an encoding that does not exist", () => {
   expect(attempt).toThrow(/there is no encoding "Q4_X"[^]*model\.onnx[^]*Choose from: F16, Q4_0/);
 });
 
-test("minilm of the shared data", { timeout: 240_000 }, (context) => {
+test("minilm of the shared data", (context) => {
   const shared = resolve(import.meta.dirname, "../../../../../shared/data/arch");
   if (!existsSync(join(shared, "minilm-l6"))) return context.skip("shared/data/arch is not there");
   const folder = mkdtempSync(join(tmpdir(), "quern-minilm-"));

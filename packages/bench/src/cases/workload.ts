@@ -7,6 +7,7 @@
  */
 
 import type { DType } from "@quern/core";
+import type { CacheState } from "./caches.ts";
 
 /** How the values of one input are made; fresh ones for every set of the pool. */
 export type Fill =
@@ -33,7 +34,7 @@ export type Check =
       readonly weightsOffset: number | null;
     }
   /** Float64 formula of the op case of that name. */
-  | { readonly kind: "op"; readonly op: string }
+  | { readonly kind: "op"; readonly op: string; readonly rows: number; readonly columns: number }
   /** `set-<i>/out-<name>.npy` files; sets without files are not checked. */
   | { readonly kind: "files"; readonly directory: string; readonly oracle: string };
 
@@ -48,15 +49,10 @@ export interface Workload {
   readonly inputs: readonly InputRecipe[];
   /** Number of input sets in the pool. */
   readonly sets: number;
+  /** What the caches hold when a call begins; absent (models): as with "rotating". */
+  readonly cache?: CacheState;
   readonly check: Check;
   /** Arithmetic and memory traffic that the case cannot do without; null where no formula is known. */
   readonly flops: number | null;
   readonly bytes: number | null;
-}
-
-const POOL_BYTES = 64 * 2 ** 20;
-
-/** Enough sets that no engine can reuse a result, few enough to stay within memory. */
-export function poolSize(inputBytes: number): number {
-  return Math.max(3, Math.min(8, Math.floor(POOL_BYTES / Math.max(1, inputBytes))));
 }

@@ -57,7 +57,7 @@ async function continued(model: LlmModel, prompt: readonly number[]): Promise<nu
   return ids;
 }
 
-it(`greedy continuations of ${CONTINUED} tokens are those of llama.cpp`, { timeout: 120_000 }, async (context) => {
+it(`greedy continuations of ${CONTINUED} tokens are those of llama.cpp`, async (context) => {
   const options: LlmOptions = { threads: 1, contextLength: 512, sequences: 1, cache: "f16", precision: "high" };
   const reason = existsSync(STORIES) ? await missing(options) : `${STORIES} is not there`;
   if (reason !== undefined) context.skip(reason);
@@ -101,7 +101,7 @@ describe("errors against the float64 reference are not larger than llama.cpp's",
     { model: "tiny-phi3", quant: "Q5_K_M" },
     { model: "tiny-llama", quant: "F16" },
   ];
-  it.for(cases)("$model, $quant", { timeout: 120_000 }, async ({ model: name, quant }, context) => {
+  it.for(cases)("$model, $quant", async ({ model: name, quant }, context) => {
     const precision = quant === "F16" ? "high" : "medium";
     const options: LlmOptions = { threads: 1, contextLength: 128, sequences: SEQUENCES, cache: "f16", precision };
     const reason = await missing(options);

@@ -32,6 +32,11 @@ export interface Engine {
   readonly name: string;
   /** One line for `quern doctor`. */
   readonly about: string;
+  /**
+   * Of a record of an engine's default settings: the record of its best ones. Its thread budget is the engine's own; the row
+   * says how many it used.
+   */
+  readonly variantOf?: string;
   readonly precisions: readonly MatmulPrecision[];
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;

@@ -22,11 +22,11 @@ export interface ContextParams {
   /** Tokens of all sequences together. */
   readonly contextSize: number;
   /** Tokens of a batch, of the logical and of the physical one. */
-  readonly batchSize: number;
+  readonly batchSize?: number;
   readonly sequences: number;
-  readonly flashAttention: boolean | "auto";
-  readonly threads: number;
-  readonly performanceTracking: boolean;
+  readonly flashAttention?: boolean | "auto";
+  readonly threads?: number;
+  readonly performanceTracking?: boolean;
   readonly swaFullCache: boolean;
   readonly kvCacheKeyType?: number;
   readonly kvCacheValueType?: number;

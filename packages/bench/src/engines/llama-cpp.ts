@@ -4,7 +4,8 @@
  * Only its packaged CPU binary is used: nothing is built or downloaded. Models are mapped and the weights repacked as
  * llama.cpp decides. Batches go to the addon's own context object, not through the package's queues, so that what is
  * timed is `llama_decode` and one hand-over to a thread; sampling is not part of it. One record has flash attention as
- * llama.cpp chooses it, which on CPUs is on, the other has it off.
+ * llama.cpp chooses it, which on CPUs is on, the other has it off. A third sets nothing but sizes: its threads are as many as the
+ * addon chooses.
  */
 
 import { createHash } from "node:crypto";
@@ -100,12 +101,21 @@ function cpuBackend(): string | undefined {
   }
 }
 
-function llamaCpp(name: string, about: string, flashAttention: "auto" | boolean): LlmEngine {
+/** What is set of a context beside its sizes; undefined: nothing, all is as the addon has it by default. */
+interface ContextSettings {
+  readonly flashAttention: "auto" | boolean;
+}
+
+function llamaCpp(name: string, about: string, settings?: ContextSettings): LlmEngine {
+  const flashAttention = settings?.flashAttention;
+  const attention = flashAttention === "auto" ? "auto" : flashAttention ? "on" : "off";
   return {
     name,
     about,
+    ...(settings === undefined ? { variantOf: "llama.cpp" } : {}),
     keepsKernels: false,
-    baseline: true,
+    // Defaults have a budget of threads of their own: nothing is compared with them.
+    baseline: settings !== undefined,
     async describe(options) {
       const { bindings, release, build } = await addon();
       const file = cpuBackend();
@@ -117,11 +127,11 @@ function llamaCpp(name: string, about: string, flashAttention: "auto" | boolean)
         settings: {
           package: `node-llama-cpp ${packageVersion()}, ${build} binary`,
           systemInfo: bindings.systemInfo().trim(),
-          flashAttention: flashAttention === "auto" ? "auto" : flashAttention ? "on" : "off",
-          batch: `${STEP_TOKENS}, ubatch the same`,
+          flashAttention: settings === undefined ? "not set" : attention,
+          batch: settings === undefined ? "not set" : `${STEP_TOKENS}, ubatch the same`,
           cache: `${options.cache}, of all tokens where attention has a window`,
           weights: "mapped, repacked as llama.cpp decides",
-          threads: "as in each row, for prompts and generation",
+          threads: settings === undefined ? "not set" : "as in each row, for prompts and generation",
           call: "llama_decode on a thread of libuv",
         },
       };
@@ -129,7 +139,7 @@ function llamaCpp(name: string, about: string, flashAttention: "auto" | boolean)
     async open(options): Promise<OpenLlmEngine> {
       const { bindings, log } = await addon();
       return {
-        load: (path) => loadModel(bindings, log, path, options, flashAttention),
+        load: (path) => loadModel(bindings, log, path, options, settings),
         close: async () => {},
       };
     },
@@ -141,7 +151,7 @@ async function loadModel(
   log: LlamaLog,
   path: string,
   options: LlmOptions,
-  flashAttention: "auto" | boolean,
+  settings: ContextSettings | undefined,
 ): Promise<LlamaModel> {
   log.clear();
   bindings.setLoggerLogLevel(INFO);
@@ -155,11 +165,15 @@ async function loadModel(
   if (!(await model.init())) await fail("load the model");
   const context = new bindings.AddonContext(model, {
     contextSize: options.contextLength * options.sequences,
-    batchSize: STEP_TOKENS,
     sequences: options.sequences,
-    flashAttention,
-    threads: options.threads,
-    performanceTracking: false,
+    ...(settings === undefined
+      ? {}
+      : {
+          batchSize: STEP_TOKENS,
+          flashAttention: settings.flashAttention,
+          threads: options.threads,
+          performanceTracking: false,
+        }),
     // Sequences go back to an earlier length again and again, which a cache of the window alone cannot.
     swaFullCache: true,
     ...(type === undefined ? {} : { kvCacheKeyType: type, kvCacheValueType: type }),
@@ -188,5 +202,10 @@ function aboutLoad(log: string): string {
   ].join(", ");
 }
 
-export const llamaCppAuto: LlmEngine = llamaCpp("llama.cpp", "llama.cpp through node-llama-cpp, on the CPU", "auto");
-export const llamaCppPlain: LlmEngine = llamaCpp("llama.cpp-no-fa", "the same without flash attention", false);
+export const llamaCppAuto: LlmEngine = llamaCpp("llama.cpp", "llama.cpp through node-llama-cpp, on the CPU", {
+  flashAttention: "auto",
+});
+export const llamaCppPlain: LlmEngine = llamaCpp("llama.cpp-no-fa", "the same without flash attention", {
+  flashAttention: false,
+});
+export const llamaCppDefaults: LlmEngine = llamaCpp("llama.cpp-defaults", "the same without any setting of speed");

@@ -27,6 +27,8 @@ export interface LlmOptions {
 export interface LlmEngine {
   readonly name: string;
   readonly about: string;
+  /** Of a record of an engine's default settings: the record of its best ones. */
+  readonly variantOf?: string;
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;
   /** Whether others are compared with it. */

@@ -7,6 +7,8 @@
 
 import { referenceDevice, type Device } from "@quern/core";
 import type * as OnnxImporter from "@quern/importers/onnx";
+import type * as CpuKernels from "@quern/kernels-cpu";
+import { requirePeer } from "../harness/peers.ts";
 import type { EngineOptions } from "./engine.ts";
 
 export const DEVICE_KINDS = ["cpu", "gpu", "reference"] as const;
@@ -14,7 +16,11 @@ export type DeviceKind = (typeof DEVICE_KINDS)[number];
 
 /** Loads the importer's code, so that it counts as loading and not as the import of the first model. */
 export function loadImporter(): Promise<typeof OnnxImporter> {
-  return import("@quern/importers/onnx");
+  return requirePeer("@quern/importers", "reading an ONNX model", () => import("@quern/importers/onnx"));
+}
+
+function loadCpu(): Promise<typeof CpuKernels> {
+  return requirePeer("@quern/kernels-cpu", "the CPU device", () => import("@quern/kernels-cpu"));
 }
 
 /**
@@ -29,13 +35,15 @@ export async function readModel(
   const { readOnnxFile } = await loadImporter();
   const options = quantize === undefined ? {} : { quantize };
   if (kind !== "cpu") return readOnnxFile(path, options);
-  const { nativeHost } = await import("@quern/kernels-cpu");
+  const { nativeHost } = await loadCpu();
   const host = nativeHost();
   // Mappings are never undone: graphs, and programs made from them, hold views on them.
   return readOnnxFile(path, { ...options, read: (file) => new Uint8Array(host.mapFile(file).buffer) });
 }
 
-export interface DeviceOptions extends Pick<EngineOptions, "threads" | "features"> {
+export interface DeviceOptions extends Pick<EngineOptions, "features"> {
+  /** Absent: as many as the device takes by itself. */
+  readonly threads?: number | undefined;
   /** Folder for compiled kernels, false for none; absent: as the device decides. */
   readonly cache?: string | false | undefined;
 }
@@ -44,15 +52,15 @@ export interface DeviceOptions extends Pick<EngineOptions, "threads" | "features
 export async function openDevice(kind: DeviceKind, options: DeviceOptions): Promise<Device> {
   switch (kind) {
     case "cpu": {
-      const { cpu } = await import("@quern/kernels-cpu");
+      const { cpu } = await loadCpu();
       return cpu({
-        threads: options.threads,
+        ...(options.threads === undefined ? {} : { threads: options.threads }),
         ...(options.features === undefined ? {} : { features: options.features }),
         ...(options.cache === undefined ? {} : { cache: options.cache }),
       });
     }
     case "gpu": {
-      const { gpu } = await import("@quern/kernels-gpu");
+      const { gpu } = await requirePeer("@quern/kernels-gpu", "the GPU device", () => import("@quern/kernels-gpu"));
       return await gpu();
     }
     case "reference":

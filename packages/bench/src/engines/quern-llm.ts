@@ -7,6 +7,7 @@
 
 import { InternalError, type Device } from "@quern/core";
 import type { StepPart, StepRunner } from "@quern/llm";
+import { requirePeer } from "../harness/peers.ts";
 import { openDevice } from "./quern-device.ts";
 import { STEP_TOKENS, largest, type LlmEngine, type LlmModel, type LlmOptions, type LlmPart } from "./llm-engine.ts";
 import { packageVersion } from "./quern.ts";
@@ -34,7 +35,9 @@ export const quernLlm: LlmEngine = {
   async open(options) {
     const device = await openDevice("cpu", { ...options, cache: options.kernels ?? false });
     // Loaded here, so that it counts as loading and not as opening the first model.
-    await Promise.all([import("@quern/llm"), import("@quern/importers/gguf"), import("@quern/kernels-cpu")]);
+    const purpose = "language models on Quern";
+    await requirePeer("@quern/llm", purpose, () => import("@quern/llm"));
+    await requirePeer("@quern/importers", purpose, () => import("@quern/importers/gguf"));
     return {
       load: (path) => loadModel(device, path, options),
       close: async () => device.dispose(),

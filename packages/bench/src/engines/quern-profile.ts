@@ -4,7 +4,7 @@
 
 import type { Executable } from "@quern/core";
 import type { TensorSet } from "../cases/inputs.ts";
-import { median } from "../harness/statistics.ts";
+import { median } from "../statistics/basics.ts";
 
 export interface LaunchTime {
   /** Position in the program and kernel name. */

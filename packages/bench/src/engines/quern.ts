@@ -11,7 +11,7 @@ import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
 import { loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
 import { profileLaunches } from "./quern-profile.ts";
-import type { CompiledFacts, CompiledModel, Engine, OpenEngine } from "./engine.ts";
+import type { CompiledFacts, CompiledModel, Engine, EngineOptions, OpenEngine } from "./engine.ts";
 
 /** Version of the packages, which share one. */
 export function packageVersion(): string {
@@ -19,22 +19,33 @@ export function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-function quernEngine(name: string, about: string, kind: DeviceKind, precisions: readonly MatmulPrecision[]): Engine {
+function quernEngine(
+  name: string,
+  about: string,
+  kind: DeviceKind,
+  precisions: readonly MatmulPrecision[],
+  variantOf?: string,
+): Engine {
+  // Without a setting the device takes all processors.
+  const threadsOf = ({ threads }: EngineOptions): number | undefined => (variantOf === undefined ? threads : undefined);
   return {
     name,
     about,
+    ...(variantOf === undefined ? {} : { variantOf }),
     precisions,
     keepsKernels: kind === "cpu",
     quantises: true,
     async describe(options) {
-      const device = await openDevice(kind, options);
-      const settings = { device: device.name, threads: "as in each row", call: kind === "gpu" ? "run" : "runSync" };
+      const device = await openDevice(kind, { ...options, threads: threadsOf(options) });
+      const threads = variantOf === undefined ? "as in each row" : "the device's own: all processors";
+      const settings = { device: device.name, threads, call: kind === "gpu" ? "run" : "runSync" };
       device.dispose();
       return { name, version: packageVersion(), library: null, sha256: null, settings };
     },
     supports: () => undefined, // compiling says it, with the op and the reason
     async open(options): Promise<OpenEngine> {
-      const device = await openDevice(kind, { ...options, cache: options.kernels ?? false });
+      const cache = options.kernels ?? false;
+      const device = await openDevice(kind, { ...options, threads: threadsOf(options), cache });
       await loadImporter();
       return {
         compile: async (modelPath) => {
@@ -93,6 +104,13 @@ function factsOf(device: Device, { report }: Executable): CompiledFacts {
 }
 
 export const quern: Engine = quernEngine("quern", "our compiler, CPU device", "cpu", ["highest", "high", "medium"]);
+export const quernDefaults: Engine = quernEngine(
+  "quern-defaults",
+  "the same without a number of threads",
+  "cpu",
+  ["highest", "high", "medium"],
+  "quern",
+);
 export const quernReference: Engine = quernEngine(
   "quern-reference",
   "our reference interpreter (slow on purpose)",

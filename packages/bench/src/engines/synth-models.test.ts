@@ -30,7 +30,7 @@ function spreadOf(values: Float32Array): number {
 }
 
 describe("llama.cpp computes with", () => {
-  it.for(cases)("$model, $quant", { timeout: 60_000 }, async ({ model: name, quant }, context) => {
+  it.for(cases)("$model, $quant", async ({ model: name, quant }, context) => {
     const engine = llmEngineNamed("llama.cpp");
     try {
       await engine.describe(options);

@@ -11,20 +11,23 @@ import { join } from "node:path";
 import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
 import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
 import { modelName, modelWorkload, requireModelFile, type ModelValue } from "../cases/model.ts";
-import { opCase, opWorkload } from "../cases/ops.ts";
+import type { CacheState } from "../cases/caches.ts";
+import { opCase, opWorkload, type OpSizes } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
+import { withClaims } from "../claims/claim.ts";
+import { withIsa } from "../claims/isa.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { EngineOptions } from "../engines/engine.ts";
 import type { EngineRecord, Result, Results, Comparison, Skipped, RooflinePoint } from "../results/schema.ts";
 import { IDLE, cleanUpAtEnd, withProcess } from "./engine-process.ts";
+import { workloadFacts } from "./claim-facts.ts";
 import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
 import { describeMachine } from "./machine.ts";
 import { higherPeaks } from "./roofline.ts";
-import { compareArms, rowsOfArm } from "./rows.ts";
 
 export type CaseRequest =
   | { readonly kind: "gemm"; readonly gemm: GemmCase }
-  | { readonly kind: "op"; readonly name: string }
+  | { readonly kind: "op"; readonly name: string; readonly sizes?: OpSizes; readonly cache?: CacheState }
   | { readonly kind: "model"; readonly file: string };
 
 export interface BenchPlan {
@@ -94,14 +97,17 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
     const roofline =
       peaksBefore.length === 0 ? [] : higherPeaks(peaksBefore, (await settings.measureRoofline?.(peakThreads)) ?? []);
     const machine = describeMachine(roofline);
+    // Rows bring the distribution functions, which compile when they are loaded: not at the start of every command.
+    const { compareArms, rowsOfArm } = await import("./rows.ts");
     const results: Result[] = [];
     const comparisons: Comparison[] = [];
     for (const { workload, threads, outcomes } of measured) {
       const single = roofline.find((candidate) => candidate.threads === 1);
       const point = roofline.find((candidate) => candidate.threads === threads);
       const peaks = point === undefined ? undefined : { point, single, caches: machine.cpu.caches };
+      const facts = workloadFacts(workload, settings.seed);
       for (const outcome of outcomes) {
-        results.push(...rowsOfArm(workload, outcome, peaks));
+        results.push(...rowsOfArm(workload, outcome, peaks).map((row) => ({ ...row, ...facts })));
         if (outcome.failure === undefined) continue;
         const { reason, unsupported } = outcome.failure;
         skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
@@ -112,7 +118,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
       const reasons = new Set(skipped.map((row) => `${row.case}, ${row.engine}: ${row.reason}`));
       throw new UserError(["nothing could be measured", ...reasons].join("\n  "));
     }
-    return {
+    const all: Results = {
       schema: "quern.results/1",
       createdAt: new Date().toISOString(),
       machine,
@@ -129,6 +135,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
       comparisons,
       skipped,
     };
+    return withClaims(withIsa(all));
   } finally {
     removeDirectory();
   }
@@ -212,7 +219,7 @@ async function makeWorkload(
     case "gemm":
       return gemmWorkload(request.gemm, settings.seed, directory);
     case "op":
-      return opWorkload(request.name, settings.seed, directory);
+      return opWorkload(request.name, settings.seed, directory, request.sizes, request.cache);
     case "model":
       return modelWorkload(request.file, {
         seed: settings.seed,

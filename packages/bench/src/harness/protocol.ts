@@ -43,6 +43,8 @@ export interface Prepared {
   readonly peakBytes: number | null;
   /** Fastest warm call. */
   readonly callMs: number;
+  /** Threads that computed during warm calls; null where the system does not say, or nothing was warmed up. */
+  readonly busyThreads: number | null;
   /** Null where there is nothing to compare with. */
   readonly verification: Verification | null;
   readonly facts: CompiledFacts;

@@ -6,8 +6,9 @@ import { DTYPE_INFO, elementCount, type MatmulPrecision } from "@quern/core";
 import type { Workload } from "../cases/workload.ts";
 import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import type { Arm, ArmOutcome, ArmRun } from "./interleave.ts";
+import { budgetFacts } from "./busy-threads.ts";
 import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops, bandwidthFor } from "./roofline.ts";
-import { median, medianInterval, ratioInterval, type Estimate } from "./statistics.ts";
+import { median, medianInterval, ratioInterval, type Estimate } from "../statistics/index.ts";
 import type { Verification } from "./verify.ts";
 
 /** What rows are measured against. */
@@ -104,9 +105,14 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     peaks === undefined || bytes === null ? null : bandwidthFor(peaks.point, peaks.caches, workingSet(workload, bytes));
   const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
   const ceiling = peaks === undefined ? null : highestPossible(peaks, arm.precision);
+  const budget = budgetFacts(
+    runs.map(({ prepared }) => prepared.busyThreads),
+    arm.threads,
+  );
   const impossible = gflops !== null && ceiling !== null && gflops > ceiling;
   return {
-    ...base,
+    ...budget,
+    ...base, // a note on wrong outputs comes first
     phase: "steady",
     unit: "ms",
     samples,

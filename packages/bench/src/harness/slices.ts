@@ -2,7 +2,7 @@
  * The sampling loop inside one engine's process: slices of a few milliseconds, timed call by call by tinybench.
  *
  * A slice starts with untimed calls (the pre-roll), which bring caches and thread pools back to where continuous
- * use keeps them. Inputs rotate through the pool. In some slices one call, chosen at random, keeps its outputs for a
+ * use keeps them. Inputs rotate through the pool, call by call, or slice by slice where caches are to be warm. In some slices one call, chosen at random, keeps its outputs for a
  * check after the last slice: the timed calls are the checked calls.
  */
 
@@ -31,6 +31,8 @@ export class SliceRunner {
   readonly #model: CompiledModel;
   readonly #feeds: readonly Feeds[];
   readonly #random: Random;
+  /** Whether all calls of a slice have the same inputs. */
+  readonly #sliceWise: boolean;
   readonly #bench: Bench;
   readonly #task: Task;
   readonly kept: KeptOutput[] = [];
@@ -40,10 +42,11 @@ export class SliceRunner {
   #keepDue = false;
   #callMs = 0;
 
-  constructor(model: CompiledModel, feeds: readonly Feeds[], sliceMs: number, random: Random) {
+  constructor(model: CompiledModel, feeds: readonly Feeds[], sliceMs: number, random: Random, sliceWise = false) {
     this.#model = model;
     this.#feeds = feeds;
     this.#random = random;
+    this.#sliceWise = sliceWise;
     this.#bench = new Bench({
       time: sliceMs,
       iterations: 1,
@@ -74,6 +77,7 @@ export class SliceRunner {
   /** One slice. `keep`: let one of its calls keep its outputs. */
   async run(keep: boolean): Promise<SliceTimes> {
     globalThis.gc?.();
+    if (this.#sliceWise) this.#nextSet = (this.#nextSet + 1) % this.#feeds.length;
     if (this.#callMs < NO_PREROLL_MS) for (let i = 0; i < PREROLL_CALLS; i++) await this.#untimedCall();
     const expectedCalls = Math.max(1, Math.floor(this.#bench.time / Math.max(this.#callMs, 1e-4)));
     this.#keepDue = (this.#keepDue || keep) && this.kept.length < MAX_KEPT;
@@ -110,7 +114,7 @@ export class SliceRunner {
 
   #takeFeeds(): Feeds {
     const feeds = this.#feeds[this.#nextSet];
-    this.#nextSet = (this.#nextSet + 1) % this.#feeds.length;
+    if (!this.#sliceWise) this.#nextSet = (this.#nextSet + 1) % this.#feeds.length;
     return feeds;
   }
 }

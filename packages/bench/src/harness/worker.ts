@@ -6,16 +6,18 @@
  */
 
 import { setFlagsFromString } from "node:v8";
-import { UnsupportedError, UserError } from "@quern/core";
+import { UserError } from "@quern/core";
 import { checkOutputs, writeExpected } from "../cases/check.ts";
 import { makeInputs, type TensorSet } from "../cases/inputs.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { CompiledModel, OpenEngine } from "../engines/engine.ts";
+import { countBusyThreads } from "./busy-threads.ts";
 import { startPeakMemory } from "./memory.ts";
 import type { Finished, Job, Prepared, Request, Response } from "./protocol.ts";
 import { Random } from "./random.ts";
 import { SliceRunner } from "./slices.ts";
 import type { Verification } from "./verify.ts";
+import { serve } from "./worker-process.ts";
 
 // As the command does: room for more garbage of loading would count to the memory of a model.
 setFlagsFromString("--semi-space-growth-factor=1");
@@ -24,6 +26,8 @@ const WARM_UP_MS = 150;
 const WARM_UP_CALLS = 5;
 /** Slow models are warm after fewer calls. */
 const WARM_UP_LIMIT_MS = 1000;
+/** Of warm calls during which busy threads are counted. */
+const COUNTED_MS = 60;
 
 interface State {
   readonly job: Job;
@@ -58,11 +62,13 @@ async function prepare(job: Job): Promise<Prepared> {
   const { precision, quantize } = options;
   const verification = checkOutputs(workload, 0, inputs[0] ?? {}, model.tensors(fetched), precision, seed, quantize);
   model.release(fetched);
-  const runner = new SliceRunner(model, feeds, job.sliceMs, Random.of(seed, "keep", workload.id));
-  const callMs =
-    verification?.ok === false ? firstRunMs : await runner.warmUp(WARM_UP_MS, WARM_UP_CALLS, WARM_UP_LIMIT_MS);
+  const sliceWise = workload.cache === "warm";
+  const runner = new SliceRunner(model, feeds, job.sliceMs, Random.of(seed, "keep", workload.id), sliceWise);
+  const wrong = verification?.ok === false;
+  const callMs = wrong ? firstRunMs : await runner.warmUp(WARM_UP_MS, WARM_UP_CALLS, WARM_UP_LIMIT_MS);
+  const busyThreads = wrong ? null : await countBusyThreads(() => runner.warmUp(COUNTED_MS, 1, COUNTED_MS));
   state = { job, inputs, engine, model, runner };
-  return { loadMs, compileMs, firstRunMs, peakBytes, callMs, verification, facts: model.facts() };
+  return { loadMs, compileMs, firstRunMs, peakBytes, callMs, busyThreads, verification, facts: model.facts() };
 }
 
 function requireState(): State {
@@ -147,20 +153,4 @@ async function answer(request: Request): Promise<Response> {
   }
 }
 
-function failure(error: unknown): Response {
-  const given = error instanceof Error ? error : new Error(String(error));
-  return {
-    kind: "failed",
-    message: given.message,
-    unsupported: given instanceof UnsupportedError,
-    stack: given.stack ?? given.message,
-  };
-}
-
-process.on("message", (request: Request) => {
-  void answer(request)
-    .catch(failure)
-    .then((response) => process.send?.(response));
-});
-// The orchestrator is gone: there is nobody left to measure for.
-process.on("disconnect", () => process.exit(0));
+serve(answer);

@@ -35,6 +35,7 @@ export interface TestRun {
   /** Time of one call in each slice, in order of the rounds. */
   readonly slicesMs: number[];
   calls: number;
+  readonly busyThreads: number | null;
 }
 
 export interface LlmOutcome {
@@ -202,7 +203,8 @@ class Measurement {
         await this.#ask(entry, async (process, timeoutMs) => {
           const request = { kind: "llm-slice", text, from, count, keep: kept.includes(round) } as const;
           const { slice } = await process.ask(request, timeoutMs);
-          const run = entry.tests.get(test) ?? { slicesMs: [], calls: 0 };
+          const { busyThreads = null } = ready.get(entry) ?? {};
+          const run = entry.tests.get(test) ?? { slicesMs: [], calls: 0, busyThreads };
           entry.tests.set(test, run);
           const calls = test.kind === "prompt" ? 1 : count;
           run.slicesMs.push(slice.ms / calls);

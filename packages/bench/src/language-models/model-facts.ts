@@ -7,10 +7,11 @@
 
 import { basename, extname } from "node:path";
 import { UserError } from "@quern/core";
-import { readGgufFile, type GgufFile, type GgufTensor } from "@quern/importers/gguf";
-import { nativeHost } from "@quern/kernels-cpu";
-import { quantMixes, readHyperparameters, type Hyperparameters } from "@quern/llm";
+import type { GgufFile, GgufTensor } from "@quern/importers/gguf";
+import type { Hyperparameters } from "@quern/llm";
+import type { QuantMix } from "@quern/llm/quantise";
 import type { LlmOptions } from "../engines/llm-engine.ts";
+import { requirePeer } from "../harness/peers.ts";
 import type { LlmTest } from "./tests.ts";
 
 export interface ModelFacts {
@@ -33,7 +34,11 @@ interface Weight {
 }
 
 /** Reads the head of a model. The file is mapped, so that its size costs nothing. */
-export function readModelFacts(path: string): ModelFacts {
+export async function readModelFacts(path: string): Promise<ModelFacts> {
+  const purpose = "reading a language model";
+  const { readGgufFile } = await requirePeer("@quern/importers", purpose, () => import("@quern/importers/gguf"));
+  const { nativeHost } = await requirePeer("@quern/kernels-cpu", purpose, () => import("@quern/kernels-cpu"));
+  const { quantMixes, readHyperparameters } = await requirePeer("@quern/llm", purpose, () => import("@quern/llm"));
   const file = readGgufFile(path, { read: (part) => new Uint8Array(nativeHost().mapFile(part).buffer) });
   const hyper = readHyperparameters(file);
   const tied = !file.tensors.has("output.weight");
@@ -42,7 +47,7 @@ export function readModelFacts(path: string): ModelFacts {
   return {
     name: basename(path, extname(path)),
     path,
-    quant: quantOf(file),
+    quant: quantOf(file, quantMixes),
     parameters: tensors.reduce((sum, { shape }) => sum + product(shape), 0),
     tensorBytes: tensors.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
     hyper,
@@ -66,7 +71,7 @@ function useOf({ name }: GgufTensor, tied: boolean, layers: number): Weight["use
 }
 
 /** The name that the file's number stands for, else the block type that holds most of the weights. */
-function quantOf(file: GgufFile): string {
+function quantOf(file: GgufFile, quantMixes: readonly QuantMix[]): string {
   const type = file.metadata.values.get("general.file_type")?.value;
   const named = quantMixes.find(({ fileType }) => fileType === type);
   if (named !== undefined) return named.name;

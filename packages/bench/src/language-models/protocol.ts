@@ -54,6 +54,8 @@ export interface Ready {
   readonly callMs: number;
   /** Logits behind the last warm-up token of each sequence. */
   readonly rows: readonly Float32Array[];
+  /** Threads that computed while it warmed up; null where the system does not say. */
+  readonly busyThreads: number | null;
 }
 
 export interface Slice {

@@ -5,8 +5,9 @@
  */
 
 import type { LlmOptions } from "../engines/llm-engine.ts";
+import { budgetFacts } from "../harness/busy-threads.ts";
 import { bandwidthFor } from "../harness/roofline.ts";
-import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../harness/statistics.ts";
+import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../statistics/index.ts";
 import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOutcome, LlmRun } from "./measure.ts";
@@ -127,7 +128,9 @@ function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peak
       : test.kind === "prompt"
         ? share(gflops, productPeak(peaks.point))
         : share(gbps, bandwidthFor(peaks.point, peaks.caches, bytes));
+  const counts = runs.map(({ busyThreads }) => busyThreads);
   return {
+    ...budgetFacts(counts, options.threads),
     ...baseOf(measured, outcome, testName(test), testShape(test)),
     phase: "steady",
     unit: "ms",

@@ -46,7 +46,7 @@ async function llamaMissing(): Promise<string | undefined> {
 }
 
 describe("runLlmBench", () => {
-  it("measures both engines, whose logits agree", { timeout: 240_000 }, async (context) => {
+  it("measures both engines, whose logits agree", async (context) => {
     const missing = await llamaMissing();
     if (missing !== undefined) context.skip(missing);
     const results = await bench({});
@@ -71,7 +71,7 @@ describe("runLlmBench", () => {
     expect(renderHtml(results)).not.toMatch(/NaN|undefined|Infinity/);
   });
 
-  it("an engine that cannot read the model leaves the reason", { timeout: 60_000 }, async () => {
+  it("an engine that cannot read the model leaves the reason", async () => {
     await expect(bench({ engines: ["quern"], features: "avx1024" })).rejects.toThrow("avx1024");
   });
 

@@ -3,9 +3,12 @@
  */
 
 import { UserError, type MatmulPrecision } from "@quern/core";
+import { withClaims } from "../claims/claim.ts";
+import { withIsa } from "../claims/isa.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import type { BenchSettings } from "../harness/bench.ts";
+import { fileSha256, recipeSha256 } from "../harness/claim-facts.ts";
 import { IDLE, withProcess } from "../harness/engine-process.ts";
 import type { Progress } from "../harness/interleave.ts";
 import { describeMachine } from "../harness/machine.ts";
@@ -13,7 +16,7 @@ import { higherPeaks } from "../harness/roofline.ts";
 import type { EngineRecord, Result, Results, RooflinePoint, Skipped } from "../results/schema.ts";
 import { measureLlm } from "./measure.ts";
 import { readModelFacts, type ModelFacts } from "./model-facts.ts";
-import { llmComparisons, llmRows, type LlmMeasured } from "./rows.ts";
+import type { LlmMeasured } from "./rows.ts";
 import { contextOf, testName, type LlmTest } from "./tests.ts";
 
 export interface LlmPlan {
@@ -34,7 +37,8 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
   if (plan.engines.length === 0) throw new UserError("bench llm: no engine to measure", { where: "--engines" });
   if (plan.tests.length === 0) throw new UserError("bench llm: neither a prompt nor generation is to be measured");
   for (const name of plan.engines) llmEngineNamed(name);
-  const models = plan.models.map((path) => checkedFacts(path, plan.tests));
+  const models: ModelFacts[] = [];
+  for (const path of plan.models) models.push(await checkedFacts(path, plan.tests));
   const engines = await describeEngines(plan, settings.timeoutMs);
   progress("measuring the machine's peaks", 0);
   const threadCounts = [...new Set([1, ...plan.threads])];
@@ -57,8 +61,8 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
   return resultsOf(measured, engines, settings, higherPeaks(before, after));
 }
 
-function checkedFacts(path: string, tests: readonly LlmTest[]): ModelFacts {
-  const facts = readModelFacts(path);
+async function checkedFacts(path: string, tests: readonly LlmTest[]): Promise<ModelFacts> {
+  const facts = await readModelFacts(path);
   const trained = facts.hyper.contextLength;
   const longest = tests.find(({ depth, tokens }) => depth + tokens > trained);
   if (longest === undefined) return facts;
@@ -89,19 +93,24 @@ async function describeEngines(plan: LlmPlan, timeoutMs: number): Promise<Engine
   return records;
 }
 
-function resultsOf(
+async function resultsOf(
   measured: readonly LlmMeasured[],
   engines: readonly EngineRecord[],
   settings: BenchSettings,
   roofline: readonly RooflinePoint[],
-): Results {
+): Promise<Results> {
+  // Brings the distribution functions, which compile when they are loaded: not at the start of every command.
+  const { llmComparisons, llmRows } = await import("./rows.ts");
   const machine = describeMachine(roofline);
   const peaksAt = (threads: number): Parameters<typeof llmRows>[1] => {
     const point = roofline.find((candidate) => candidate.threads === threads);
     return point === undefined ? undefined : { point, caches: machine.cpu.caches };
   };
   const results = measured
-    .flatMap((one) => llmRows(one, peaksAt(one.options.threads)))
+    .flatMap((one) => {
+      const facts = llmClaimFacts(one, settings.seed);
+      return llmRows(one, peaksAt(one.options.threads)).map((row) => ({ ...row, ...facts }));
+    })
     .map((row) => {
       const idle = machine.cpu.features.includes("amx_int8") && leavesMatrixUnit(row);
       return idle ? { ...row, note: "no AMX buffer, though the processor has a matrix unit" } : row;
@@ -111,7 +120,7 @@ function resultsOf(
     const reasons = new Set(skipped.map((row) => `${row.case}, ${row.engine}: ${row.reason}`));
     throw new UserError(["nothing could be measured", ...reasons].join("\n  "));
   }
-  return {
+  const all: Results = {
     schema: "quern.results/1",
     createdAt: new Date().toISOString(),
     machine,
@@ -127,6 +136,18 @@ function resultsOf(
     results,
     comparisons: measured.flatMap(llmComparisons),
     skipped,
+  };
+  return withClaims(withIsa(all));
+}
+
+/** All engines get the file, and tokens that follow from the seed. */
+function llmClaimFacts({ facts, tests, options }: LlmMeasured, seed: number): Partial<Result> {
+  return {
+    modelSha256: fileSha256(facts.path),
+    inputsSha256: recipeSha256([seed, facts.name, facts.hyper.vocabulary, tests]),
+    bytesPerWeight: facts.tensorBytes / facts.parameters,
+    cacheState: "warm",
+    keyValues: options.cache,
   };
 }
 

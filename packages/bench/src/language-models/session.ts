@@ -8,6 +8,7 @@
 import { UserError } from "@quern/core";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import { STEP_TOKENS, type LlmModel, type LlmPart, type OpenLlmEngine } from "../engines/llm-engine.ts";
+import { countBusyThreads } from "../harness/busy-threads.ts";
 import { peakResidentBytes } from "../harness/memory.ts";
 import type { LlmJob, LlmRequest, LlmResponse, Opened, Ready, Slice, SliceRequest } from "./protocol.ts";
 import { FIRST_PROMPT, TokenSource, type LlmTest } from "./tests.ts";
@@ -70,17 +71,15 @@ class LlmSession {
       this.#depths[sequence] = test.depth;
     }
     this.#length = test.depth;
-    const { ms } = await this.slice({
-      kind: "llm-slice",
-      text: 0,
-      from: 0,
-      count: test.kind === "prompt" ? test.tokens : Math.min(WARM_UP_TOKENS, test.tokens),
-      keep: false,
+    const count = test.kind === "prompt" ? test.tokens : Math.min(WARM_UP_TOKENS, test.tokens);
+    let ms = 0;
+    const busyThreads = await countBusyThreads(async () => {
+      ({ ms } = await this.slice({ kind: "llm-slice", text: 0, from: 0, count, keep: false }));
     });
     const rows: Float32Array[] = [];
     const parts = test.kind === "prompt" ? 1 : test.sequences;
     for (let part = 0; part < parts; part++) rows.push(await this.#model.logits(part));
-    return { callMs: test.kind === "prompt" ? ms : ms / Math.min(WARM_UP_TOKENS, test.tokens), rows };
+    return { callMs: test.kind === "prompt" ? ms : ms / count, rows, busyThreads };
   }
 
   async slice({ text, from, count, keep }: SliceRequest): Promise<Slice> {

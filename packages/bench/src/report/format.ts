@@ -65,3 +65,36 @@ export function formatVerified(verified: boolean | null): string {
   if (verified === null) return "?";
   return verified ? "✓" : "✗";
 }
+
+export function formatNs(ns: number | null): string {
+  return formatMs(ns === null ? null : ns / 1e6);
+}
+
+/** A ratio as people compare it with 1: three decimals near it. */
+export function formatChangeRatio(ratio: number): string {
+  return ratio >= 0.1 && ratio < 10 ? `${ratio.toFixed(3)}×` : formatRatio(ratio);
+}
+
+/** "[0.998, 1.003]" */
+export function formatChangeInterval(low: number, high: number): string {
+  const one = (ratio: number): string => formatChangeRatio(ratio).slice(0, -1);
+  return `[${one(low)}, ${one(high)}]`;
+}
+
+/** A share with one decimal: "2.1 %". */
+export function formatPercent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** A ratio as a change: "+4.9 %", "−0.5 %". */
+export function formatChange(ratio: number): string {
+  const percent = 100 * (ratio - 1);
+  const size = Math.abs(percent).toFixed(1);
+  return `${percent < 0 && size !== "0.0" ? "−" : "+"}${size} %`;
+}
+
+/** "1 min 23 s", "45 s" */
+export function formatDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

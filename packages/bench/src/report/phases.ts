@@ -1,7 +1,8 @@
 /** The cold phases of one engine and case as text, for the tables of every report. */
 
 import type { Comparison, Phase, Result, Results } from "../results/schema.ts";
-import { formatBytes, formatMs, formatRatio } from "./format.ts";
+import type { Footnotes } from "./footnotes.ts";
+import { formatBytes, formatMs } from "./format.ts";
 
 export function findComparison(results: Results, row: Result, phase: Phase = row.phase): Comparison | undefined {
   return results.comparisons.find((comparison) => comparison.phase === phase && sameArm(comparison, row));
@@ -60,13 +61,10 @@ export interface PhaseCells {
 }
 
 /** The phases beside the steady row of an engine and case. */
-export function phaseCells(results: Results, steady: Result): PhaseCells {
+export function phaseCells(results: Results, steady: Result, notes: Footnotes): PhaseCells {
   const median = (phase: Phase): number | null =>
     results.results.find((row) => row.phase === phase && sameArm(row, steady))?.median ?? null;
-  const ratio = (phase: Phase): string => {
-    const found = findComparison(results, steady, phase);
-    return found === undefined ? "" : formatRatio(found.ratio);
-  };
+  const ratio = (phase: Phase): string => notes.ratio(findComparison(results, steady, phase));
   const planned = steady.plannedPeakBytes ?? null;
   return {
     load: formatMs(median("load")),

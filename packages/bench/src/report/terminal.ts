@@ -3,8 +3,10 @@
  * Nothing depends on colour.
  */
 
-import { geometricMean } from "../harness/statistics.ts";
+import { geometricMean } from "../statistics/basics.ts";
 import type { Result, Results } from "../results/schema.ts";
+import { plainText } from "./escape.ts";
+import { Footnotes } from "./footnotes.ts";
 import {
   formatInterval,
   formatMs,
@@ -14,15 +16,21 @@ import {
   formatVerified,
   digits,
 } from "./format.ts";
+import { renderGateTerminal, type TerminalOptions } from "./gate-terminal.ts";
 import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
 import { formatTable, type Column } from "./table.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
 const left = (title: string): Column => ({ title, align: "left" });
 
-/** The whole report as text. */
-export function renderTerminal(results: Results): string {
+/** The whole report as text: of engines, or of a gate run. */
+export function renderTerminal(results: Results, options: TerminalOptions = {}): string {
+  return results.benches === undefined ? renderEngines(results) : renderGateTerminal(results, options);
+}
+
+function renderEngines(results: Results): string {
   const { machine } = results;
+  const notes = new Footnotes(results);
   const engines = results.engines.map(({ name, version }) => `${name} ${version}`).join(", ");
   const lines = [
     `${machine.cpu.brand}, ${machine.cpu.cores} cores, node ${machine.node} (machine ${machine.fingerprint})`,
@@ -31,13 +39,14 @@ export function renderTerminal(results: Results): string {
     ...deviceLines(results).map((line) => line.join(": ")),
     ...weightsLines(results),
     "",
-    ...steadyTable(results),
+    ...steadyTable(results, notes),
     "",
-    ...phasesTable(results),
-    ...summaryLines(results),
+    ...phasesTable(results, notes),
+    ...notes.lines(),
+    ...summaryLines(results, notes),
     ...problemLines(results),
   ];
-  return `${lines.join("\n")}\n`;
+  return `${lines.map(plainText).join("\n")}\n`;
 }
 
 function rooflineLines(results: Results): string[] {
@@ -52,7 +61,7 @@ function rooflineLines(results: Results): string[] {
   });
 }
 
-function steadyTable(results: Results): string[] {
+function steadyTable(results: Results, notes: Footnotes): string[] {
   const columns = [
     left("case"),
     right("threads"),
@@ -82,7 +91,7 @@ function steadyTable(results: Results): string[] {
       formatPrecision(row),
       formatMs(row.median),
       row.tokensPerSecond == null ? "" : digits(row.tokensPerSecond),
-      comparison === undefined ? "" : formatRatio(comparison.ratio),
+      notes.ratio(comparison),
       comparison === undefined ? "" : formatInterval(comparison.low, comparison.high),
       row.gflops === null || row.gflops === undefined ? "" : digits(row.gflops),
       row.gbps === null || row.gbps === undefined ? "" : digits(row.gbps),
@@ -97,12 +106,12 @@ function steadyTable(results: Results): string[] {
     baselines.length === 0
       ? []
       : [
-          `ratio: how many times faster than ${baselines.join(", ")}; ok: outputs compared (✓ equal, ✗ different, ? nothing to compare with)`,
+          `ratio: how many times faster than ${baselines.join(", ")}, in brackets where it is no claim; ok: outputs compared (✓ equal, ✗ different, ? nothing to compare with)`,
         ];
   return [...formatTable(columns, rows), ...legend];
 }
 
-function phasesTable(results: Results): string[] {
+function phasesTable(results: Results, notes: Footnotes): string[] {
   const columns = [
     left("case"),
     right("threads"),
@@ -118,7 +127,7 @@ function phasesTable(results: Results): string[] {
     right("planned"),
   ];
   const rows = rowsWithPhases(results).map((row) => {
-    const cells = phaseCells(results, row);
+    const cells = phaseCells(results, row, notes);
     return [
       row.case,
       String(row.threads),
@@ -138,16 +147,17 @@ function phasesTable(results: Results): string[] {
 }
 
 /**
- * Geometric means of the ratios, by engine, precision and threads, where there is more than one case. Those of language
- * models are left out: a prompt and a token of generation have no mean that says anything.
+ * Geometric means of the ratios that are claims, by engine, precision and threads. Those of language models are left out: a
+ * prompt and a token of generation have no mean that says anything.
  */
 export function summaries(
   results: Results,
+  notes: Footnotes,
   phase: Result["phase"] = "steady",
 ): { readonly label: string; readonly mean: number; readonly least: number; readonly cases: number }[] {
   const groups = new Map<string, number[]>();
   for (const row of results.comparisons) {
-    if (row.phase !== phase || row.case.startsWith("llm/")) continue;
+    if (row.phase !== phase || row.case.startsWith("llm/") || !notes.claim(row).comparable) continue;
     const label = `${row.engine}, ${formatPrecision(row)}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
     groups.set(label, [...(groups.get(label) ?? []), row.ratio]);
   }
@@ -159,8 +169,8 @@ export function summaries(
   }));
 }
 
-function summaryLines(results: Results): string[] {
-  const several = summaries(results).filter(({ cases }) => cases > 1);
+function summaryLines(results: Results, notes: Footnotes): string[] {
+  const several = summaries(results, notes).filter(({ cases }) => cases > 1);
   if (several.length === 0) return [];
   return [
     "",

@@ -12,7 +12,7 @@ export const DAMAGED = "the file is truncated, damaged, or not a GGUF file";
 const MAX_NAME_BYTES = 65535;
 
 /** Longest other string: engines have strings of up to 2^29 characters. */
-const MAX_STRING_BYTES = 2 ** 28;
+export const MAX_STRING_BYTES: number = 2 ** 28;
 
 // The byte order mark is a character like any other here: a vocabulary may hold it as a token.
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -94,9 +94,14 @@ export class ByteReader {
     try {
       return utf8.decode(bytes);
     } catch {
-      this.problems.add({ what: `${what} is not valid UTF-8`, where: this.where(at), hint: DAMAGED });
+      this.notUtf8(what, at);
       return lossyUtf8.decode(bytes);
     }
+  }
+
+  /** Adds the problem of a string whose length stands at `at`. */
+  notUtf8(what: string, at: number): void {
+    this.problems.add({ what: `${what} is not valid UTF-8`, where: this.where(at), hint: DAMAGED });
   }
 
   /** The name of a key or tensor. */

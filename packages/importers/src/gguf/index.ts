@@ -3,6 +3,7 @@ export { type ByteSink, FileSink, MemorySink } from "./byte-sink.ts";
 export { type ReadGgufOptions, readGgufFile } from "./file.ts";
 export { GgufMetadata, type GgufNumbers } from "./metadata.ts";
 export { type GgufFile, type GgufPart, type ParseGgufOptions, type ResolvePart, parseGguf } from "./parse.ts";
+export { GgufStrings, LENGTH_BYTES, type StringList } from "./strings.ts";
 export type { GgufTensor } from "./tensor-table.ts";
 export { tensorData } from "./tensor-data.ts";
 export {

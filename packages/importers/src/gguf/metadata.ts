@@ -1,6 +1,7 @@
 /** The key/value pairs of a GGUF file, with accessors that check types. */
 
 import { UserError } from "@quern/core";
+import type { StringList } from "./strings.ts";
 import type { GgufArray, GgufValue } from "./value.ts";
 
 /** A list of numbers: a typed array of the file's element type, or an array. */
@@ -50,7 +51,7 @@ export class GgufMetadata {
     return this.#get(key, "an integer", otherwise, (found) => (isInteger(found) ? BigInt(found.value) : undefined));
   }
 
-  strings(key: string, otherwise?: readonly string[]): readonly string[] {
+  strings(key: string, otherwise?: StringList): StringList {
     return this.#get(key, "a list of strings", otherwise, (found) =>
       found.type === "array" && found.element === "string" ? found.value : undefined,
     );

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { UserError } from "@quern/core";
 import { encodeGguf, f32Bytes, sampleFile } from "./encode.test-support.ts";
 import { parseGguf } from "./parse.ts";
+import { GgufStrings } from "./strings.ts";
 import { tensorData } from "./tensor-data.ts";
 
 describe.each([
@@ -84,16 +85,22 @@ describe.each([
       }),
     );
     // A byte order mark is a token like others.
-    expect(metadata.strings("tokens")).toEqual(["a", "", "\ufeff"]);
+    expect([...metadata.strings("tokens")]).toEqual(["a", "", "\ufeff"]);
     expect([...metadata.numbers("scores")]).toEqual([0.5, -1]);
     expect(metadata.numbers("types")).toEqual(Int32Array.of(-7, 3));
     expect(metadata.booleans("flags")).toEqual([true, false]);
     expect(metadata.array("long").value).toEqual([1, 2n ** 60n]);
     expect(metadata.array("nested").value).toEqual([
       { type: "array", element: "u16", value: Uint16Array.of(300) },
-      { type: "array", element: "string", value: ["x"] },
+      { type: "array", element: "string", value: GgufStrings.from(["x"]) },
     ]);
     expect(metadata.numbers("empty")).toHaveLength(0);
+  });
+
+  it.each(["u8", "i8", "u16", "i16", "u32", "i32", "f32", "f64"] as const)("reads long arrays of %s", (type) => {
+    const items = Array.from({ length: 100 }, (_, i) => i + (type === "f64" ? 1 / 3 : 0));
+    const { metadata } = parseGguf(encodeGguf({ version, littleEndian, metadata: [["k", "array", [type, items]]] }));
+    expect([...metadata.numbers("k")]).toEqual(items);
   });
 
   it("places tensors and decodes them", () => {

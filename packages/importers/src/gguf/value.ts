@@ -7,6 +7,8 @@
 
 import { DAMAGED, type ByteReader } from "./byte-reader.ts";
 import { quoted } from "./problems.ts";
+import { readStrings } from "./read-strings.ts";
+import type { StringList } from "./strings.ts";
 
 /** The value types by number. */
 export const GGUF_VALUE_TYPES = [
@@ -36,7 +38,7 @@ export type GgufArray =
     }
   | { readonly type: "array"; readonly element: "u64" | "i64"; readonly value: readonly (number | bigint)[] }
   | { readonly type: "array"; readonly element: "bool"; readonly value: readonly boolean[] }
-  | { readonly type: "array"; readonly element: "string"; readonly value: readonly string[] }
+  | { readonly type: "array"; readonly element: "string"; readonly value: StringList }
   | { readonly type: "array"; readonly element: "array"; readonly value: readonly GgufArray[] };
 
 /** One value with its type. Integers of 64 bits are `bigint` where a `number` would not be exact (beyond ±2^53). */
@@ -143,7 +145,7 @@ function readArray(reader: ByteReader, what: string, depth: number, budget: Elem
   };
   switch (element) {
     case "string":
-      return { type: "array", element, value: list(() => reader.string(`a string of ${what}`)) };
+      return { type: "array", element, value: readStrings(reader, count, `a string of ${what}`) };
     case "bool":
       return { type: "array", element, value: list(() => readBool(reader, what)) };
     case "array":
@@ -151,17 +153,14 @@ function readArray(reader: ByteReader, what: string, depth: number, budget: Elem
     case "u64":
     case "i64":
       return { type: "array", element, value: list(() => readLong(reader, element, what)) };
-    default: {
-      const value = new ARRAYS[element](count);
-      for (let i = 0; i < count; i++) value[i] = readNumber(reader, element, what);
-      return { type: "array", element, value };
-    }
+    default:
+      return { type: "array", element, value: readNumbers(reader, element, count, what) };
   }
 }
 
 type ShortType = Exclude<GgufNumberType, "u64" | "i64">;
 
-const ARRAYS: Readonly<Record<ShortType, new (length: number) => NumericArray>> = {
+const ARRAYS: Readonly<Record<ShortType, new (content: number | ArrayBuffer) => NumericArray>> = {
   u8: Uint8Array,
   i8: Int8Array,
   u16: Uint16Array,
@@ -171,6 +170,27 @@ const ARRAYS: Readonly<Record<ShortType, new (length: number) => NumericArray>> 
   f32: Float32Array,
   f64: Float64Array,
 };
+
+/** Whether numbers lie in memory as little-endian files have them. */
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Up to how many numbers of an array are read one by one: it then has no memory of its own beside the heap. */
+const FEW = 8;
+
+/** A copy: numbers of a file are not aligned. */
+function readNumbers(reader: ByteReader, type: ShortType, count: number, what: string): NumericArray {
+  if (count <= FEW) {
+    const value = new ARRAYS[type](count);
+    for (let i = 0; i < count; i++) value[i] = readNumber(reader, type, what);
+    return value;
+  }
+  const size = MIN_BYTES[type];
+  const start = reader.take(size * count, what);
+  const bytes = reader.bytes.slice(start, reader.at);
+  if (reader.littleEndian !== LITTLE_ENDIAN)
+    for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse();
+  return new ARRAYS[type](bytes.buffer);
+}
 
 function readNumber(reader: ByteReader, type: ShortType, what: string): number {
   const { view, littleEndian } = reader;

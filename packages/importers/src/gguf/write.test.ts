@@ -9,6 +9,7 @@ import { MemorySink } from "./byte-sink.ts";
 import { f32Bytes, sampleFile } from "./encode.test-support.ts";
 import { readGgufFile } from "./file.ts";
 import { parseGguf } from "./parse.ts";
+import { GgufStrings } from "./strings.ts";
 import { tensorData } from "./tensor-data.ts";
 import { GGUF_VALUE_TYPES, type GgufValue } from "./value.ts";
 import { type GgufContent, GgufWriter } from "./write.ts";
@@ -32,7 +33,7 @@ const everyValue: readonly (readonly [string, GgufValue])[] = [
   ["f64", { type: "f64", value: 0.1 }],
   ["bool", { type: "bool", value: true }],
   ["string", { type: "string", value: "é\ufeff🙂" }],
-  ["strings", { type: "array", element: "string", value: ["", "a"] }],
+  ["strings", { type: "array", element: "string", value: GgufStrings.from(["", "a"]) }],
   ["bools", { type: "array", element: "bool", value: [true, false] }],
   ["floats", { type: "array", element: "f32", value: Float32Array.of(1, -2) }],
   ["longs", { type: "array", element: "i64", value: [1, -(2n ** 60n)] }],
@@ -57,6 +58,12 @@ describe("round trips", () => {
     const file = parseGguf(written({ metadata: everyValue, tensors: [] }, () => {}));
     expect(file.version).toBe(3);
     expect([...file.metadata.values]).toEqual(everyValue);
+  });
+
+  it("strings that are an array", () => {
+    const metadata = [["k", { type: "array", element: "string", value: ["", "é"] }]] as const;
+    const file = parseGguf(written({ metadata, tensors: [] }, () => {}));
+    expect([...file.metadata.strings("k")]).toEqual(["", "é"]);
   });
 
   it.each(GGUF_VALUE_TYPES)("metadata that outgrows its first memory by a value of type %s", (type) => {

@@ -40,7 +40,7 @@ export function runChecked(
 }
 
 function describeTrap({ signal, codeOffset, access }: Trap, step: NativeStep, memory: GuardedMemory): string {
-  const where = `at +0x${codeOffset.toString(16)}: ${instructionAt(step.code.source?.code.listing() ?? "", codeOffset)}`;
+  const where = `at +0x${codeOffset.toString(16)}: ${instructionAt(step.code.source?.code?.listing() ?? "", codeOffset)}`;
   if (access === undefined) return `stopped with ${signal} ${where}`;
   const verb = access.write ? "writing" : "reading";
   const address = `0x${access.address.toString(16)}`;

@@ -20,7 +20,6 @@ import {
   optimise,
   readEnv,
   type Storage,
-  type StorageMap,
 } from "@quern/core";
 import {
   CodeArena,
@@ -37,10 +36,10 @@ import { dumpProgram, traceCompilation } from "./dump.ts";
 import { compileSubgraphs } from "./control.ts";
 import { CpuExecutable } from "./executable.ts";
 import { KernelCache } from "./kernel-cache.ts";
-import { type KernelDisk, SiteStore, kernelDisk } from "./site-store.ts";
+import { type KernelDisk, SiteStore, kernelDisk, kernelsWatched } from "./site-store.ts";
 import { TensorMemory } from "./outputs.ts";
 import { compileProgram } from "./program.ts";
-import { type ProgramWeights, WeightStore } from "./weight-store.ts";
+import { WeightStore } from "./weight-store.ts";
 import { SpecialisingExecutable, spatialSymbols } from "./specialising.ts";
 
 export interface CpuOptions {
@@ -137,14 +136,19 @@ export class CpuDevice implements Device {
     const code = new CodeArena(this.#host);
     const weights = this.#weights.open();
     const store = this.#disk && new SiteStore(this.#disk, environment);
-    const kernels = outer ?? new KernelCache(environment, code, store);
-    const program = compileProgram(optimised.graph, kernels);
-    const constants = placeConstants(program.storages, weights);
+    const kernels = outer ?? new KernelCache(environment, code, store, this.#check || kernelsWatched());
+    const constants = new Map<Storage, bigint>();
+    const program = compileProgram(optimised.graph, kernels, (packed) => {
+      for (const [storage, packing] of packed) constants.set(storage, weights.pack(packing));
+      // Packing goes on while code is compiled.
+      this.#weights.start();
+    });
+    for (const [storage, bytes] of program.storages.constants)
+      if (storage.last >= 0) constants.set(storage, weights.copy(bytes));
     const hostNodes = program.steps.filter((step) => step.kind === "host").map(({ node }) => node);
     const subgraphs = compileSubgraphs(hostNodes, (nested, bindings) =>
       this.#compile(nested, { matmulPrecision: environment.precision, bindings }, kernels),
     );
-    this.#weights.start();
     const compileMs = performance.now() - start;
     dumpProgram(graph, optimised.unfused, program);
     traceCompilation(start, optimised.passes, compileMs);
@@ -169,7 +173,7 @@ export class CpuDevice implements Device {
       check: this.#check,
       recompile: (look) => {
         using again = new CodeArena(this.#host);
-        return look(compileProgram(optimised.graph, new KernelCache(environment, again)));
+        return look(compileProgram(optimised.graph, new KernelCache(environment, again, undefined, true)));
       },
       release: () => {
         code.free();
@@ -216,12 +220,4 @@ function passTarget(precision: MatmulPrecision): PassTarget {
     readsBlocks: (node, at, data) => readsBlocks(node, at, data, precision),
     takesEpilogue: (node: Node) => anchors.has(node.op) && !bare.has(node.op) && node.outputs.length === 1,
   };
-}
-
-/** Copies or packs the constants that are read. */
-function placeConstants({ constants, packed }: StorageMap, weights: ProgramWeights): Map<Storage, bigint> {
-  const addresses = new Map<Storage, bigint>();
-  for (const [storage, bytes] of constants) if (storage.last >= 0) addresses.set(storage, weights.copy(bytes));
-  for (const [storage, packing] of packed) if (storage.last >= 0) addresses.set(storage, weights.pack(packing));
-  return addresses;
 }

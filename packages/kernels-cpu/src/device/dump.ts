@@ -32,7 +32,7 @@ export function dumpProgram(source: Graph, unfused: Graph, program: Program): vo
     if (source === undefined) return;
     writeFileSync(`${stem}.ir`, printKernel(source.recorded));
     writeFileSync(`${stem}.legal.ir`, printKernel(source.kernel));
-    writeFileSync(`${stem}.s`, source.code.listing());
+    writeFileSync(`${stem}.s`, source.code?.listing() ?? "");
   });
   const launches = program.launches.map((launch) => ({ ...launch }));
   writeFileSync(

@@ -95,7 +95,7 @@ export class CpuExecutable implements Executable {
     const { compileMs, passes, program, weightBytes } = this.#parts;
     const { launches, codeBytes } = program;
     const kernels = new Set(program.steps.filter((step) => step.kind === "native").map(({ code }) => code));
-    const cached = [...kernels].filter(({ source }) => source === undefined).length;
+    const cached = [...kernels].filter((kernel) => kernel.cached).length;
     return {
       compileMs,
       passes,
@@ -214,7 +214,7 @@ export class CpuExecutable implements Executable {
           .join("\n");
       case "machine":
         return sources()
-          .map(({ kernel, code }) => `; ${kernel.name}\n${code.listing()}`)
+          .map(({ kernel, code }) => `; ${kernel.name}\n${code?.listing() ?? ""}`)
           .join("\n");
     }
   }
@@ -300,7 +300,7 @@ export class CpuExecutable implements Executable {
   }
 }
 
-/** Kernels of the launches, in order; `undefined` where some came from the disk. */
+/** Kernels of the launches, in order; `undefined` where some were not kept. */
 function sourcesOf({ steps }: Program): KernelSource[] | undefined {
   const sources = steps.filter((step) => step.kind === "native").map(({ code }) => code.source);
   return sources.every((source) => source !== undefined) ? sources : undefined;

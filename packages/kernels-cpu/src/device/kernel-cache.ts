@@ -1,6 +1,7 @@
 /**
  * Kernels chosen and compiled so far, by the signature of their site. A program and those of its sub-graphs share one,
- * so that an op that occurs in several of them is compiled once; behind it may stand a cache on disk.
+ * so that an op that occurs in several of them is compiled once; behind it may stand a cache on disk. Plans are made first
+ * and code last (`publish`): weights can be packed as soon as it is known how.
  */
 
 import {
@@ -21,22 +22,26 @@ import type { KernelEnvironment } from "../kernels/kernel.ts";
 import { type CompiledKernel, compileKernel } from "../select/index.ts";
 import { type Choice, chooseKernel, printCandidates } from "./choose.ts";
 import { type KernelFace, faceOf } from "./kernel-face.ts";
-import type { SiteStore } from "./site-store.ts";
+import { type SiteStore, kernelsWatched } from "./site-store.ts";
 
 export interface ReadyKernel {
   readonly face: KernelFace;
-  readonly bytes: Uint8Array;
+  /** Empty until it is published. */
+  bytes: Uint8Array;
   /** 0 until it is published. */
   address: bigint;
-  /** What it was compiled from and to; absent where the code comes from the disk. */
-  readonly source: KernelSource | undefined;
+  /** True for code from the disk. */
+  readonly cached: boolean;
+  /** What it is compiled from. Given away when it is published, unless somebody looks at how kernels are made. */
+  source: KernelSource | undefined;
 }
 
 export interface KernelSource {
   /** As recorded, and for the target: vectors are explicit. */
   readonly recorded: Kernel;
   readonly kernel: Kernel;
-  readonly code: CompiledKernel;
+  /** Absent until it is compiled. */
+  code: CompiledKernel | undefined;
 }
 
 /** How sites of one signature are computed. */
@@ -62,16 +67,26 @@ export class KernelCache {
   readonly #environment: KernelEnvironment;
   readonly #arena: CodeArena;
   readonly #store: SiteStore | undefined;
+  readonly #keepSources: boolean;
   readonly #plans = new Map<string, SitePlan>();
   /** Kernels by their text: sites of different signatures may need the same, to quantise or pack their operands. */
-  readonly #compiled = new Map<string, ReadyKernel>();
+  readonly #prepared = new Map<string, ReadyKernel>();
   #unpublished = new Set<ReadyKernel>();
 
-  /** The arena must live as long as any program whose kernels are in it. */
-  constructor(environment: KernelEnvironment, arena: CodeArena, store?: SiteStore) {
+  /**
+   * The arena must live as long as any program whose kernels are in it. `keepSources`: they stay with their kernels,
+   * megabytes that a program does not need to run.
+   */
+  constructor(
+    environment: KernelEnvironment,
+    arena: CodeArena,
+    store?: SiteStore,
+    keepSources: boolean = kernelsWatched(),
+  ) {
     this.#environment = environment;
     this.#arena = arena;
     this.#store = store;
+    this.#keepSources = keepSources;
   }
 
   /** Throws an `UnsupportedError` where not even the host can compute the site. */
@@ -102,42 +117,54 @@ export class KernelCache {
   }
 
   #make(signature: string, site: KernelSite): SitePlan {
-    const plan = this.#compile(chooseKernel(site, this.#environment));
+    const plan = this.#planOf(chooseKernel(site, this.#environment));
     this.#store?.add(signature, plan);
     return plan;
   }
 
-  #compile(choice: Choice): SitePlan {
+  #planOf(choice: Choice): SitePlan {
     const rivals = printCandidates(choice.candidates);
     if (choice.kind === "host") return { kind: "host", reason: choice.reason, rivals };
     const launches = choice.launches.map(({ kernel, operands: _, nodes: __, ...recipe }) => ({
       recipe,
-      kernel: this.#compileKernel(kernel),
+      kernel: this.#prepare(kernel),
     }));
     return { kind: "kernels", launches, rivals };
   }
 
-  #compileKernel(recorded: Kernel): ReadyKernel {
+  #prepare(recorded: Kernel): ReadyKernel {
     const text = printKernel(recorded);
-    const known = this.#compiled.get(text);
+    const known = this.#prepared.get(text);
     if (known !== undefined) return known;
     const { target } = this.#environment;
     const vectors = { vectorBytes: target.vectorBytes, masks: target.maskRegisters > 0 };
     const kernel = legaliseKernel(recorded, { vectors, verify: envFlag("QUERN_VERIFY") });
-    const code = compileKernel(kernel, target);
-    debug(4, () => `; ${kernel.name}\n${code.listing()}`, [kernel.name]);
-    const ready = { face: faceOf(kernel), bytes: code.bytes, address: 0n, source: { recorded, kernel, code } };
-    this.#compiled.set(text, ready);
+    const source = { recorded, kernel, code: undefined };
+    const ready = { face: faceOf(kernel), bytes: new Uint8Array(0), address: 0n, cached: false, source };
+    this.#prepared.set(text, ready);
     return ready;
   }
 
-  /** Makes the kernels added since the last call executable and keeps the new ones; gives their size in bytes. */
+  #compileCode(ready: ReadyKernel): void {
+    const { source } = ready;
+    if (source === undefined) return;
+    const { kernel } = source;
+    const code = (source.code = compileKernel(kernel, this.#environment.target));
+    ready.bytes = code.bytes;
+    debug(4, () => `; ${kernel.name}\n${code.listing()}`, [kernel.name]);
+    if (!this.#keepSources) ready.source = undefined;
+  }
+
+  /** Compiles the kernels added since the last call and makes them executable; gives the size of the new ones in bytes. */
   publish(): number {
     const batch = [...this.#unpublished];
     this.#unpublished = new Set();
+    for (const one of batch) this.#compileCode(one);
     const addresses = this.#arena.publish(batch.map(({ bytes }) => bytes));
     batch.forEach((one, i) => (one.address = addresses[i] as bigint));
     this.#store?.flush();
+    // Texts are as large as what they are of.
+    this.#prepared.clear();
     return batch.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 }

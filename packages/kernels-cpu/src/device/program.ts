@@ -65,7 +65,12 @@ export interface Program {
   scratchBytes(symbols: DimBindings): number;
 }
 
-export function compileProgram(graph: Graph, kernels: KernelCache): Program {
+/** `beforeCode` is told which constants are packed and how, while their kernels have yet to be compiled. */
+export function compileProgram(
+  graph: Graph,
+  kernels: KernelCache,
+  beforeCode?: (packed: StorageMap["packed"]) => void,
+): Program {
   const storages = new StorageMap(graph);
   const used = new Set<ReadyKernel>();
   const drafts: (Draft | { node: Node; reason: string })[] = [];
@@ -88,6 +93,8 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
       drafts.push({ node, completes, launch, code: kernel, rivals: served.rivals });
     });
   }
+  for (const draft of drafts) if ("launch" in draft) namePacked(draft.launch, storages);
+  beforeCode?.(storages.packed);
   const codeBytes = kernels.publish();
   const steps = withoutRepeated(
     drafts.map((draft): Step =>
@@ -105,6 +112,10 @@ export function compileProgram(graph: Graph, kernels: KernelCache): Program {
     codeBytes,
     scratchBytes: (symbols) => Math.max(0, ...[...used].map(({ face }) => scratchBytes(face.scratch, symbols))),
   };
+}
+
+function namePacked({ operands }: LaunchPlan, storages: StorageMap): void {
+  for (const operand of operands) if (operand.kind === "packed") storages.operand(operand);
 }
 
 /** A reshape shares the memory of its source and computes nothing. */

@@ -27,9 +27,9 @@ export function endTokensOf({ metadata }: GgufFile, vocabulary: number): number[
   }
   if (metadata.has("tokenizer.ggml.tokens") && metadata.has("tokenizer.ggml.token_type")) {
     const types = metadata.numbers("tokenizer.ggml.token_type");
-    metadata.strings("tokenizer.ggml.tokens").forEach((token, id) => {
-      if (MARKERS.has(token) && MARKER_TYPES.has(types[id] ?? 0)) ids.add(id);
-    });
+    const tokens = metadata.strings("tokenizer.ggml.tokens");
+    for (let id = 0; id < Math.min(tokens.length, types.length); id++)
+      if (MARKER_TYPES.has(types[id]!) && MARKERS.has(tokens.at(id)!)) ids.add(id);
   }
   return [...ids].sort((a, b) => a - b);
 }

@@ -186,3 +186,27 @@ it.each([1, 2])("weights that are not finite are named, with %i threads", async 
   );
   expect(sink.bytes()).toHaveLength(0);
 });
+
+// "F16": every piece is copied, which waits for nobody.
+it.each([
+  ["Q8_0", 1],
+  ["Q8_0", 2],
+  ["F16", 1],
+] as const)("%s with %i threads: an abort is heard, and nothing is left", async (quant, threads) => {
+  const source = parseGguf(synthGguf({ model: "llama", quant: "F16" }));
+  const sink = new MemorySink();
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  let last = 0;
+  const attempt = writeQuantised(planQuantise(source, quantMixNamed(quant)), sink, {
+    threads,
+    signal: controller.signal,
+    onProgress: (written, total) => {
+      if (last === 0) setImmediate(() => controller.abort(reason));
+      last = written / total;
+    },
+  });
+  await expect(attempt).rejects.toBe(reason);
+  expect(last).toBeLessThan(0.9);
+  expect(sink.bytes()).toHaveLength(0);
+});

@@ -3,6 +3,7 @@
  * copied. Works on pieces of a tensor, so that memory does not grow with the model.
  */
 
+import { setImmediate } from "node:timers/promises";
 import { type BlockType, type Unsupported, UnsupportedError, UserError } from "@quern/core";
 import {
   type ByteSink,
@@ -94,6 +95,7 @@ export interface QuantiseOptions {
   readonly threads?: number;
   /** Told how many bytes of the result have been written, of how many; `name` is the tensor at work. */
   readonly onProgress?: (written: number, total: number, name: string) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A multiple of every block. */
@@ -108,13 +110,13 @@ interface Piece {
 }
 
 /**
- * Writes the quantised model to `sink`. Rejects with a `UserError` where weights cannot be encoded, after which nothing is
- * left of the file.
+ * Writes the quantised model to `sink`. Rejects with a `UserError` where weights cannot be encoded, and with the reason of
+ * `signal` when it is aborted, after which nothing is left of the file.
  */
 export async function writeQuantised(
   plan: QuantisePlan,
   sink: ByteSink,
-  { threads = 1, onProgress }: QuantiseOptions = {},
+  { threads = 1, onProgress, signal }: QuantiseOptions = {},
 ): Promise<QuantisedTensor[]> {
   const writer = new GgufWriter(sink, plan);
   const encoder = pieceEncoder(threads);
@@ -132,6 +134,10 @@ export async function writeQuantised(
       sum.squares += squares;
       written += bytes.byteLength;
       onProgress?.(written, writer.size, tensor.name);
+      // Pieces that are copied, or encoded on this thread, leave no turn for the signal of a Ctrl-C.
+      if (signal === undefined) return;
+      await setImmediate();
+      signal.throwIfAborted();
     };
     for (const piece of piecesOf(plan.tensors, encoder)) {
       // Nobody awaits it yet: a failure is met when its turn comes.

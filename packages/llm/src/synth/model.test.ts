@@ -6,7 +6,7 @@ import { MemorySink, parseGguf, tensorData, type GgufFile } from "@quern/importe
 import { quantMixes } from "../quantise/mix.ts";
 import { renderChat } from "../text/chat/render.ts";
 import { tokenizerFromGguf } from "../text/gguf/tokenizer.ts";
-import { planSynth, synthGguf, writeSynth, type SynthOptions } from "./model.ts";
+import { planSynth, synthGguf, writeSynth, writeSynthInTurns, type SynthOptions } from "./model.ts";
 import { synthPresets } from "./presets.ts";
 
 const tiny = Object.keys(synthPresets).filter((name) => name.startsWith("tiny-"));
@@ -186,4 +186,29 @@ it("a sink that fails is left empty", () => {
   };
   expect(() => writeSynth(planSynth({ model: "llama" }), failing)).toThrow("no space left");
   expect(sink.bytes()).toHaveLength(0);
+});
+
+describe("writing in turns", () => {
+  it("gives the same bytes", async () => {
+    const sink = new MemorySink();
+    await writeSynthInTurns(planSynth({ model: "llama" }), sink);
+    expect(sink.bytes()).toEqual(synthGguf({ model: "llama" }));
+  });
+
+  it("a timer has its turn, and nothing is left after an abort", async () => {
+    const sink = new MemorySink();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let last = 0;
+    const attempt = writeSynthInTurns(planSynth({ model: "llama" }), sink, {
+      signal: controller.signal,
+      onProgress: (written) => {
+        if (last === 0) setImmediate(() => controller.abort(reason));
+        last = written;
+      },
+    });
+    await expect(attempt).rejects.toBe(reason);
+    expect(last).toBeLessThan(synthGguf({ model: "llama" }).length / 2);
+    expect(sink.bytes()).toHaveLength(0);
+  });
 });

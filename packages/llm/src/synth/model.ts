@@ -3,6 +3,7 @@
  * models that cannot be shipped: engines load them and compute as much as with the real ones.
  */
 
+import { setImmediate } from "node:timers/promises";
 import { type BlockType, blockTypeNamed } from "@quern/core";
 import { type ByteSink, type GgufValue, GgufWriter, MemorySink } from "@quern/importers/gguf";
 import { type QuantMix, isQuantised, quantMixNamed, typeInMix } from "../quantise/mix.ts";
@@ -114,12 +115,11 @@ export type SynthProgress = (written: number, total: number) => void;
 const CHUNK_BYTES = 1 << 22;
 
 /**
- * Writes a model to `sink` piece by piece. Throws what the sink throws, after which nothing is left of the file. Gives the
- * size of the file in bytes.
+ * Writes a model piece by piece, and gives the bytes of weights written after each. Nothing is left of the file when the
+ * sink throws, or when the caller stops before the end.
  */
-export function writeSynth(model: SynthModel, sink: ByteSink, onProgress?: SynthProgress): number {
-  const { metadata, tensors, seed } = model;
-  const writer = new GgufWriter(sink, { metadata, tensors });
+function* writePieces({ tensors, seed }: SynthModel, writer: GgufWriter): Generator<number, void> {
+  let finished = false;
   try {
     const fills = new Map<string, FillBlocks>();
     const chunk = new Uint8Array(CHUNK_BYTES);
@@ -142,13 +142,45 @@ export function writeSynth(model: SynthModel, sink: ByteSink, onProgress?: Synth
         fill(random, chunk, count);
         writer.write(chunk.subarray(0, count * type.blockBytes));
         written += count * type.blockBytes;
-        onProgress?.(written, writer.size);
+        yield written;
       }
     }
     writer.finish();
-  } catch (error) {
-    writer.abandon();
-    throw error;
+    finished = true;
+  } finally {
+    if (!finished) writer.abandon();
+  }
+}
+
+/**
+ * Writes a model to `sink`. Throws what the sink throws, after which nothing is left of the file. Gives the size of the file
+ * in bytes.
+ */
+export function writeSynth(model: SynthModel, sink: ByteSink, onProgress?: SynthProgress): number {
+  const writer = new GgufWriter(sink, model);
+  for (const written of writePieces(model, writer)) onProgress?.(written, writer.size);
+  return writer.size;
+}
+
+export interface WriteSynthOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: SynthProgress;
+}
+
+/**
+ * The same, with pauses in which signals and timers have their turn. Rejects with the reason of `signal` when it is aborted,
+ * after which nothing is left of the file.
+ */
+export async function writeSynthInTurns(
+  model: SynthModel,
+  sink: ByteSink,
+  { signal, onProgress }: WriteSynthOptions = {},
+): Promise<number> {
+  const writer = new GgufWriter(sink, model);
+  for (const written of writePieces(model, writer)) {
+    onProgress?.(written, writer.size);
+    await setImmediate();
+    signal?.throwIfAborted();
   }
   return writer.size;
 }

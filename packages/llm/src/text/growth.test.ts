@@ -5,7 +5,7 @@ import { preTokenizers, splitText } from "./gguf/pre-tokenizers.ts";
 import { tokenizerFromGguf } from "./gguf/tokenizer.ts";
 import { gpt2LikeJson } from "./json/sample-files.test-support.ts";
 import { tokenizerFromJson } from "./json/tokenizer.ts";
-import { codePointStarts, mergeSymbols } from "./merge.ts";
+import { characterStarts, mergeSymbols } from "./merge.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { TokenSplitter } from "./token-splitter.ts";
 
@@ -14,8 +14,8 @@ const HUNDRED_KB = 100_000;
 /** Look-ups for a text of one letter, in which every pair of equal length joins. */
 function lookups(length: number): number {
   let count = 0;
-  const text = "a".repeat(length);
-  const starts = mergeSymbols(codePointStarts(text), length, (start, middle, end) => {
+  const text = Buffer.from("a".repeat(length));
+  const starts = mergeSymbols(characterStarts(text), length, (start, middle, end) => {
     count += 1;
     return middle - start === end - middle && end - start <= 1024 ? end - start : undefined;
   });
@@ -32,10 +32,12 @@ describe("merging", () => {
 
   it("joins the lowest rank first and the leftmost of equals", () => {
     const merge = (text: string, ranks: Readonly<Record<string, number>>): string[] => {
+      const bytes = Buffer.from(text);
+      const slice = (start: number, end: number): string => bytes.toString("utf8", start, end);
       const rank = (start: number, middle: number, end: number): number | undefined =>
-        ranks[`${text.slice(start, middle)} ${text.slice(middle, end)}`];
-      const starts = mergeSymbols(codePointStarts(text), text.length, rank);
-      return starts.map((start, index) => text.slice(start, starts[index + 1] ?? text.length));
+        ranks[`${slice(start, middle)} ${slice(middle, end)}`];
+      const starts = mergeSymbols(characterStarts(bytes), bytes.length, rank);
+      return starts.map((start, index) => slice(start, starts[index + 1] ?? bytes.length));
     };
     expect(merge("aaa", { "a a": 0 })).toEqual(["aa", "a"]);
     expect(merge("abc", { "a b": 1, "b c": 0 })).toEqual(["a", "bc"]);
@@ -44,6 +46,16 @@ describe("merging", () => {
     expect(merge("", {})).toEqual([]);
     expect(merge("🙂🙂", { "🙂 🙂": 0 })).toEqual(["🙂🙂"]);
   });
+});
+
+it("what was joined is told before its neighbours are looked at", () => {
+  const log: string[] = [];
+  const rank = (start: number, middle: number, end: number): number | undefined => {
+    log.push(`${start} ${middle} ${end}`);
+    return middle - start === 1 && end - middle === 1 && start === 1 ? 7 : undefined;
+  };
+  expect(mergeSymbols([0, 1, 2, 3], 4, rank, (start, by) => log.push(`${start} by ${by}`))).toEqual([0, 1, 3]);
+  expect(log).toEqual(["0 1 2", "1 2 3", "2 3 4", "1 by 7", "0 1 3", "1 3 4"]);
 });
 
 describe("a prefix table", () => {

@@ -4,6 +4,9 @@
  * n log n lookups.
  */
 
+/** Called when two symbols become the one that begins at `start`, before its neighbours are looked at. */
+export type Joined = (start: number, rank: number) => void;
+
 /** The rank of joining `[start, middle)` with `[middle, end)`, or undefined when the two do not join. */
 export type RankOf = (start: number, middle: number, end: number) => number | undefined;
 
@@ -57,7 +60,7 @@ class CandidateHeap {
  * Merges until no pair joins. `starts` are the ascending offsets at which the first symbols begin, `end` is where the last one
  * ends. Returns the offsets at which the merged symbols begin.
  */
-export function mergeSymbols(starts: readonly number[], end: number, rankOf: RankOf): number[] {
+export function mergeSymbols(starts: readonly number[], end: number, rankOf: RankOf, joined?: Joined): number[] {
   const count = starts.length;
   const next = Int32Array.from({ length: count }, (_, index) => (index + 1 < count ? index + 1 : -1));
   const previous = Int32Array.from({ length: count }, (_, index) => index - 1);
@@ -83,15 +86,16 @@ export function mergeSymbols(starts: readonly number[], end: number, rankOf: Ran
     merged[right] = 1;
     next[left] = next[right]!;
     if (next[left] !== -1) previous[next[left]!] = left;
+    joined?.(best.start, best.rank);
     consider(previous[left]!);
     consider(left);
   }
   return starts.filter((_, index) => merged[index] === 0);
 }
 
-/** The offsets at which the code points of a text begin. */
-export function codePointStarts(text: string): number[] {
+/** The offsets at which the characters of a text in UTF-8 begin. */
+export function characterStarts(text: Uint8Array): number[] {
   const starts: number[] = [];
-  for (let at = 0; at < text.length; at += text.codePointAt(at)! > 0xffff ? 2 : 1) starts.push(at);
+  for (let at = 0; at < text.length; at++) if ((text[at]! & 0xc0) !== 0x80) starts.push(at);
   return starts;
 }

@@ -118,6 +118,7 @@ export function decodeSite(bytes: Uint8Array): SitePlan {
       face: { ...face, scratch, tasks: parseDim(face.tasks) },
       bytes: code,
       address: 0n,
+      cached: true,
       source: undefined,
     };
     return { recipe, kernel };

@@ -9,7 +9,7 @@
 
 import type { Buffer, GroupKernel, KValue, Local } from "@quern/core";
 import { MAX_BLOCK_ROWS } from "./activations.ts";
-import { type BlockReader, PANEL_ROWS } from "./format.ts";
+import type { BlockReader } from "./format.ts";
 import { type PanelSource, panelReader } from "./panel-reader.ts";
 
 export interface TileSource extends PanelSource {

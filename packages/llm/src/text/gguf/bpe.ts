@@ -1,17 +1,23 @@
 /**
  * Byte-level BPE, `tokenizer.ggml.model` "gpt2": text is split by the regular expressions of a pre-tokenizer, each piece is
- * written in the byte alphabet, and neighbours are merged in the order of the merge list.
+ * written in the byte alphabet, and neighbours are merged in the order of the merge list. What a merge names are tokens, so
+ * merging goes on ids.
  * Reference: Radford et al., Language Models are Unsupervised Multitask Learners (2019), section 2.2.
  */
 import { UnsupportedError, UserError } from "@quern/core";
-import { fromByteAlphabet, toByteAlphabet } from "../byte-alphabet.ts";
-import { codePointStarts, mergeSymbols } from "../merge.ts";
+import type { GgufStrings } from "@quern/importers/gguf";
+import { byteCharacters, fromByteAlphabet, toByteAlphabet } from "../byte-alphabet.ts";
+import { mergeSymbols } from "../merge.ts";
+import { MergeTable } from "./merge-table.ts";
 import type { PreparedModel, TokenizerModel } from "./model.ts";
 import { KIND, throwIfAny, type TokenizerMetadata } from "./metadata.ts";
 import { findPreTokenizer, preTokenizerNames, splitText, type PreTokenizer } from "./pre-tokenizers.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 const utf8 = new TextEncoder();
+const SPACE = 0x20;
+/** In place of the id of a byte that the vocabulary leaves out: no merge has it. */
+const NO_TOKEN = -1;
 
 /** How many pieces of a text a tokenizer remembers, and up to which length. */
 const MOST_KNOWN = 10_000;
@@ -28,34 +34,44 @@ function preTokenizerOf(metadata: TokenizerMetadata): PreTokenizer {
   });
 }
 
-/** The rank of each pair, `left right` as in the file. A byte-level token has no space in it. */
-function readMerges(merges: readonly string[] | undefined, vocabulary: Vocabulary): Map<string, number> {
+/** The merges, `left right` in the file. A byte-level token has no space in it. */
+function readMerges(merges: GgufStrings | undefined, vocabulary: Vocabulary): MergeTable {
   if (merges === undefined) {
     throw new UserError("tokenizer.ggml.merges is missing", {
       hint: 'The tokenizer model "gpt2" needs the merge list.',
     });
   }
-  const ranks = new Map<string, number>();
+  const table = new MergeTable(merges.length);
   const problems: string[] = [];
-  const { ids, ordinary } = vocabulary;
+  const { bytes } = merges;
   // Hundreds of thousands: nothing is made for a merge that is as it should be.
   for (let rank = 0; rank < merges.length; rank++) {
-    const merge = merges[rank] as string;
-    const space = merge.indexOf(" ", 1);
-    if (space === -1) {
-      problems.push(`tokenizer.ggml.merges has no pair at index ${rank}: ${quote(merge)}`);
+    const start = merges.start(rank);
+    const end = merges.end(rank);
+    let space = start + 1;
+    while (space < end && bytes[space] !== SPACE) space += 1;
+    if (space >= end) {
+      problems.push(`tokenizer.ggml.merges has no pair at index ${rank}: ${quote(merges.at(rank)!)}`);
       continue;
     }
-    const [left, right] = [merge.slice(0, space), merge.slice(space + 1)];
-    const merged = left + right;
-    const unknown = !ids.has(left) ? left : !ids.has(right) ? right : !ids.has(merged) ? merged : undefined;
-    if (unknown !== undefined) {
+    const left = vocabulary.find(bytes, start, space);
+    const right = vocabulary.find(bytes, space + 1, end);
+    const merged = vocabulary.findJoined(bytes, start, space, space + 1, end);
+    if (left === undefined || right === undefined || merged === undefined) {
+      const [one, other] = divide(merges.at(rank)!);
+      const unknown = left === undefined ? one : right === undefined ? other : one + other;
       problems.push(`tokenizer.ggml.merges names ${quote(unknown)} at index ${rank}, which is not among the tokens`);
       // A merge that makes a control token is left out: text must not spell one.
-    } else if (ordinary.has(merged) && !ranks.has(merge)) ranks.set(merge, rank);
+    } else if (vocabulary.ordinaryOf(merged) !== undefined) table.add(rank, left, right, merged);
   }
   throwIfAny(problems);
-  return ranks;
+  return table;
+}
+
+/** The two sides of a merge, which has a space behind its first character. */
+function divide(merge: string): [left: string, right: string] {
+  const space = merge.indexOf(" ", 1);
+  return [merge.slice(0, space), merge.slice(space + 1)];
 }
 
 function quote(text: string): string {
@@ -69,19 +85,26 @@ export const bpe: TokenizerModel = {
 
   prepare(metadata, vocabulary): PreparedModel {
     const { patterns, wholeWords } = preTokenizerOf(metadata);
-    const ranks = readMerges(metadata.merges, vocabulary);
-    const { ordinary, tokens, kinds } = vocabulary;
-    const isAdded = (id: number): boolean => vocabulary.isSpecial(id) || kinds[id] === KIND.userDefined;
+    const merges = readMerges(metadata.merges, vocabulary);
+    const isAdded = (id: number): boolean => vocabulary.isSpecial(id) || vocabulary.kinds[id] === KIND.userDefined;
+    const byteIds = byteCharacters.map((character) => vocabulary.idOf(character) ?? NO_TOKEN);
 
     const encodeWord = (word: string): number[] => {
-      const whole = wholeWords === true ? ordinary.get(word) : undefined;
-      if (whole !== undefined) return [whole];
-      const starts = mergeSymbols(codePointStarts(word), word.length, (start, middle, end) =>
-        ranks.get(`${word.slice(start, middle)} ${word.slice(middle, end)}`),
+      const whole = wholeWords === true ? vocabulary.idOf(toByteAlphabet(word)) : undefined;
+      const ordinary = whole === undefined ? undefined : vocabulary.ordinaryOf(whole);
+      if (ordinary !== undefined) return [ordinary];
+      // At the start of each symbol, its token.
+      const symbols = Int32Array.from(utf8.encode(word), (byte) => byteIds[byte]!);
+      const starts = mergeSymbols(
+        Array.from(symbols, (_, index) => index),
+        symbols.length,
+        (start, middle) => merges.rankOf(symbols[start]!, symbols[middle]!),
+        (start, rank) => (symbols[start] = merges.mergedBy(rank)),
       );
-      return starts.flatMap((start, index) => {
+      return starts.flatMap((start) => {
+        const symbol = symbols[start]!;
         // Only a byte that the vocabulary leaves out has no token: there is nothing to write it in.
-        const id = ordinary.get(word.slice(start, starts[index + 1] ?? word.length)) ?? vocabulary.special.unk;
+        const id = (symbol === NO_TOKEN ? undefined : vocabulary.ordinaryOf(symbol)) ?? vocabulary.special.unk;
         return id === undefined ? [] : [id];
       });
     };
@@ -91,7 +114,7 @@ export const bpe: TokenizerModel = {
     const encodePiece = (piece: string): readonly number[] => {
       const found = known.get(piece);
       if (found !== undefined) return found;
-      const ids = encodeWord(toByteAlphabet(piece));
+      const ids = encodeWord(piece);
       if (piece.length > LONGEST_KNOWN) return ids;
       if (known.size >= MOST_KNOWN) known.clear();
       known.set(piece, ids);
@@ -104,7 +127,7 @@ export const bpe: TokenizerModel = {
       },
       detokenizer: () => ({
         // Added tokens are stored as they are, all others in the byte alphabet.
-        push: (id) => (isAdded(id) ? utf8.encode(tokens[id]!) : fromByteAlphabet(tokens[id]!)),
+        push: (id) => (isAdded(id) ? utf8.encode(vocabulary.nameOf(id)!) : fromByteAlphabet(vocabulary.nameOf(id)!)),
       }),
     };
   },

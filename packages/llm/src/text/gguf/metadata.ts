@@ -4,6 +4,7 @@
  * reported at once.
  */
 import { UserError } from "@quern/core";
+import { GgufStrings } from "@quern/importers/gguf";
 import { SPECIAL_ROLES, type SpecialRole, type SpecialTokens } from "../tokenizer.ts";
 
 /**
@@ -30,12 +31,12 @@ export interface TokenizerMetadata {
   readonly model: string;
   /** `tokenizer.ggml.pre`. */
   readonly pre: string | undefined;
-  readonly tokens: readonly string[];
+  readonly tokens: GgufStrings;
   /** One per token, finite. */
-  readonly scores: readonly number[] | undefined;
+  readonly scores: ArrayLike<number> | undefined;
   /** One of `KIND` per token. */
-  readonly kinds: readonly number[];
-  readonly merges: readonly string[] | undefined;
+  readonly kinds: ArrayLike<number>;
+  readonly merges: GgufStrings | undefined;
   readonly special: SpecialTokens;
   readonly flags: Flags;
   /** `precompiled_charsmap`. */
@@ -64,16 +65,17 @@ const PROBLEMS_SHOWN = 8;
 
 function describe(value: unknown): string {
   if (value === null) return "null";
-  if (ArrayBuffer.isView(value) || Array.isArray(value)) return "an array";
+  if (ArrayBuffer.isView(value) || Array.isArray(value) || value instanceof GgufStrings) return "an array";
   if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean")
     return `${typeof value} ${value}`;
   if (value === undefined) return "undefined";
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-/** The elements of an array or typed array, or undefined. */
+/** The elements of an array, a typed array or a list of strings, or undefined. */
 function listOf(value: unknown): ArrayLike<unknown> | undefined {
   if (Array.isArray(value)) return value;
+  if (value instanceof GgufStrings) return [...value];
   return ArrayBuffer.isView(value) && !(value instanceof DataView) ? (value as Uint8Array) : undefined;
 }
 
@@ -82,6 +84,9 @@ function numberOf(value: unknown): number | undefined {
   if (typeof value === "bigint") return Number(value);
   return typeof value === "number" ? value : undefined;
 }
+
+/** Typed arrays whose elements are all integers. */
+const INTEGER_ARRAYS = [Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array] as const;
 
 class MetadataReader {
   readonly problems: string[] = [];
@@ -127,6 +132,22 @@ class MetadataReader {
       result.push(element);
     }
     return result;
+  }
+
+  /** An optional list of strings. One that is read of a file is taken as it is. */
+  strings(key: string): GgufStrings | undefined {
+    const value = this.value(key);
+    if (value instanceof GgufStrings) return value;
+    const strings = this.list(key, "a string", string);
+    return strings === undefined ? undefined : GgufStrings.from(strings);
+  }
+
+  /** As `list`, for numbers. A typed array of the right ones is taken as it is. */
+  numbers(key: string, expected: string, check: (value: unknown) => number | undefined): ArrayLike<number> | undefined {
+    const value = this.value(key);
+    if (INTEGER_ARRAYS.some((type) => value instanceof type)) return value as Int32Array;
+    if (value instanceof Float32Array && value.every((item) => check(item) !== undefined)) return value;
+    return this.list(key, expected, check);
   }
 }
 
@@ -175,9 +196,9 @@ export function readTokenizerMetadata(source: MetadataSource): TokenizerMetadata
   }
   const reader = new MetadataReader(source);
   for (const key of ["model", "tokens"]) if (reader.value(key) === undefined) reader.problem(key, "is missing");
-  const tokens = reader.list("tokens", "a string", string) ?? [];
-  const scores = reader.list("scores", "a finite number", finite);
-  const kinds = reader.list("token_type", "a token type", integer);
+  const tokens = reader.strings("tokens") ?? GgufStrings.from([]);
+  const scores = reader.numbers("scores", "a finite number", finite);
+  const kinds = reader.numbers("token_type", "a token type", integer);
   if (reader.problems.length === 0 && tokens.length === 0) reader.problem("tokens", "is empty");
   for (const [key, list] of [["scores", scores] as const, ["token_type", kinds] as const]) {
     if (list === undefined || list.length === tokens.length || reader.problems.length > 0) continue;
@@ -188,8 +209,8 @@ export function readTokenizerMetadata(source: MetadataSource): TokenizerMetadata
     pre: reader.scalar("pre", "a string", string),
     tokens,
     scores,
-    kinds: kinds ?? tokens.map(() => KIND.normal),
-    merges: reader.list("merges", "a string", string),
+    kinds: kinds ?? new Uint8Array(tokens.length).fill(KIND.normal),
+    merges: reader.strings("merges"),
     special: readSpecial(reader, tokens.length),
     flags: readFlags(reader),
     charsmap: toBytes(reader.list("precompiled_charsmap", "a byte", byte)),

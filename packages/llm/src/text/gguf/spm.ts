@@ -4,7 +4,7 @@
  * Reference: Kudo and Richardson, SentencePiece (2018), `bpe_model.cc`; llama.cpp's `llm_tokenizer_spm`.
  */
 import { UserError } from "@quern/core";
-import { codePointStarts, mergeSymbols } from "../merge.ts";
+import { characterStarts, mergeSymbols } from "../merge.ts";
 import type { Detokenizer } from "../text-stream.ts";
 import type { TokenizerModel } from "./model.ts";
 import { KIND } from "./metadata.ts";
@@ -23,13 +23,12 @@ export const spm: TokenizerModel = {
     if (scores === undefined) {
       throw new UserError("tokenizer.ggml.scores is missing", { hint: 'The tokenizer model "llama" merges by score.' });
     }
-    const { ordinary } = vocabulary;
-    const longest = longestName(ordinary);
+    const { longest } = vocabulary;
     const bytes = byteTokens(vocabulary);
 
-    const appendBytes = (text: string, ids: number[]): void => {
+    const appendBytes = (symbol: Uint8Array, ids: number[]): void => {
       let unknown = false;
-      for (const byte of utf8.encode(text)) {
+      for (const byte of symbol) {
         const id = bytes[byte];
         if (id === undefined) unknown = true;
         else ids.push(id);
@@ -40,17 +39,16 @@ export const spm: TokenizerModel = {
     return {
       encode(raw, afterToken, ids) {
         const prefix = flags.add_space_prefix === true && afterToken ? SPACE : "";
-        // Joined, not added: the parts of a sum are cut slowly.
-        const text = [prefix, raw.replaceAll(" ", SPACE)].join("");
-        const starts = mergeSymbols(codePointStarts(text), text.length, (start, _middle, end) => {
-          // Longer than any token: not worth a copy of the text.
-          const id = end - start > longest ? undefined : ordinary.get(text.slice(start, end));
+        const text = utf8.encode(prefix + raw.replaceAll(" ", SPACE));
+        const starts = mergeSymbols(characterStarts(text), text.length, (start, _middle, end) => {
+          // Longer than any token: not worth a look.
+          const id = end - start > longest ? undefined : vocabulary.findOrdinary(text, start, end);
           return id === undefined ? undefined : -scores[id]!;
         });
         for (const [index, start] of starts.entries()) {
-          const symbol = text.slice(start, starts[index + 1] ?? text.length);
-          const id = ordinary.get(symbol);
-          if (id === undefined) appendBytes(symbol, ids);
+          const end = starts[index + 1] ?? text.length;
+          const id = vocabulary.findOrdinary(text, start, end);
+          if (id === undefined) appendBytes(text.subarray(start, end), ids);
           else ids.push(id);
         }
       },
@@ -58,13 +56,6 @@ export const spm: TokenizerModel = {
     };
   },
 };
-
-/** The length of the longest name in UTF-16 code units. */
-export function longestName(ids: ReadonlyMap<string, number>): number {
-  let longest = 0;
-  for (const name of ids.keys()) longest = Math.max(longest, name.length);
-  return longest;
-}
 
 /** Undoes what SentencePiece models do to text: U+2581 is a space, byte tokens are bytes, a prefixed space goes. */
 export class SentencePieceDetokenizer implements Detokenizer {
@@ -79,7 +70,7 @@ export class SentencePieceDetokenizer implements Detokenizer {
   }
 
   push(id: number): Uint8Array {
-    const token = this.#vocabulary.tokens[id]!;
+    const token = this.#vocabulary.nameOf(id)!;
     const kind = this.#vocabulary.kinds[id]!;
     const strip = this.#stripSpace && this.#afterToken;
     this.#afterToken = kind === KIND.control || kind === KIND.userDefined;

@@ -101,6 +101,28 @@ describe("byte-level BPE", () => {
     expect(names(guarded, guarded.encode("hello"))).toEqual(["hell", "o"]);
   });
 
+  it("takes the ordinary one of two tokens of one name, whichever comes first", () => {
+    const tokens = bpeSample().get("tokenizer.ggml.tokens") as string[];
+    const kinds = [...(bpeSample().get("tokenizer.ggml.token_type") as Int32Array)];
+    for (const pre of ["gpt-2", "llama-bpe"]) {
+      const values = { pre, tokens: ["hello", "l", ...tokens, "hello"], token_type: [3, 3, ...kinds, 1] };
+      const twins = tokenizerFromGguf(bpeSample(values));
+      expect(twins.encode("hello")).toEqual([2 + tokens.indexOf("hello")]);
+      expect(twins.encode("l")).toEqual([2 + tokens.indexOf("l")]);
+      expect(twins.encode("hello", { parseSpecial: true })).toEqual([0]);
+      expect([twins.idOf("hello"), twins.idOf("l")]).toEqual([0, 1]);
+    }
+  });
+
+  it("leaves out bytes that the vocabulary leaves out, or takes the unknown token for them", () => {
+    const tokens = (bpeSample().get("tokenizer.ggml.tokens") as string[]).map((name) => (name === "w" ? "<w>" : name));
+    const values = { tokens, merges: ["h e", "l l"] };
+    const silent = tokenizerFromGguf(bpeSample(values));
+    expect(names(silent, silent.encode("whewwll"))).toEqual(["he", "ll"]);
+    const told = tokenizerFromGguf(bpeSample({ ...values, unknown_token_id: tokens.indexOf("<w>") }));
+    expect(names(told, told.encode("whewwll"))).toEqual(["<w>", "he", "<w>", "<w>", "ll"]);
+  });
+
   it("names a pre-tokenizer that is not known", () => {
     const make = (): Tokenizer => tokenizerFromGguf(bpeSample({ pre: "superbpe" }));
     expect(make).toThrow(UnsupportedError);
@@ -181,6 +203,6 @@ it("refuses ids outside the vocabulary", () => {
   for (const id of [-1, 268, 1.5, Number.NaN]) {
     expect(() => tokenizer.decode([id])).toThrow(`token id ${id} is not in the vocabulary of 268 tokens`);
   }
-  expect(tokenizer.tokenOf(268)).toBeUndefined();
-  expect(tokenizer.idOf("no such token")).toBeUndefined();
+  for (const id of [-1, 268, 0.5, Number.NaN]) expect(tokenizer.tokenOf(id)).toBeUndefined();
+  for (const name of ["no such token", ""]) expect(tokenizer.idOf(name)).toBeUndefined();
 });

@@ -101,11 +101,11 @@ class GgufTokenizer implements Tokenizer, StreamSource {
   }
 
   idOf(token: string): number | undefined {
-    return this.#vocabulary.ids.get(token);
+    return this.#vocabulary.idOf(token);
   }
 
   tokenOf(id: number): string | undefined {
-    return this.#vocabulary.tokens[id];
+    return this.#vocabulary.nameOf(id);
   }
 
   isSpecial(id: number): boolean {

@@ -29,8 +29,9 @@ export const ugm: TokenizerModel = {
       });
     }
     const charsmap = metadata.charsmap === undefined ? undefined : new Charsmap(metadata.charsmap);
-    const table = new PrefixTable(vocabulary.ordinary);
-    const worst = scores.reduce((least, score, id) => (kinds[id] === KIND.normal ? Math.min(least, score) : least), 0);
+    const table = new PrefixTable(vocabulary.ordinaryByName());
+    let worst = 0;
+    for (let id = 0; id < scores.length; id++) if (kinds[id] === KIND.normal) worst = Math.min(worst, scores[id]!);
     const unknownScore = worst - UNKNOWN_PENALTY;
     // Added tokens win over every way to spell them.
     const scoreOf = (id: number): number => (kinds[id] === KIND.userDefined ? 0 : scores[id]!);

@@ -8,11 +8,11 @@ import { UserError } from "@quern/core";
 import type { Detokenizer } from "../text-stream.ts";
 import { cleanUpWordPiece } from "../word-piece-clean-up.ts";
 import type { TokenizerModel } from "./model.ts";
-import { longestName } from "./spm.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 const WORD = "\u2581";
 const utf8 = new TextEncoder();
+const MARK_BYTES = utf8.encode(WORD).length;
 
 /** Control, format and private-use characters are left out; those that Unicode has not assigned are not. */
 const IGNORED = /[\0\uFFFD]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/gu;
@@ -40,25 +40,26 @@ export const wpm: TokenizerModel = {
   flags: () => ({ add_bos_token: true, add_eos_token: false, add_sep_token: true }),
 
   prepare(_metadata, vocabulary) {
-    const { ordinary } = vocabulary;
+    const { longest } = vocabulary;
     const { unk } = vocabulary.special;
     if (unk === undefined) {
       throw new UserError("tokenizer.ggml.unknown_token_id is missing", {
         hint: 'The tokenizer model "bert" needs a token for words that it cannot write.',
       });
     }
-    const longest = longestName(ordinary);
 
     const encodeWord = (word: string): number[] => {
       const ids: number[] = [];
-      for (let at = 0; at < word.length;) {
-        // The mark goes before each candidate and not before the word: cutting a joined string anew copies all of it.
-        const mark = at === 0 ? WORD : "";
-        let end = Math.min(word.length, at + longest);
-        while (end > at && !ordinary.has(mark + word.slice(at, end))) end -= 1;
+      const bytes = utf8.encode(WORD + word);
+      for (let at = 0; at < bytes.length;) {
+        // The mark alone is no part of a word.
+        const least = at === 0 ? MARK_BYTES : at;
+        let end = Math.min(bytes.length, at + longest);
+        let id: number | undefined;
+        while (end > least && (id = vocabulary.findOrdinary(bytes, at, end)) === undefined) end -= 1;
         // A word that cannot be covered is unknown as a whole.
-        if (end === at) return [unk];
-        ids.push(ordinary.get(mark + word.slice(at, end))!);
+        if (id === undefined) return [unk];
+        ids.push(id);
         at = end;
       }
       return ids;
@@ -82,7 +83,7 @@ class WordPieceDetokenizer implements Detokenizer {
   }
 
   push(id: number): Uint8Array {
-    const token = this.#vocabulary.tokens[id]!;
+    const token = this.#vocabulary.nameOf(id)!;
     const beginsWord = token.startsWith(WORD);
     const name = beginsWord ? token.slice(WORD.length) : token;
     const space = !this.#first && (beginsWord || this.#vocabulary.isSpecial(id));

@@ -1,0 +1,151 @@
+import { describe, expect, it } from "vitest";
+import { sampleResults } from "../results/sample-results.ts";
+import type { Comparison, Result, Results } from "../results/schema.ts";
+import { claimOf, claimText, withClaims } from "./claim.ts";
+import { isaLevel, isaOfRow, withIsa } from "./isa.ts";
+import { claimRules } from "./rules.ts";
+
+/** Facts that make rows comparable. */
+const FACTS = {
+  modelSha256: "ab".repeat(32),
+  inputsSha256: "cd".repeat(32),
+  cacheState: "warm",
+  isa: "avx512",
+} as const;
+
+/** The sample, with all facts in every row, five samples in steady rows, and changes to the rows of one engine. */
+function results(engine = "", changes: Partial<Result> = {}, comparison: Partial<Comparison> = {}): Results {
+  const sample = sampleResults();
+  return {
+    ...sample,
+    results: sample.results.map((row) => ({
+      ...row,
+      ...FACTS,
+      ...(row.phase === "steady" ? { samples: [1, 2, 3, 4, 5] } : {}),
+      ...(row.engine === engine ? changes : {}),
+    })),
+    comparisons: sample.comparisons.map((row) => ({ ...row, ...comparison })),
+  };
+}
+
+function steadyClaim(given: Results): ReturnType<typeof claimOf> {
+  return claimOf(given, given.comparisons[0] as Comparison);
+}
+
+describe("a ratio is a claim", () => {
+  it("where every fact agrees", () => {
+    expect(steadyClaim(results())).toEqual({ comparable: true, reasons: [] });
+    expect(claimText(steadyClaim(results()))).toBeUndefined();
+  });
+
+  const cases: readonly (readonly [rule: string, changes: Partial<Result>, reason: string])[] = [
+    ["shape", { shape: "32x32" }, "shapes differ: 64x64x64 and 32x32"],
+    ["model", { modelSha256: "ef".repeat(32) }, "model hashes differ: abababababab and efefefefefef"],
+    ["inputs", { inputsSha256: "00" }, "hashes of the inputs differ: cdcdcdcdcdcd and 00"],
+    ["dtype", { dtype: "f64" }, "dtypes differ: f32 and f64"],
+    ["precision", { precisions: ["medium"] }, "precisions of products differ: highest and medium"],
+    ["weights", { weights: "Q8_0" }, "encodings of the weights differ: those of the file and Q8_0"],
+    ["keys and values", { keyValues: "q8_0" }, "forms of keys and values differ: – and q8_0"],
+    ["cache", { cacheState: "soft-cold" }, "states of the caches differ: warm and soft-cold"],
+    ["thread budget", { busyThreads: 9 }, "onnxruntime used 9 threads instead of 1"],
+    ["instruction set", { isa: "cpu:avx2" }, "instruction sets differ: avx512 and avx2"],
+    ["outputs", { verified: null }, "outputs were not compared (onnxruntime)"],
+    ["samples", { samples: [1, 2] }, "too few samples (onnxruntime: 2)"],
+    ["samples", { processes: [5] }, "numbers of processes differ: 3 and 1"],
+  ];
+  it.each(cases)("not where it breaks the rule of %s", (rule, changes, reason) => {
+    expect(claimRules.map(({ name }) => name)).toContain(rule);
+    expect(steadyClaim(results("onnxruntime", changes))).toEqual({ comparable: false, reasons: [reason] });
+    expect(claimText(steadyClaim(results("onnxruntime", changes)))).toBe(`not comparable because ${reason}`);
+  });
+
+  it.each([
+    ["modelSha256", "model hashes not recorded (quern)"],
+    ["inputsSha256", "hashes of the inputs not recorded (quern)"],
+    ["cacheState", "states of the caches not recorded (quern)"],
+    ["isa", "instruction sets not recorded (quern)"],
+  ] as const)("not where %s is not recorded", (fact, reason) => {
+    const given = results();
+    const rows = given.results.map(({ [fact]: dropped, ...row }) =>
+      row.engine === "quern" ? row : { ...row, [fact]: dropped },
+    );
+    expect(steadyClaim({ ...given, results: rows as Result[] }).reasons).toEqual([reason]);
+  });
+
+  it("not without versions, an interval, or a row; all reasons are given", () => {
+    const given = results("quern", { cacheState: "cold" }, { low: null, high: null });
+    const engines = given.engines.map((engine) => ({ ...engine, version: "" }));
+    expect(claimText(steadyClaim({ ...given, engines }))).toBe(
+      "not comparable because states of the caches differ: cold and warm; versions not recorded (quern, onnxruntime); the ratio has no interval",
+    );
+    expect(steadyClaim({ ...given, results: [] }).reasons).toEqual(["the file has no row of quern"]);
+  });
+
+  it("where other encodings take the same bytes, and not where the same name takes others", () => {
+    const bytes = (ofQuern: number): Results => {
+      const given = results("quern", { bytesPerWeight: ofQuern, weights: "Q4_K" });
+      return {
+        ...given,
+        results: given.results.map((row) => ({ bytesPerWeight: 0.5625, ...row })),
+        comparisons: given.comparisons.map((row) => ({ ...row, weights: "Q4_K" })),
+      };
+    };
+    expect(steadyClaim(bytes(0.5626)).reasons).toEqual([]);
+    expect(steadyClaim(bytes(0.65)).reasons).toEqual(["bytes per weight differ: 0.65 and 0.563"]);
+  });
+
+  it("where a lower precision was asked for and not used", () => {
+    expect(steadyClaim(results("quern", { precisions: ["highest"] })).comparable).toBe(true);
+  });
+
+  it("needs no inputs before the first run, and takes compiling as what a cached compilation stands against", () => {
+    const sample = results("quern", {});
+    const cached: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "compile-cached", low: 1, high: 2 };
+    const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
+    const rows = [...sample.results, { ...compiled, engine: "onnxruntime" }].map(({ inputsSha256: _, ...row }) => row);
+    expect(claimOf({ ...sample, results: rows }, cached)).toEqual({ comparable: true, reasons: [] });
+  });
+
+  it("is written into every comparison", () => {
+    const [steady, compile] = withClaims(results()).comparisons;
+    expect(steady?.notComparable).toEqual([]);
+    expect(compile?.notComparable).toEqual(["the file has no row of onnxruntime"]);
+  });
+});
+
+describe("instruction sets", () => {
+  it.each([
+    ["cpu:avx512+vnni+amx", "amx"],
+    ["cpu:avx2", "avx2"],
+    ["SkylakeX", "avx512"],
+    ["Haswell", "avx2"],
+    ["CPU : AVX = 1 | AVX2 = 1 | AVX512 = 0 | AMX_INT8 = 0 |", "avx2"],
+    ["Wasm with 128-bit SIMD, as V8 compiles it", "wasm"],
+    ["cpu", null],
+    [null, null],
+  ])("%s is %s", (words, level) => {
+    expect(isaLevel(words)).toBe(level);
+  });
+
+  it("the matrix unit counts where products use it", () => {
+    const sample = sampleResults();
+    const row = (changes: Partial<Result>): Result => ({ ...(sample.results[0] as Result), ...changes });
+    const amx = { device: "cpu:avx512+vnni+amx" };
+    expect(isaOfRow(row(amx), {}, sample.machine)).toBe("avx512");
+    expect(isaOfRow(row({ ...amx, precision: "medium" }), {}, sample.machine)).toBe("amx");
+    const llama = { systemInfo: "CPU : AVX512 = 1 | AMX_INT8 = 1 |" };
+    expect(isaOfRow(row({ device: "weights in CPU", engine: "llama.cpp" }), llama, sample.machine)).toBe("avx512");
+    expect(isaOfRow(row({ device: "weights in AMX", engine: "llama.cpp" }), llama, sample.machine)).toBe("amx");
+  });
+
+  it("a library that chooses by CPUID uses the widest unit; another one that says nothing is not guessed", () => {
+    const sample = sampleResults();
+    const levels = withIsa(sample).results.map(({ engine, phase, isa }) => `${engine} ${phase} ${isa}`);
+    expect(levels).toContain("onnxruntime steady avx2");
+    expect(levels).toContain("quern steady avx2");
+    expect(levels).toContain("quern compile avx2");
+    expect(
+      isaOfRow({ ...(sample.results[0] as Result), device: "cpu", engine: "other" }, {}, sample.machine),
+    ).toBeNull();
+  });
+});

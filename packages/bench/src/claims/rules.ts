@@ -1,0 +1,162 @@
+/**
+ * The rules by which two rows may stand in one sentence: "n times faster". Each rule is one record; it gives the reason
+ * why the rows are not comparable, or nothing. A fact that is needed and not recorded is a reason too.
+ *
+ * The rules judge what was measured, not how fast it was.
+ */
+
+import type { Result } from "../results/schema.ts";
+import { isaLevel } from "./isa.ts";
+
+/** One of the two rows, with what its file says about the engine and the machine. */
+export interface ClaimSide {
+  readonly row: Result;
+  /** Of the engine; undefined where the file has no record of it. */
+  readonly version: string | undefined;
+  /** Fingerprint of the machine */
+  readonly machine: string;
+}
+
+/** The ratio that is to be claimed. */
+export interface ClaimInterval {
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
+export interface ClaimRule {
+  readonly name: string;
+  /** The reason against a claim, as it continues "not comparable because …". */
+  readonly against: (a: ClaimSide, b: ClaimSide, interval: ClaimInterval) => string | undefined;
+}
+
+/** Bytes per weight differ in headers and padding by less than this share. */
+const SAME_BYTES = 0.01;
+
+/** Samples of steady runs that a claim needs of each side. */
+const LEAST_STEADY = 5;
+
+/** Phases that are over before the first input is seen. */
+const WITHOUT_INPUTS: ReadonlySet<Result["phase"]> = new Set(["load", "compile", "compile-cached"]);
+
+function differ(what: string, a: string | number, b: string | number): string | undefined {
+  return a === b ? undefined : `${what} differ: ${a} and ${b}`;
+}
+
+/** A reason where a fact of either side is missing or where the two differ. */
+function mustAgree(
+  what: string,
+  [a, b]: readonly [ClaimSide, ClaimSide],
+  fact: (row: Result) => string | null | undefined,
+): string | undefined {
+  const [ofA, ofB] = [fact(a.row), fact(b.row)];
+  if (ofA == null || ofB == null) return notRecorded(what, a, b, (row) => fact(row) == null);
+  return differ(what, ofA, ofB);
+}
+
+function notRecorded(what: string, a: ClaimSide, b: ClaimSide, misses: (row: Result) => boolean): string {
+  const names = [...new Set([a, b].filter(({ row }) => misses(row)).map(({ row }) => row.engine))];
+  return `${what} not recorded (${names.join(", ")})`;
+}
+
+/** Threads of the processor that feed a GPU are no part of a budget. */
+function onGpu(isa: Result["isa"]): boolean {
+  return ["webgpu", "cuda"].includes(isaLevel(isa) ?? "");
+}
+
+function shortHash(sha256: string | undefined): string | undefined {
+  return sha256?.slice(0, 12);
+}
+
+/** Precision that products were computed at: what was asked for, unless the engine says otherwise. */
+function computedAt({ precision, precisions }: Result): string {
+  return precisions === undefined || precisions.length === 0 ? precision : [...precisions].sort().join(" and ");
+}
+
+function weightsOf({ weights }: Result): string {
+  return weights ?? "those of the file";
+}
+
+function weightsDiffer({ row: a }: ClaimSide, { row: b }: ClaimSide): string | undefined {
+  if (a.bytesPerWeight != null && b.bytesPerWeight != null) {
+    const [less, more] = [a.bytesPerWeight, b.bytesPerWeight].toSorted((x, y) => x - y) as [number, number];
+    if (more - less <= SAME_BYTES * more) return undefined;
+    return `bytes per weight differ: ${Number(a.bytesPerWeight.toPrecision(3))} and ${Number(b.bytesPerWeight.toPrecision(3))}`;
+  }
+  // The same file, of which both use the weights as they are: whatever their size is, it is the same.
+  return differ("encodings of the weights", weightsOf(a), weightsOf(b));
+}
+
+/** What claims need, in the order in which reasons are given. */
+export const claimRules: readonly ClaimRule[] = [
+  { name: "machine", against: (a, b) => differ("machines", a.machine, b.machine) },
+  { name: "case", against: ({ row: a }, { row: b }) => differ("cases", a.case, b.case) },
+  { name: "phase", against: ({ row: a }, { row: b }) => differ("phases", a.phase, b.phase) },
+  { name: "shape", against: ({ row: a }, { row: b }) => differ("shapes", a.shape, b.shape) },
+  { name: "model", against: (a, b) => mustAgree("model hashes", [a, b], (row) => shortHash(row.modelSha256)) },
+  {
+    name: "inputs",
+    against: (a, b) =>
+      WITHOUT_INPUTS.has(a.row.phase)
+        ? undefined
+        : mustAgree("hashes of the inputs", [a, b], (row) => shortHash(row.inputsSha256)),
+  },
+  { name: "dtype", against: ({ row: a }, { row: b }) => differ("dtypes", a.dtype, b.dtype) },
+  {
+    name: "precision",
+    against: ({ row: a }, { row: b }) => differ("precisions of products", computedAt(a), computedAt(b)),
+  },
+  { name: "weights", against: weightsDiffer },
+  {
+    name: "keys and values",
+    against: ({ row: a }, { row: b }) => differ("forms of keys and values", a.keyValues ?? "–", b.keyValues ?? "–"),
+  },
+  { name: "cache", against: (a, b) => mustAgree("states of the caches", [a, b], (row) => row.cacheState) },
+  { name: "threads", against: ({ row: a }, { row: b }) => differ("threads", a.threads, b.threads) },
+  {
+    name: "thread budget",
+    against: (a, b) => {
+      const over = [a.row, b.row].find(({ busyThreads = 0, threads, isa }) => busyThreads > threads && !onGpu(isa));
+      return over === undefined
+        ? undefined
+        : `${over.engine} used ${over.busyThreads} threads instead of ${over.threads}`;
+    },
+  },
+  {
+    name: "instruction set",
+    against: (a, b) => mustAgree("instruction sets", [a, b], (row) => isaLevel(row.isa)),
+  },
+  {
+    name: "versions",
+    against: (a, b) => {
+      const unknown = [...new Set([a, b].filter(({ version }) => !version).map(({ row }) => row.engine))];
+      if (unknown.length > 0) return `versions not recorded (${unknown.join(", ")})`;
+      return a.row.engine === b.row.engine ? differ("versions", a.version ?? "", b.version ?? "") : undefined;
+    },
+  },
+  {
+    name: "outputs",
+    against: ({ row: a }, { row: b }) => {
+      const wrong = [a, b].filter(({ verified }) => verified === false).map(({ engine }) => engine);
+      if (wrong.length > 0) return `outputs are wrong (${wrong.join(", ")})`;
+      const open = [a, b].filter(({ verified }) => verified === null).map(({ engine }) => engine);
+      return open.length === 0 ? undefined : `outputs were not compared (${[...new Set(open)].join(", ")})`;
+    },
+  },
+  {
+    name: "samples",
+    against: ({ row: a }, { row: b }) => {
+      if (a.processes !== undefined && b.processes !== undefined) {
+        const processes = differ("numbers of processes", a.processes.length, b.processes.length);
+        if (processes !== undefined) return processes;
+      }
+      const least = a.phase === "steady" ? LEAST_STEADY : 1;
+      const few = [a, b].filter(({ samples }) => samples.length < least);
+      if (few.length === 0) return undefined;
+      return `too few samples (${few.map(({ engine, samples }) => `${engine}: ${samples.length}`).join(", ")})`;
+    },
+  },
+  {
+    name: "interval",
+    against: (_a, _b, { low, high }) => (low === null || high === null ? "the ratio has no interval" : undefined),
+  },
+];

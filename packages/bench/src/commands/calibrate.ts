@@ -1,0 +1,177 @@
+/**
+ * `calibrate`: how much identical code differs on this machine, bench by bench, and what the machine can do at most. The gate
+ * takes thresholds and ceilings from it, and `gate --dry-run` says by it what a run would find.
+ */
+
+import type { Command } from "commander";
+import { UserError } from "@quern/core/errors";
+import { CALIBRATION_SCHEMA, type BenchFloor, type Calibration } from "../gate/calibration.ts";
+import { EXIT } from "../gate/exit-codes.ts";
+import { runGate } from "../gate/run-gate.ts";
+import { measureRoofline } from "../harness/roofline.ts";
+import type { Peaks } from "../paired/plan.ts";
+import { formatPercent } from "../report/format.ts";
+import { formatTable } from "../report/table.ts";
+import type { Results } from "../results/schema.ts";
+import { median, standardDeviation } from "../statistics/basics.ts";
+import { addSettings, collect, settingFlags } from "./gate-options.ts";
+import { interruptible } from "./interrupt.ts";
+import { GateProgress } from "./progress.ts";
+import { toolOf } from "./tool.ts";
+import { requireWritable, writeWhole } from "./write-file.ts";
+
+interface CalibrateFlags {
+  readonly aa: string;
+  readonly head: string;
+  readonly filter?: readonly string[];
+  readonly config?: string;
+  readonly output: string;
+  readonly peaks: boolean;
+  readonly quiet?: boolean;
+}
+
+const EXAMPLES = (name: string): string => `
+Every run stages and builds the head twice and compares it with itself. From five runs on, the spread of the results is taken
+as the floor that another build of the same source has: no threshold is below twice of it.
+
+Examples:
+  ${name} calibrate
+  ${name} calibrate --aa 10 --profile ci -o bench.calibration.json`;
+
+/** Fewer estimates have a spread that says nothing. */
+const FEWEST_FOR_FLOOR = 5;
+
+export function addCalibrate(program: Command): void {
+  const command = program
+    .command("calibrate")
+    .description("Measure the noise of every bench and the ceilings of this machine.")
+    .option("--aa <runs>", "runs of the head against itself", "3")
+    .option("--head <what>", "what is measured: git reference, directory or npm:package@version", ".")
+    .option("-f, --filter <terms>", "benches by name or parameter", collect)
+    .option("--config <file>", "configuration; default: quern.bench.config.ts here or above")
+    .option("-o, --output <file>", "where the calibration goes", "bench.calibration.json")
+    .option("--no-peaks", "do not measure the ceilings of the machine")
+    .option("-q, --quiet", "no progress");
+  addSettings(command, ["strict", "budgetS"]).addHelpText("after", EXAMPLES(program.name())).action(calibrate);
+}
+
+async function calibrate(options: CalibrateFlags, command: Command): Promise<void> {
+  const runs = Number(options.aa);
+  if (!Number.isInteger(runs) || runs < 1 || runs > 1000) {
+    throw new UserError(`"${options.aa}" is no number of runs from 1 to 1000`, { where: "--aa" });
+  }
+  requireWritable(options.output, "-o");
+  const progress = new GateProgress(options.quiet === true);
+  const calibration = await interruptible(async (signal): Promise<Calibration | undefined> => {
+    try {
+      const results: Results[] = [];
+      for (let run = 0; run < runs; run++) results.push(await gateSelf(run, options, command, progress, signal));
+      if (options.peaks) progress.update("measuring the machine's ceilings");
+      return calibrationOf(results, options.peaks ? await peaksOf() : undefined);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      process.exitCode = EXIT.interrupted;
+      return undefined;
+    } finally {
+      progress.clear();
+    }
+  });
+  if (calibration === undefined) return;
+  writeWhole(options.output, `${JSON.stringify(calibration, null, 2)}\n`);
+  process.stdout.write(`${calibrationText(calibration)}wrote ${options.output}\n`);
+}
+
+async function gateSelf(
+  run: number,
+  options: CalibrateFlags,
+  command: Command,
+  progress: GateProgress,
+  signal: AbortSignal,
+): Promise<Results> {
+  const { env } = process;
+  const { seed, ...flags } = settingFlags(options as unknown as Record<string, unknown>);
+  const results = await runGate(
+    {
+      kind: "ab",
+      base: options.head,
+      head: options.head,
+      allowIdentical: true,
+      cwd: process.cwd(),
+      configFile: options.config,
+      // A seed that is given begins a series of them.
+      flags: { ...flags, ...(seed === undefined ? {} : { seed: String(Number(seed) + run) }) },
+      env,
+      filter: options.filter,
+      ...toolOf(command),
+      signal,
+    },
+    (stage, text, share, left) => progress.update(`run ${run + 1}, ${stage}`, text, share, left),
+  );
+  if (results.run?.aborted === true) signal.throwIfAborted();
+  return results;
+}
+
+/** Ceilings of one thread and all; none where no generated kernel runs here, or the package that makes them is not installed. */
+async function peaksOf(): Promise<Peaks | undefined> {
+  const points = await measureRoofline([1]);
+  const [point] = points;
+  if (point === undefined) return undefined;
+  const highest = (values: readonly (number | null | undefined)[]): number | undefined => {
+    const known = values.filter((value) => value != null);
+    return known.length === 0 ? undefined : Math.max(...known);
+  };
+  return {
+    gflops: highest([point.fmaGflops, point.matrixGflops]),
+    gbps: highest([point.readGBps, point.l2ReadGBps, point.l3ReadGBps]),
+  };
+}
+
+function calibrationOf(results: readonly Results[], peaks: Peaks | undefined): Calibration {
+  const first = results[0] as Results;
+  const ids = (first.benches ?? []).map(({ id }) => id);
+  return {
+    schema: CALIBRATION_SCHEMA,
+    createdAt: new Date().toISOString(),
+    class: first.environment?.before.class ?? "unknown",
+    runs: results.length,
+    seed: first.run?.seed ?? 0,
+    benches: Object.fromEntries(
+      ids.flatMap((id) => {
+        const floor = floorOf(id, results);
+        return floor === undefined ? [] : [[id, floor] as const];
+      }),
+    ),
+    ...(peaks === undefined ? {} : { peaks }),
+  };
+}
+
+function floorOf(id: string, results: readonly Results[]): BenchFloor | undefined {
+  const found = results.flatMap(({ benches = [] }) => benches.find((bench) => bench.id === id)?.estimate ?? []);
+  if (found.length === 0) return undefined;
+  const logs = found.map(({ ratio }) => Math.log(ratio));
+  return {
+    sw: median(found.map(({ sw }) => sw)),
+    mdes: found.map(({ mde }) => mde),
+    ...(logs.length < FEWEST_FOR_FLOOR ? {} : { layoutFloor: standardDeviation(logs) }),
+  };
+}
+
+function calibrationText({ benches, runs, peaks, class: name }: Calibration): string {
+  const rows = Object.entries(benches).map(([id, { sw, mdes = [], layoutFloor }]) => [
+    id,
+    formatPercent(sw),
+    mdes.length === 0 ? "–" : formatPercent(median(mdes)),
+    layoutFloor === undefined ? "–" : formatPercent(layoutFloor),
+  ]);
+  const columns = [
+    { title: "bench", align: "left" },
+    { title: "spread of pairs", align: "right" },
+    { title: "MDE", align: "right" },
+    { title: "floor", align: "right" },
+  ] as const;
+  const ceilings =
+    peaks === undefined
+      ? "no ceilings: they need @quern/kernels-cpu and a processor that it has code for"
+      : `ceilings of one thread: ${peaks.gflops?.toFixed(1) ?? "?"} GFLOP/s, ${peaks.gbps?.toFixed(1) ?? "?"} GB/s`;
+  return `${[...formatTable(columns, rows), "", `${runs} runs, machine class ${name}`, ceilings].join("\n")}\n`;
+}

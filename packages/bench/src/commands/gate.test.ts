@@ -1,0 +1,111 @@
+/** The command from outside: exit codes, files, the line for scripts, Ctrl-C. What is measured is as small as it can be. */
+
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { readResults } from "../results/read.ts";
+import { EXIT } from "../gate/exit-codes.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "quern-gate-test-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const BENCH = (more: string): string => `export default {
+  id: "sum",
+  inputs: (random) => Float64Array.from({ length: 2000 }, () => random.uniform()),
+  run: (_, x) => { let s = 0; for (let r = 0; r < 20; r++) for (let i = 0; i < x.length; i++) s += x[i] * r; return s; },
+};
+// ${more}
+`;
+
+for (const name of ["old", "new"]) {
+  mkdirSync(join(folder, name, "bench"), { recursive: true });
+  writeFileSync(join(folder, name, "package.json"), '{ "type": "module" }');
+  writeFileSync(join(folder, name, "bench", "sum.bench.js"), BENCH(name));
+}
+
+const main = fileURLToPath(new URL("./main.ts", import.meta.url));
+const ARGS = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main];
+const SMALL = { ...process.env, BENCH_PAIRS: "3,3", BENCH_ROUNDS: "3", BENCH_SLICE: "1ms", QUERN_DEBUG: "" };
+const ENDINGS: readonly (number | null)[] = [EXIT.pass, EXIT.regressed, EXIT.invalid];
+
+function call(...args: string[]): { code: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...ARGS, ...args], {
+    cwd: folder,
+    encoding: "utf8",
+    env: SMALL,
+  });
+  return { code: status, stdout, stderr };
+}
+
+describe("wrong use ends with exit code 2 and says what is wrong", () => {
+  it.each([
+    { args: ["gate"], says: /--base/ },
+    { args: ["gate", "--base", "nowhere"], says: /nowhere/ },
+    { args: ["gate", "--base", "old", "--head", "new", "-o", "pdf=x"], says: /no report in the form "pdf"/ },
+    {
+      args: ["gate", "--base", "old", "--head", "new", "--json", "old/package.json/x.json"],
+      says: /cannot be written/,
+    },
+    { args: ["gate", "--base", "old", "--head", "new", "--delta", "lots"], says: /--delta/ },
+    { args: ["gate", "--base", "old", "--head", "new", "-f", "nothing"], says: /nothing/ },
+    { args: ["gate", "--base", "old", "--head", "old"], says: /same folder/ },
+    { args: ["selftest", "AT99"], says: /AT99/ },
+    { args: ["calibrate", "--aa", "none"], says: /--aa/ },
+    { args: ["bisect", "sum", "--good", "a", "--bad", "b", "--threshold", "0.5"], says: /--threshold/ },
+  ])("$args", ({ args, says }) => {
+    const { code, stderr } = call(...args);
+    expect(stderr).toMatch(says);
+    expect(code).toBe(EXIT.usage);
+    expect(stderr).not.toContain("defect");
+  });
+});
+
+describe("quern-bench gate", () => {
+  it("shows the configuration that counts", () => {
+    const { code, stdout } = call("gate", "--base", "old", "--dump-config", "--delta", "5%");
+    expect(code).toBe(0);
+    expect(stdout).toContain("delta: 0.05, // --delta");
+    expect(stdout).toContain("pairs: [3,3], // BENCH_PAIRS");
+  });
+
+  it("writes whole files and a last line for scripts", () => {
+    const reports = ["json=out/r.json.gz", "md=out/r.md", "junit=out/r.xml"].flatMap((report) => ["-o", report]);
+    const { code, stdout } = call("gate", "--base", "old", "--head", "new", "-q", "--json-summary", ...reports);
+    expect(ENDINGS).toContain(code);
+    const summary = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as { exitCode: number; files: string[] };
+    expect(summary.exitCode).toBe(code);
+    expect(summary.files).toEqual(["out/r.json.gz", "out/r.md", "out/r.xml"]);
+    expect(readdirSync(join(folder, "out")).sort()).toEqual(["r.json.gz", "r.md", "r.xml"]);
+    const results = readResults(join(folder, "out", "r.json.gz"));
+    expect(results.benches?.map(({ id }) => id)).toEqual(["sum"]);
+    expect(results.run?.argv.slice(0, 3)).toEqual(["gate", "--base", "old"]);
+    expect(readFileSync(join(folder, "out", "r.md"), "utf8")).toContain("sum");
+  });
+
+  it("Ctrl-C leaves what was measured, marked", async () => {
+    const file = join(folder, "interrupted.json");
+    const args = ["gate", "--base", "old", "--head", "new", "--pairs", "500,500", "--json", file];
+    const child = spawn(process.execPath, [...ARGS, ...args], {
+      cwd: folder,
+      env: SMALL,
+      // As in a terminal, everyone in the group gets the signal.
+      detached: true,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let heard = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      heard += chunk.toString();
+      if (heard.includes("screening") && !child.killed) {
+        child.removeAllListeners("data");
+        heard = "";
+        process.kill(-(child.pid as number), "SIGINT");
+      }
+    });
+    const code = await new Promise((resolve) => child.once("close", resolve));
+    expect(code).toBe(EXIT.interrupted);
+    expect(readResults(file).run?.aborted).toBe(true);
+  });
+});

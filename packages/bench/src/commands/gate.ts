@@ -1,0 +1,135 @@
+/**
+ * `gate` and `ab`: two builds of the same benches, measured side by side. `gate` is what continuous integration calls; `ab` is
+ * the same without a judgement in its exit code.
+ */
+
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { dumpConfig } from "../define/resolve-config.ts";
+import { EXIT, EXIT_HELP } from "../gate/exit-codes.ts";
+import { planText } from "../gate/dry-run.ts";
+import type { GateRequest } from "../gate/gate-request.ts";
+import { setUpGate } from "../gate/prepare.ts";
+import { runGate } from "../gate/run-gate.ts";
+import { renderTerminal } from "../report/terminal.ts";
+import { totals } from "../report/verdicts.ts";
+import type { Results } from "../results/schema.ts";
+import { addGateOptions, settingFlags, type GateFlags } from "./gate-options.ts";
+import { interruptible } from "./interrupt.ts";
+import { parseOutputs, writeOutputs } from "./outputs.ts";
+import { GateProgress } from "./progress.ts";
+import { toolOf } from "./tool.ts";
+
+const EXAMPLES = (name: string): string => `
+Sources of --base and --head:
+  main, v1.2, a1b2c3d    a git reference; the base is its merge base with the head, see --exact
+  .                      the working tree with what is not committed
+  ../old                 a folder that is built already
+  npm:fast-sort@3.4.0    a published package, measured by the bench files here
+
+Examples:
+  ${name} gate --base main
+  ${name} gate --base origin/main --filter 'parse/*' --budget 8m -o md=report.md -o junit=report.xml
+  ${name} gate --base npm:fast-sort@3.3.0 --head npm:fast-sort@3.4.0 --profile quick
+  ${name} gate --base main --dry-run
+  ${name} ab --base v1.0 --head v2.0 --exact --json ab.json
+
+${EXIT_HELP}`;
+
+export function addGate(program: Command): void {
+  const gate = program
+    .command("gate")
+    .description("Compare the speed of two builds, and fail on a confirmed regression.");
+  addGateOptions(gate)
+    .option("--accept-from <file>", "text with Bench-Accept: trailers, such as the body of a pull request")
+    .option("--advisory", "verdicts are shown and never fail")
+    .addHelpText("after", EXAMPLES(program.name()))
+    .action((options: GateFlags, command: Command) => compare("gate", options, command));
+}
+
+export function addAb(program: Command): void {
+  const ab = program.command("ab").description("Compare the speed of two builds; exit code 0 whichever is faster.");
+  addGateOptions(ab)
+    .addHelpText("after", EXAMPLES(program.name()))
+    .action((options: GateFlags, command: Command) => compare("ab", options, command));
+}
+
+async function compare(kind: GateRequest["kind"], options: GateFlags, command: Command): Promise<void> {
+  const outputs = parseOutputs(options.output ?? [], options.json);
+  const { tool, argv } = toolOf(command);
+  const { env } = process;
+  const request: GateRequest = {
+    kind,
+    base: options.base,
+    head: options.head,
+    exact: options.exact,
+    allowIdentical: options.allowIdentical,
+    cwd: process.cwd(),
+    configFile: options.config,
+    flags: settingFlags(options as unknown as Record<string, unknown>),
+    env,
+    filter: options.filter,
+    acceptFrom: options.acceptFrom,
+    advisory: options.advisory,
+    calibrationFile: resolve(options.calibration ?? "bench.calibration.json"),
+    tool,
+    argv,
+  };
+  if (options.dumpConfig === true) {
+    const { config, loaded } = await setUpGate(request);
+    process.stdout.write(dumpConfig(config, loaded.file));
+    return;
+  }
+  const progress = new GateProgress(options.quiet === true);
+  const results = await interruptible(async (signal) => {
+    try {
+      if (options.dryRun === true) {
+        const text = await planText({ ...request, signal }, progress.update);
+        progress.clear();
+        process.stdout.write(text);
+        return undefined;
+      }
+      return await runGate({ ...request, signal }, progress.update);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      progress.clear();
+      process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
+      process.exitCode = EXIT.interrupted;
+      return undefined;
+    } finally {
+      progress.clear();
+    }
+  });
+  if (results === undefined) return;
+  // Before the files: a full disk must not hide what was found.
+  process.exitCode = exitCodeOf(results);
+  const text = outputs.every(({ path }) => path !== "-");
+  if (text) process.stdout.write(renderTerminal(results, { verbose: options.verbose === true }));
+  const written = writeOutputs(results, outputs);
+  if (text) for (const file of written) process.stdout.write(`wrote ${file}\n`);
+  if (options.jsonSummary === true) process.stdout.write(`${JSON.stringify(summaryOf(results, written))}\n`);
+}
+
+function exitCodeOf({ run, summary }: Results): number {
+  return run?.aborted === true ? EXIT.interrupted : (summary?.exitCode ?? EXIT.internal);
+}
+
+/** For scripts: what was found, in one line. */
+function summaryOf(results: Results, files: readonly string[]): object {
+  const { benches = [], run, summary } = results;
+  const ids = (verdict: string): string[] =>
+    benches.filter((bench) => bench.verdict === verdict && bench.accepted === undefined).map(({ id }) => id);
+  return {
+    verdict: summary?.verdict,
+    exitCode: exitCodeOf(results),
+    counts: Object.fromEntries(totals(benches).map(({ verdict, count }) => [verdict, count])),
+    regressed: ids("REGRESSED"),
+    failed: ids("ERROR"),
+    geomean: summary?.geomean ?? null,
+    run: run?.id,
+    seed: run?.seed,
+    wallMs: run?.wallMs,
+    aborted: run?.aborted === true,
+    files,
+  };
+}

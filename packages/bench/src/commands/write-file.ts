@@ -1,0 +1,69 @@
+/**
+ * Writing results: a file appears whole or not at all, and "-" is standard output. What is there stays as it is when the disk is
+ * full or the process ends half-way.
+ */
+
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { UserError } from "@quern/core/errors";
+
+const CAUSES: Readonly<Record<string, string>> = {
+  ENOSPC: "the disk is full",
+  EDQUOT: "the quota of the disk is used up",
+  EACCES: "permission denied",
+  EROFS: "the file system is read-only",
+  EISDIR: "it is a folder",
+};
+
+function described(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return (code === undefined ? undefined : CAUSES[code]) ?? message;
+}
+
+/** Checks that `path` can be written before hours of work go into its content. `option` names it in the error. */
+export function requireWritable(path: string, option: string): void {
+  if (path === "-") return;
+  const probe = `${resolve(path)}.${process.pid}.part`;
+  try {
+    makeFolder(dirname(probe));
+    writeFileSync(probe, "");
+    rmSync(probe);
+  } catch (cause) {
+    throw new UserError(`the file cannot be written (${described(cause)})`, { where: `${option} ${path}`, cause });
+  }
+}
+
+/** Makes a folder and those above it. (Node's own recursive mkdir never returns for some paths below /proc.) */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
+}
+
+export function writeWhole(path: string, content: string | Uint8Array): void {
+  if (path === "-") {
+    process.stdout.write(content);
+    return;
+  }
+  const target = resolve(path);
+  const part = `${target}.${process.pid}.part`;
+  try {
+    makeFolder(dirname(target));
+    writeSynced(part, content);
+    renameSync(part, target);
+  } catch (cause) {
+    rmSync(part, { force: true });
+    throw new UserError(`the file cannot be written (${described(cause)})`, { where: path, cause });
+  }
+}
+
+/** File systems that allocate late report a full disk only here: before the new file takes the place of the old. */
+function writeSynced(path: string, content: string | Uint8Array): void {
+  const file = openSync(path, "w");
+  try {
+    writeFileSync(file, content);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}

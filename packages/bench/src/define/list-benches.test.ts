@@ -1,0 +1,143 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { filesOfGlobs } from "./bench-files.ts";
+import { listBenches, type ListAnswer, type ListOptions } from "./list-benches.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), "quern-list-")));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const write = (name: string, text: string): void => {
+  mkdirSync(dirname(join(folder, name)), { recursive: true });
+  writeFileSync(join(folder, name), text);
+};
+
+const list = (options: Partial<ListOptions> = {}): Promise<ListAnswer> =>
+  listBenches(
+    { directory: folder, project: folder },
+    { what: "base", benches: ["bench/**/*.bench.{js,ts}"], ...options },
+  );
+
+describe("filesOfGlobs", () => {
+  it("finds files once, sorted, never those of packages", () => {
+    for (const name of ["b/z.bench.js", "b/a.bench.js", "b/node_modules/x/y.bench.js", "b/c.js", "b/d.bench.js/x"]) {
+      write(name, "");
+    }
+    expect(filesOfGlobs(folder, ["b/**/*.bench.js", "b/a*"])).toEqual(["b/a.bench.js", "b/z.bench.js"]);
+  });
+});
+
+describe("listBenches", () => {
+  it("lists what bench files export, in the order of the files", async () => {
+    write(
+      "bench/b.bench.ts",
+      `import { defineBench } from "@quern/bench/define";
+       const size: number = 3;
+       export default [1, 2].map((n) => defineBench({ id: \`b/\${n}\`, params: { n, size }, delta: 0.1, run: () => n }));`,
+    );
+    write("bench/a.bench.js", "export default { id: 'a', native: true, work: { flops: 2 }, run: () => 1 };");
+    const { benches, loaded } = await list();
+    expect(benches).toEqual([
+      { file: "bench/a.bench.js", index: 0, id: "a", native: true, work: { flops: 2 } },
+      { file: "bench/b.bench.ts", index: 0, id: "b/1", params: { n: 1, size: 3 }, delta: 0.1 },
+      { file: "bench/b.bench.ts", index: 1, id: "b/2", params: { n: 2, size: 3 }, delta: 0.1 },
+    ]);
+    expect(loaded.filter(({ path }) => path.startsWith(folder)).map(({ path }) => path)).toEqual([
+      join(folder, "bench/a.bench.js"),
+      join(folder, "bench/b.bench.ts"),
+    ]);
+  });
+
+  it("tries each bench and records what that loads: modules, CommonJS, WebAssembly", async () => {
+    write("lib/late.js", "export const late = 1;");
+    write("lib/old.cjs", "module.exports = require('./older.cjs');");
+    write("lib/older.cjs", "module.exports = 2;");
+    writeFileSync(join(folder, "lib/x.wasm"), Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+    write(
+      "bench/a.bench.js",
+      `import { readFile } from "node:fs/promises";
+       import { createRequire } from "node:module";
+       export default {
+         id: "a",
+         setup: async ({ directory }) => {
+           await WebAssembly.compile(await readFile(new URL("../lib/x.wasm", import.meta.url)));
+           return createRequire(import.meta.url)(directory + "/lib/old.cjs");
+         },
+         inputs: (random, state) => random.uniform() + state,
+         run: async (state, input) => (await import("../lib/late.js")).late + input,
+       };`,
+    );
+    const names = async (attempt: boolean): Promise<string[]> =>
+      (await list({ attempt })).loaded
+        .map(({ path }) => path)
+        .filter((path) => path.startsWith(folder))
+        .map((path) => path.slice(folder.length + 1));
+    expect(await names(false)).toEqual(["bench/a.bench.js"]);
+    expect(await names(true)).toEqual([
+      "bench/a.bench.js",
+      "lib/late.js",
+      "lib/old.cjs",
+      "lib/older.cjs",
+      "lib/x.wasm",
+    ]);
+  });
+
+  it("keeps the error of a bench that fails when it is tried, and tries the others", async () => {
+    write(
+      "bench/a.bench.js",
+      `export default [
+         { id: "a", run: () => { throw new Error("no such kernel"); } },
+         { id: "b", setup: () => Promise.reject("reason"), run: () => 1 },
+         { id: "c", run: () => 1 },
+       ];`,
+    );
+    const { benches } = await list({ attempt: true });
+    expect(benches.map(({ failure }) => failure)).toEqual(["no such kernel", "reason", undefined]);
+  });
+
+  it.each([
+    [
+      "an import that is missing",
+      "import 'nowhere';",
+      /the process of the benches of base failed at bench\/a.bench.js: Cannot find package/,
+    ],
+    ["no default export", "export const a = 1;", "the bench file has no default export\n  at bench/a.bench.js"],
+    ["a misspelt key", "export default { id: 'a', rum: () => 1, run: () => 1 };", 'has no "rum"'],
+    [
+      "a process that ends",
+      "export default { id: 'a', run: () => process.exit(0) };",
+      "ended with exit code 0 at a in bench/a.bench.js",
+    ],
+    [
+      "a crash",
+      "export default { id: 'a', run: () => process.kill(process.pid, 'SIGSEGV') };",
+      "was ended by SIGSEGV at a in",
+    ],
+    [
+      "a hang",
+      "export default { id: 'a', run: () => { for (;;); } };",
+      "gave no answer within 10 s at a in bench/a.bench.js",
+    ],
+  ])("says where there is %s", async (_, text, message) => {
+    write("bench/a.bench.js", text);
+    await expect(list({ attempt: true, timeoutMs: 10_000 })).rejects.toThrow(message);
+  });
+
+  it("refuses an id that two files use, and no files", async () => {
+    write("bench/a.bench.js", "export default { id: 'same', run: () => 1 };");
+    write("bench/b.bench.js", "export default { id: 'same', run: () => 1 };");
+    await expect(list()).rejects.toThrow(
+      'the bench "same" of base is defined twice\n  at bench/a.bench.js and bench/b.bench.js',
+    );
+    await expect(list({ benches: ["perf/*.js"] })).rejects.toThrow("base has no bench files");
+  });
+
+  it("ends when it is told to", async () => {
+    write("bench/a.bench.js", "export default { id: 'a', run: () => { for (;;); } };");
+    await expect(list({ attempt: true, signal: AbortSignal.timeout(500) })).rejects.toThrow(/timeout/);
+  });
+});

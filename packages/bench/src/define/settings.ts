@@ -1,0 +1,166 @@
+/**
+ * The settings of a gate, one record each: its key in the configuration file, its environment variable, how text is read
+ * and what values are possible. Flags, variables, file and the report of where a value came from are derived from the
+ * records.
+ */
+
+export const PROFILES = ["quick", "ci", "rigorous"] as const;
+export type Profile = (typeof PROFILES)[number];
+
+export const CORRECTIONS = ["bh", "by"] as const;
+
+export interface Settings {
+  /** Which preset fills in what is not set. */
+  readonly profile: Profile;
+  /** Practical threshold: a slow-down of this share matters. */
+  readonly delta: number;
+  /** Null margin of the test: a slow-down of this share does not count as one. */
+  readonly delta0: number;
+  /** False discovery rate of the confirmation. */
+  readonly q: number;
+  /** "bh": Benjamini and Hochberg; "by": Benjamini and Yekutieli, for any dependence. */
+  readonly fdr: (typeof CORRECTIONS)[number];
+  /** Process pairs of the screening and of the confirmation. */
+  readonly pairs: readonly [screen: number, confirm: number];
+  readonly rounds: number;
+  readonly sliceMs: number;
+  /** Threads that a bench may use. */
+  readonly threads: number;
+  readonly seed: number;
+  /** Seconds that the whole run may take; null: as long as it needs. */
+  readonly budgetS: number | null;
+  /** Inconclusive benches fail the run. */
+  readonly strict: boolean;
+  /** Seconds after which a process that does not answer is ended. */
+  readonly timeoutS: number;
+}
+
+export type SettingKey = keyof Settings;
+
+export interface Setting<Value> {
+  readonly env: string;
+  /** Long option of the command line. */
+  readonly flag: string;
+  /** What the values are, to complete "… is not". */
+  readonly takes: string;
+  /** Of text; undefined where the text is no such value. */
+  parse(text: string): Value | undefined;
+  /** Of a value in the file. */
+  accepts(value: unknown): boolean;
+}
+
+function numeric(text: string): number | undefined {
+  const value = Number(text);
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) && Number.isFinite(value) ? value : undefined;
+}
+
+function choice<const V extends string>(values: readonly V[]): Pick<Setting<V>, "takes" | "parse" | "accepts"> {
+  return {
+    takes: `one of ${values.join(", ")}`,
+    parse: (text) => values.find((value) => value === text),
+    accepts: (value) => (values as readonly unknown[]).includes(value),
+  };
+}
+
+function whole(least: number, most: number): Pick<Setting<number>, "takes" | "parse" | "accepts"> {
+  const accepts = (value: unknown): boolean =>
+    Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
+  return {
+    takes: `a whole number from ${least} to ${most}`,
+    parse: (text) => [numeric(text)].find(accepts),
+    accepts,
+  };
+}
+
+/** A share written as a number below one or in per cent. */
+function share(least: number, most: number): Pick<Setting<number>, "takes" | "parse" | "accepts"> {
+  const accepts = (value: unknown): boolean => typeof value === "number" && value >= least && value <= most;
+  return {
+    takes: `a share from ${least} to ${most}, such as 0.025 or 2.5%`,
+    parse: (text) => {
+      const percent = text.endsWith("%");
+      const value = numeric(percent ? text.slice(0, -1) : text);
+      return [value === undefined ? undefined : percent ? percentShare(value) : value].find(accepts);
+    },
+    accepts,
+  };
+}
+
+/** 2.5 % as 0.025 and not 0.025000000000000001: the nearest number to what was written. */
+export function percentShare(percent: number): number {
+  const [mantissa, exponent = "0"] = String(percent).split("e");
+  return Number(`${mantissa}e${Number(exponent) - 2}`);
+}
+
+const SECONDS: Readonly<Record<string, number>> = { ms: 1e-3, s: 1, m: 60, min: 60, h: 3600 };
+
+/** A duration with a unit; a bare number is in `unit`. Values are in `unit`. */
+function duration(unit: "ms" | "s", least: number, most: number): Pick<Setting<number>, "takes" | "parse" | "accepts"> {
+  const accepts = (value: unknown): boolean => typeof value === "number" && value >= least && value <= most;
+  return {
+    takes: `a duration from ${least} ${unit} to ${most} ${unit}`,
+    parse: (text) => {
+      const match = /^([\d.e+-]+?)\s*([a-z]*)$/i.exec(text);
+      const value = numeric(match?.[1] ?? "");
+      const seconds = SECONDS[match?.[2] || unit];
+      if (value === undefined || seconds === undefined) return undefined;
+      return [(value * seconds) / (SECONDS[unit] as number)].find(accepts);
+    },
+    accepts,
+  };
+}
+
+const MAX_PAIRS = 1000;
+
+const pair = whole(2, MAX_PAIRS);
+
+const budget = duration("s", 1, 7 * 86_400);
+
+const YES: Readonly<Record<string, boolean>> = {
+  "": true,
+  1: true,
+  true: true,
+  yes: true,
+  0: false,
+  false: false,
+  no: false,
+};
+
+export const SETTINGS: { readonly [Key in SettingKey]: Setting<Settings[Key]> } = {
+  profile: { env: "BENCH_PROFILE", flag: "--profile", ...choice(PROFILES) },
+  delta: { env: "BENCH_DELTA", flag: "--delta", ...share(0.001, 10) },
+  delta0: { env: "BENCH_DELTA0", flag: "--delta0", ...share(0, 1) },
+  q: { env: "BENCH_Q", flag: "--q", ...share(1e-6, 0.5) },
+  fdr: { env: "BENCH_FDR", flag: "--fdr", ...choice(CORRECTIONS) },
+  pairs: {
+    env: "BENCH_PAIRS",
+    flag: "--pairs",
+    takes: `two whole numbers from 2 to ${MAX_PAIRS}, such as 16,48`,
+    parse: (text) => {
+      const [screen, confirm, ...more] = text.split(",").map((part) => pair.parse(part.trim()));
+      return screen === undefined || confirm === undefined || more.length > 0 ? undefined : [screen, confirm];
+    },
+    accepts: (value) => Array.isArray(value) && value.length === 2 && value.every(pair.accepts),
+  },
+  rounds: { env: "BENCH_ROUNDS", flag: "--rounds", ...whole(1, 1000) },
+  sliceMs: { env: "BENCH_SLICE", flag: "--slice", ...duration("ms", 0.1, 1000) },
+  threads: { env: "BENCH_THREADS", flag: "--threads", ...whole(1, 1024) },
+  seed: { env: "BENCH_SEED", flag: "--seed", ...whole(0, 2 ** 31 - 1) },
+  budgetS: {
+    env: "BENCH_BUDGET",
+    flag: "--budget",
+    takes: `${budget.takes}, such as 8m, or none`,
+    parse: (text) => (text === "none" ? null : budget.parse(text)),
+    accepts: (value) => value === null || budget.accepts(value),
+  },
+  strict: {
+    env: "BENCH_STRICT",
+    flag: "--strict",
+    takes: "true or false",
+    parse: (text) => YES[text.toLowerCase()],
+    accepts: (value) => typeof value === "boolean",
+  },
+  timeoutS: { env: "BENCH_TIMEOUT", flag: "--timeout", ...duration("s", 1, 86_400) },
+};
+
+export const SETTING_KEYS: readonly SettingKey[] = Object.keys(SETTINGS) as SettingKey[];

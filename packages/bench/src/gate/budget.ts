@@ -1,0 +1,70 @@
+/**
+ * How long a run takes, and how it fits into a budget. Pure.
+ *
+ * Predictions are for planning: what really counts is the deadline, after which no pair is begun.
+ */
+
+import type { BenchRef } from "../paired/plan.ts";
+import { groupBenches, type BenchGroup } from "../paired/groups.ts";
+
+/** What the time of a pair depends on. */
+export interface PairShape {
+  readonly rounds: number;
+  readonly sliceMs: number;
+  readonly warmUpMs: number;
+}
+
+/** Starting a process of Node, loading the harness and a bench file, making the first inputs. */
+const START_MS = 250;
+/** The first call, its estimate, verification of kept outputs: of one bench in one process. */
+const OPEN_MS = 40;
+/** Messages, untimed calls before each slice, garbage collection: of one slice. */
+const BETWEEN_SLICES_MS = 2;
+
+/** Predicted time of one pair of processes for every bench, ms. */
+export function pairMs(benches: readonly BenchRef[], { rounds, sliceMs, warmUpMs }: PairShape): number {
+  const groupMs = ({ benches: members }: BenchGroup): number =>
+    START_MS + members.length * (OPEN_MS + warmUpMs + rounds * (sliceMs + BETWEEN_SLICES_MS));
+  return 2 * groupBenches(benches).reduce((sum, group) => sum + groupMs(group) / (group.benches[0]?.every ?? 1), 0);
+}
+
+export interface StagePlan {
+  readonly pairs: number;
+  /** When no further pair is begun, ms from the start of the run; undefined: none. */
+  readonly untilMs: number | undefined;
+}
+
+/** Share of a budget that screening may take: a suspect that cannot be confirmed is of no use to anybody. */
+const SCREEN_SHARE = 0.6;
+/** What is kept for the last pair, the reports and the machine's last look at itself. */
+const RESERVE_MS = 3000;
+
+/**
+ * Pairs of the screening that a budget has room for, and when it must end: all that are wanted without a budget. At least
+ * `fewest` are planned, whatever the budget: the deadline ends them.
+ */
+export function planScreen(
+  wanted: number,
+  fewest: number,
+  onePairMs: number,
+  budgetMs: number | null,
+  spentMs: number,
+): StagePlan {
+  if (budgetMs === null) return { pairs: wanted, untilMs: undefined };
+  const room = SCREEN_SHARE * (budgetMs - RESERVE_MS - spentMs);
+  const pairs = Math.min(wanted, Math.max(fewest, Math.floor(room / onePairMs)));
+  return { pairs, untilMs: Math.max(spentMs, budgetMs - RESERVE_MS) };
+}
+
+/** Pairs of a later stage in what is left of the budget; none where that are fewer than `fewest`. */
+export function planConfirm(
+  wanted: number,
+  fewest: number,
+  onePairMs: number,
+  budgetMs: number | null,
+  spentMs: number,
+): StagePlan {
+  if (budgetMs === null) return { pairs: wanted, untilMs: undefined };
+  const room = Math.floor((budgetMs - RESERVE_MS - spentMs) / onePairMs);
+  return { pairs: room < fewest ? 0 : Math.min(wanted, room), untilMs: budgetMs - RESERVE_MS };
+}

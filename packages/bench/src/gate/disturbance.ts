@@ -1,0 +1,113 @@
+/**
+ * What the control kernels say about the machine. A control is the same file in both arms: if its ratio moves, something
+ * other than the code under test moved it; if its slices jump, the rounds around them are of no use.
+ */
+
+import { median } from "../statistics/basics.ts";
+import { analyse, isOutside, ratioEstimate } from "./estimate.ts";
+import type { GatePolicy } from "./policy.ts";
+import { pairKey, pairLogRatios, type DroppedRounds, type StageName } from "./samples.ts";
+import type { ControlVerdict, GateRecord, MeasuredControl } from "./types.ts";
+import { change, share } from "./wording.ts";
+
+export interface Disturbance {
+  readonly controls: readonly ControlVerdict[];
+  /** Rounds to drop from the benches too: those of controls that ran between them. */
+  readonly dropped: DroppedRounds;
+  /** Why the run is invalid; empty if it is not. */
+  readonly invalid: readonly string[];
+}
+
+/** Below this many pairs a stage is not looked at by itself. */
+const FEWEST_FOR_STAGE = 8;
+
+/** Judges controls and environment. */
+export function judgeEnvironment(record: GateRecord, policy: GatePolicy): Disturbance {
+  const found = record.controls.map((control) => ({ control, ...disturbedRounds(control, policy.controlSpike) }));
+  const controls = found.map(({ control, rounds, disturbed }) =>
+    judgeControl(control, rounds, disturbed, policy, record.seed),
+  );
+  const { changed, disturbances = [] } = record;
+  return {
+    controls,
+    dropped: union(found.filter(({ control }) => control.shared === true).map(({ rounds }) => rounds)),
+    invalid: [
+      ...(changed.length === 0 ? [] : [`the machine changed during the run: ${changed.join(", ")}`]),
+      ...disturbances,
+      ...controls.flatMap((control) => complaints(control, policy)),
+    ],
+  };
+}
+
+function complaints({ id, moved, disturbed, estimate }: ControlVerdict, policy: GatePolicy): string[] {
+  const slow = disturbed > policy.maxDisturbed;
+  return [
+    ...(moved && !slow
+      ? [`the control ${id}, the same code in both arms, changed by ${change(estimate?.ratio ?? 1)}`]
+      : []),
+    ...(slow
+      ? [
+          `${share(disturbed)} of the rounds of the control ${id} have a slice above ${policy.controlSpike} times its median`,
+        ]
+      : []),
+  ];
+}
+
+/** Looks at every stage by itself too: a shift in one may vanish among the pairs of the others. */
+function judgeControl(
+  { id, stages }: MeasuredControl,
+  rounds: DroppedRounds,
+  disturbed: number,
+  policy: GatePolicy,
+  seed: number,
+): ControlVerdict {
+  const views: (readonly StageName[] | undefined)[] = [
+    undefined,
+    ...stages.filter(({ pairs }) => pairs.length >= FEWEST_FOR_STAGE).map(({ stage }) => [stage]),
+  ];
+  const analyses = views.map((names) => analyse(pairLogRatios(stages, names, rounds)));
+  const outside = analyses.find((analysis) => analysis !== null && isOutside(analysis, policy.controlMargin));
+  const shown = outside ?? analyses[0] ?? null;
+  const stage = views[outside === undefined ? 0 : analyses.indexOf(outside)]?.[0] ?? "all";
+  const { screenPairs, confirmPairs } = policy;
+  const context = { id, stage, delta: policy.controlMargin, seed, policy, screenPairs, confirmPairs };
+  return {
+    id,
+    estimate:
+      shown === null
+        ? null
+        : ratioEstimate(shown, { ...context, direction: shown.found.centre < 0 ? "faster" : "slower" }),
+    disturbed,
+    moved: outside !== undefined || disturbed > policy.maxDisturbed,
+  };
+}
+
+/** Rounds in which a slice of the control, of either arm, took far longer than the median of them all. */
+function disturbedRounds(
+  { stages }: MeasuredControl,
+  spike: number,
+): { readonly rounds: DroppedRounds; readonly disturbed: number } {
+  const slices = stages.flatMap(({ pairs }) => pairs.flatMap(({ base, head }) => [...base, ...head]));
+  const rounds = new Map<string, Set<number>>();
+  if (slices.length === 0) return { rounds, disturbed: 0 };
+  const limit = spike * median(slices);
+  let total = 0;
+  let hit = 0;
+  for (const { stage, pairs } of stages) {
+    for (const { index, base, head } of pairs) {
+      const slow = new Set(base.flatMap((time, round) => (Math.max(time, head[round] ?? 0) > limit ? [round] : [])));
+      total += base.length;
+      hit += slow.size;
+      if (slow.size > 0) rounds.set(pairKey(stage, index), slow);
+    }
+  }
+  return { rounds, disturbed: total === 0 ? 0 : hit / total };
+}
+
+function union(all: readonly DroppedRounds[]): DroppedRounds {
+  const merged = new Map<string, Set<number>>();
+  for (const rounds of all) {
+    for (const [key, set] of rounds) merged.set(key, new Set([...(merged.get(key) ?? []), ...set]));
+  }
+  return merged;
+}

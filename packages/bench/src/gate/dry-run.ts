@@ -1,0 +1,68 @@
+/** What a run would do, before it does it: benches, pairs, time, and what it would find. */
+
+import { formatDuration, formatPercent } from "../report/format.ts";
+import { formatTable } from "../report/table.ts";
+import { pairMs, planConfirm, planScreen, type PairShape } from "./budget.ts";
+import { detectableEffect } from "./detectable.ts";
+import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
+import type { GateProgress, GateRequest } from "./gate-request.ts";
+import { FEWEST_PAIRS } from "./policy.ts";
+import { CONTROLS_EVERY, prepareArms, setUpGate, warmUpOf } from "./prepare.ts";
+
+/** Stages and checks both builds, measures nothing, and tells the plan. */
+export async function planText(
+  request: GateRequest,
+  progress: GateProgress,
+  parts: GateParts = GATE_PARTS,
+): Promise<string> {
+  const setup = await setUpGate(request, parts);
+  const arms = await prepareArms(request, setup, progress, parts);
+  arms.staged.remove();
+  const { config, policy, calibration } = setup;
+  const { refs, entries, checked, staged } = arms;
+  const shape: PairShape = { rounds: policy.rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy) };
+  const controls = parts.controlBenches();
+  const budgetMs = config.settings.budgetS === null ? null : 1000 * config.settings.budgetS;
+  const onePair = pairMs([...refs, ...controls], shape);
+  const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, budgetMs, 0);
+  const screenMs = screen.pairs * onePair;
+  const first = refs[0];
+  const suspectMs =
+    first === undefined
+      ? 0
+      : pairMs([first, ...controls.map((control) => ({ ...control, every: CONTROLS_EVERY }))], shape);
+  const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, budgetMs, screenMs);
+  const rows = entries.map(({ id, delta, failure }) => {
+    const sw = calibration?.benches[id]?.sw;
+    const { confirmPairs } = policy;
+    const found =
+      sw === undefined
+        ? "–"
+        : formatPercent(detectableEffect({ sw, delta, screenPairs: screen.pairs, confirmPairs }, policy));
+    return [id, formatPercent(delta), found, failure ?? ""];
+  });
+  const lines = [
+    `base: ${staged.base.resolved}`,
+    `head: ${staged.head.resolved}`,
+    "",
+    ...formatTable(
+      [
+        { title: "bench", align: "left" },
+        { title: "threshold", align: "right" },
+        { title: "MDE", align: "right" },
+        { title: "", align: "left" },
+      ],
+      rows,
+    ),
+    "",
+    ...checked.added.map(({ id }) => `only in head, not compared: ${id}`),
+    `screening: ${screen.pairs} pairs of ${refs.length} benches, about ${formatDuration(screenMs)}`,
+    `confirmation: ${confirm.pairs} pairs of each suspect, about ${formatDuration(confirm.pairs * suspectMs)} for one`,
+    ...(budgetMs === null ? [] : [`budget: ${formatDuration(budgetMs)}`]),
+    `profile ${policy.profile}, seed ${config.settings.seed}`,
+    calibration === undefined
+      ? "MDE: unknown before `calibrate` has measured how much identical code differs here"
+      : `MDE: smallest change that would be found in 95 of 100 runs, by ${calibration.runs} runs of ${calibration.createdAt.slice(0, 10)}`,
+  ];
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,18 @@
+/** What the exit code of a gate says. One number each, so that a script need not read text. */
+
+export const EXIT = {
+  pass: 0,
+  regressed: 1,
+  usage: 2,
+  invalid: 3,
+  wrong: 4,
+  inconclusive: 5,
+  budget: 6,
+  internal: 70,
+  /** As shells say it: 128 and the number of the signal. */
+  interrupted: 130,
+} as const;
+
+/** For help texts. */
+export const EXIT_HELP = `Exit codes: 0 pass, 1 confirmed regression, 2 wrong use or configuration, 3 the machine was disturbed (try again),
+4 wrong output, crash or missing bench, 5 inconclusive with --strict, 6 budget spent too early, 70 a defect, 130 Ctrl-C.`;

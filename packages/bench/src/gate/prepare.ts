@@ -1,0 +1,183 @@
+/**
+ * What comes before measuring: the configuration, both builds in their directories, and what benches are in them. All that
+ * can be wrong with a request is found here.
+ */
+
+import { randomInt } from "node:crypto";
+import { deltaOf, resolveConfig, type ResolvedConfig } from "../define/resolve-config.ts";
+import type { ListedBench } from "../define/list-benches.ts";
+import type { LoadedConfig } from "../define/load-config.ts";
+import { messagesBetween, rootOfRepository } from "../paired/arms/git.ts";
+import type { StagedPair } from "../paired/arms/stage.ts";
+import type { Preflight } from "../paired/arms/preflight.ts";
+import type { BenchRef } from "../paired/plan.ts";
+import { collectAcceptances, requireKnownBenches, type Acceptance } from "./accept.ts";
+import { readCalibration, type Calibration } from "./calibration.ts";
+import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
+import type { GateProgress, GateRequest } from "./gate-request.ts";
+import type { GatePolicy } from "./policy.ts";
+import { policyOf, presetsWith } from "./presets.ts";
+import type { EntryFacts } from "./run-state.ts";
+
+/** Controls of later stages are measured in every third pair. */
+export const CONTROLS_EVERY = 3;
+
+/** Longer warm-ups follow where the speed still changes. */
+export const WARM_UP_MS = 150;
+
+/** A quick run is for a developer who waits; nothing fails by it. */
+const QUICK_WARM_UP_MS = 50;
+
+export function warmUpOf({ profile }: GatePolicy): number {
+  return profile === "quick" ? QUICK_WARM_UP_MS : WARM_UP_MS;
+}
+
+/** What is needed before anything is staged. */
+export interface GateSetup {
+  readonly loaded: LoadedConfig;
+  readonly config: ResolvedConfig;
+  readonly policy: GatePolicy;
+  readonly calibration: Calibration | undefined;
+}
+
+/** Loads and merges the configuration. Throws a `UserError` for what is wrong in it. */
+export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PARTS): Promise<GateSetup> {
+  const { cwd, configFile: file, signal } = request;
+  const loaded: LoadedConfig =
+    request.config === undefined
+      ? await parts.loadConfig(cwd, { file, signal })
+      : { config: request.config, file: undefined, folder: cwd };
+  const config = resolveConfig({
+    flags: request.flags,
+    env: request.env,
+    file: loaded.config,
+    presets: presetsWith(randomInt(2 ** 31 - 1)),
+  });
+  return { loaded, config, policy: policyOf(config), calibration: readCalibration(request.calibrationFile) };
+}
+
+/** The two builds, staged and checked. */
+export interface GateArms {
+  readonly staged: StagedPair;
+  readonly checked: Preflight;
+  /** Benches that both arms have, those that failed their first call among them. */
+  readonly entries: readonly EntryFacts[];
+  /** What can be measured. */
+  readonly refs: readonly BenchRef[];
+  /** Regressions that somebody has accepted. */
+  readonly accepted: readonly Acceptance[];
+}
+
+/** Stages both arms and looks at what is in them. Throws a `Refusal` where they are not fit for a comparison. */
+export async function prepareArms(
+  request: GateRequest,
+  { loaded, config, calibration }: GateSetup,
+  progress: GateProgress,
+  parts: GateParts = GATE_PARTS,
+): Promise<GateArms> {
+  const { base, head, cwd, signal, allowIdentical = false, filter = [] } = request;
+  const { benches, files, prepare, removed, shared, nodeOptions, settings } = config;
+  const staged = await parts.stageArms(
+    {
+      base,
+      head,
+      exact: request.exact ?? false,
+      allowIdentical,
+      cwd,
+      project: loaded.folder,
+      benches,
+      files,
+      prepare,
+      seed: settings.seed,
+      signal,
+    },
+    (text) => progress("preparing", text),
+  );
+  try {
+    const list = (what: "base" | "head"): ReturnType<typeof parts.listBenches> => {
+      progress("preparing", `trying the benches of ${what}`);
+      return parts.listBenches(staged[what], {
+        what,
+        benches,
+        attempt: true,
+        seed: settings.seed,
+        env: environmentOf(config),
+        nodeOptions,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    };
+    const lists = { base: await list("base"), head: await list("head") };
+    const checked = parts.preflight(staged, lists, { filter, removed, shared, allowIdentical });
+    const delta = (bench: ListedBench): number => deltaFor(config, calibration, bench);
+    const entries: EntryFacts[] = [
+      ...checked.compared.map(({ base: before, head: now }): EntryFacts => {
+        const failure = failureOf(before, now);
+        return {
+          id: now.id,
+          params: now.params,
+          work: now.work,
+          delta: delta(now),
+          ...(failure === undefined ? {} : { failure }),
+        };
+      }),
+      ...checked.missing.map((bench): EntryFacts => ({
+        id: bench.id,
+        params: bench.params,
+        work: bench.work,
+        delta: delta(bench),
+        failure: 'head: the bench is missing; "removed" in the configuration declares that it is gone',
+      })),
+    ];
+    const fit = new Set(entries.filter(({ failure }) => failure === undefined).map(({ id }) => id));
+    const refs = checked.compared.filter(({ head: now }) => fit.has(now.id)).map(({ head: now }) => refOf(now));
+    const accepted = await acceptancesOf(request, staged, loaded.folder);
+    // Of all benches: an acceptance may speak of one that the filter leaves out.
+    requireKnownBenches(
+      accepted,
+      [...lists.head.benches, ...lists.base.benches].map(({ id }) => id),
+    );
+    return { staged, checked, entries, refs, accepted };
+  } catch (error) {
+    staged.remove();
+    throw error;
+  }
+}
+
+async function acceptancesOf(request: GateRequest, { base, head }: StagedPair, folder: string): Promise<Acceptance[]> {
+  const repository = await rootOfRepository(folder);
+  const commits =
+    repository === undefined || base.commit === undefined || head.commit === undefined
+      ? []
+      : await messagesBetween(repository, base.commit, head.commit).catch(() => []);
+  return collectAcceptances({ commits, file: request.acceptFrom, environment: request.env["BENCH_ACCEPT"] });
+}
+
+function failureOf(base: ListedBench, head: ListedBench): string | undefined {
+  if (base.failure !== undefined) return `base: ${base.failure}`;
+  if (head.failure !== undefined) return `head: ${head.failure}`;
+  if (base.file === head.file) return undefined;
+  return `it lies in ${base.file} of base and in ${head.file} of head: move it in a change of its own`;
+}
+
+/** The threshold of a bench: at least twice what another build of the same code moves it. */
+function deltaFor(config: ResolvedConfig, calibration: Calibration | undefined, bench: ListedBench): number {
+  const floor = calibration?.benches[bench.id]?.layoutFloor ?? 0;
+  return Math.max(deltaOf(config, bench), 2 * floor);
+}
+
+function refOf({ id, file, family, native, params, work, delta }: ListedBench): BenchRef {
+  return {
+    id,
+    file,
+    ...(family === undefined ? {} : { family }),
+    ...(native === undefined ? {} : { native }),
+    ...(params === undefined ? {} : { params }),
+    ...(work === undefined ? {} : { work }),
+    ...(delta === undefined ? {} : { delta }),
+  };
+}
+
+/** Variables of the processes of both arms. */
+export function environmentOf({ env, settings }: ResolvedConfig): Record<string, string> {
+  return { ...env, BENCH_THREADS: String(settings.threads) };
+}

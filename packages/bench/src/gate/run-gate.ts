@@ -1,0 +1,213 @@
+/**
+ * A gate run from beginning to end: stage both builds, check that they are what they should be, screen all benches,
+ * measure suspects again on fresh processes, judge, and record.
+ *
+ * Verdicts come from `judge`, a pure function of what is recorded; this file decides only what is measured, and when to
+ * stop. Once measuring has begun nothing is lost: an interruption or the end of the budget gives a result that says so.
+ */
+
+import { changedFacts, type Fingerprint } from "../paired/fingerprint.ts";
+import type { BenchRef, MeasurePlan } from "../paired/plan.ts";
+import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
+import type { Results } from "../results/schema.ts";
+import { pairMs, planConfirm, planScreen, type PairShape } from "./budget.ts";
+import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
+import { resultsOf, type RunFacts } from "./gate-results.ts";
+import type { GateProgress, GateRequest } from "./gate-request.ts";
+import { extendable, suspectsOf } from "./judge.ts";
+import { FEWEST_PAIRS, isAdvisory } from "./policy.ts";
+import {
+  CONTROLS_EVERY,
+  environmentOf,
+  prepareArms,
+  setUpGate,
+  type GateArms,
+  type GateSetup,
+  warmUpOf,
+} from "./prepare.ts";
+import { RunState, type StageName } from "./run-state.ts";
+
+/** Runs a gate. Throws before measuring begins; from then on the outcome is in the result. */
+export async function runGate(
+  request: GateRequest,
+  progress: GateProgress,
+  parts: GateParts = GATE_PARTS,
+): Promise<Results> {
+  const startedAt = parts.now();
+  const setup = await setUpGate(request, parts);
+  const arms = await prepareArms(request, setup, progress, parts);
+  try {
+    return await new GateRun(request, setup, arms, progress, parts, startedAt).run();
+  } finally {
+    arms.staged.remove();
+  }
+}
+
+class GateRun {
+  readonly #request: GateRequest;
+  readonly #setup: GateSetup;
+  readonly #arms: GateArms;
+  readonly #progress: GateProgress;
+  readonly #parts: GateParts;
+  readonly #startedAt: number;
+  readonly #state: RunState;
+  readonly #shape: PairShape;
+  /** Index of the next pair: stages go on counting. */
+  #nextIndex = 0;
+  /** How much longer pairs take than predicted: measured by the stages so far. */
+  #slowness = 1;
+
+  constructor(
+    request: GateRequest,
+    setup: GateSetup,
+    arms: GateArms,
+    progress: GateProgress,
+    parts: GateParts,
+    startedAt: number,
+  ) {
+    this.#request = request;
+    this.#setup = setup;
+    this.#arms = arms;
+    this.#progress = progress;
+    this.#parts = parts;
+    this.#startedAt = startedAt;
+    this.#state = new RunState(arms.entries);
+    const { rounds, sliceMs } = setup.policy;
+    this.#shape = { rounds, sliceMs, warmUpMs: warmUpOf(setup.policy) };
+  }
+
+  async run(): Promise<Results> {
+    const { nodeOptions } = this.#setup.config;
+    const { readFingerprint, measureSpeed } = this.#parts;
+    const before = readFingerprint(nodeOptions);
+    const firstSpeed = await measureSpeed();
+    await this.#measureStages();
+    this.#progress("measuring", "the machine once more");
+    // Who has pressed Ctrl-C waits for nothing more.
+    const speed = this.#state.aborted ? undefined : await this.#speedAtEnd(firstSpeed);
+    const after = readFingerprint(nodeOptions);
+    const disturbances = [
+      ...(speed?.throttled === true
+        ? [`the machine was ${Math.round(100 * (1 - speed.ratio))} % slower at the end than at the start`]
+        : []),
+      ...[...this.#state.changedFiles].map((file) => `${file} changed while it was measured`),
+    ];
+    return this.#results(before, after, disturbances);
+  }
+
+  /** A clock that was lowered stays so; what neighbours take for a moment does not make a run invalid. */
+  async #speedAtEnd(firstNs: number): Promise<SpeedIndex> {
+    let fastest = Infinity;
+    for (let attempt = 0; attempt < SPEED_ATTEMPTS; attempt++) {
+      fastest = Math.min(fastest, await this.#parts.measureSpeed());
+      if (!speedIndex(firstNs, fastest).throttled) break;
+    }
+    return speedIndex(firstNs, fastest);
+  }
+
+  get #spentMs(): number {
+    return this.#parts.now() - this.#startedAt;
+  }
+
+  get #budgetMs(): number | null {
+    const { budgetS } = this.#setup.config.settings;
+    return budgetS === null ? null : 1000 * budgetS;
+  }
+
+  #results(before: Fingerprint, after: Fingerprint, disturbances: readonly string[]): Results {
+    const { config, policy } = this.#setup;
+    const facts: RunFacts = {
+      request: this.#request,
+      policy,
+      seed: config.settings.seed,
+      threads: config.settings.threads,
+      startedAt: this.#startedAt,
+      wallMs: this.#spentMs,
+      arms: this.#arms,
+      before,
+      after,
+      changed: changedFacts(before, after),
+      disturbances,
+      advisory: this.#request.advisory === true || isAdvisory(policy.profile),
+      machine: this.#parts.describeMachine(),
+    };
+    return resultsOf(this.#state, facts);
+  }
+
+  async #measureStages(): Promise<void> {
+    const { policy } = this.#setup;
+    const { refs } = this.#arms;
+    if (refs.length === 0) return;
+    const controls = this.#parts.controlBenches();
+    const onePair = pairMs([...refs, ...controls], this.#shape);
+    const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
+    await this.#stage("screen", [...refs, ...controls], screen);
+    if (screen.pairs < policy.screenPairs) this.#state.outOfTime = true;
+    await this.#measureAgain("confirm", policy.confirmPairs, suspectsOf(this.#record(), policy));
+    if (policy.extensionPairs > 0) {
+      await this.#measureAgain("extension", policy.extensionPairs, extendable(this.#record(), policy));
+    }
+  }
+
+  /** A later stage, of some benches. */
+  async #measureAgain(stage: StageName, pairs: number, ids: readonly string[]): Promise<void> {
+    if (ids.length === 0 || this.#state.aborted) return;
+    // A few suspects would take less time than the controls beside them.
+    const controls = this.#parts.controlBenches().map((control) => ({ ...control, every: CONTROLS_EVERY }));
+    const refs = [...this.#arms.refs.filter(({ id }) => ids.includes(id)), ...controls];
+    const onePair = this.#slowness * pairMs(refs, this.#shape);
+    const plan = planConfirm(pairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
+    if (plan.pairs < pairs) this.#state.outOfTime = true;
+    if (plan.pairs > 0) await this.#stage(stage, refs, plan);
+  }
+
+  #record(): ReturnType<RunState["record"]> {
+    return this.#state.record(this.#setup.config.settings.seed);
+  }
+
+  async #stage(
+    stage: StageName,
+    benches: readonly BenchRef[],
+    { pairs, untilMs }: { readonly pairs: number; readonly untilMs: number | undefined },
+  ): Promise<void> {
+    const { config, policy } = this.#setup;
+    const { base, head } = this.#arms.staged;
+    const plan: MeasurePlan = {
+      benches,
+      arms: [base, head],
+      pairs,
+      firstIndex: this.#nextIndex,
+      rounds: policy.rounds,
+      sliceMs: policy.sliceMs,
+      warmUpMs: this.#shape.warmUpMs,
+      seed: config.settings.seed,
+      deadline: untilMs === undefined ? undefined : this.#startedAt + untilMs,
+      signal: this.#request.signal,
+      timeoutMs: 1000 * config.settings.timeoutS,
+      env: environmentOf(config),
+      nodeOptions: config.nodeOptions,
+      peaks: this.#setup.calibration?.peaks,
+    };
+    const what = `${STAGE_TEXT[stage]} ${count(benches.filter(({ control }) => control !== true).length)}`;
+    const samples = await this.#parts.measurePairs(plan, ({ text, share, leftMs }) =>
+      this.#progress(what, text, share, leftMs),
+    );
+    this.#nextIndex += pairs;
+    if (!samples.outOfTime && !samples.aborted) {
+      this.#slowness = Math.max(0.2, samples.wallMs / (pairs * pairMs(benches, this.#shape)));
+    }
+    this.#state.add(stage, samples);
+  }
+}
+
+const SPEED_ATTEMPTS = 5;
+
+const STAGE_TEXT: Readonly<Record<StageName, string>> = {
+  screen: "screening",
+  confirm: "confirming",
+  extension: "measuring more of",
+};
+
+function count(benches: number): string {
+  return benches === 1 ? "1 bench" : `${benches} benches`;
+}

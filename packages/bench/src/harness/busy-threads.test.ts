@@ -1,0 +1,40 @@
+import { Worker } from "node:worker_threads";
+import { describe, expect, it } from "vitest";
+import { countBusyThreads } from "./busy-threads.ts";
+
+const SPIN =
+  "require('worker_threads').parentPort.postMessage(0); const end = Date.now() + Number(process.env.MS); while (Date.now() < end);";
+
+/** Resolves when the worker computes. */
+async function spinInWorker(ms: number): Promise<Worker> {
+  const worker = new Worker(SPIN, { eval: true, env: { MS: String(ms) } });
+  await new Promise((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+  });
+  return worker;
+}
+
+function spinHere(ms: number): void {
+  for (const end = performance.now() + ms; performance.now() < end;);
+}
+
+describe("threads that are busy", () => {
+  it("counts this one and two workers", async (context) => {
+    if (process.platform !== "linux") context.skip("only Linux says how long each thread was on a processor");
+    const workers = [await spinInWorker(60_000), await spinInWorker(60_000)];
+    expect(await countBusyThreads(async () => spinHere(1000))).toBe(3);
+    for (const worker of workers) await worker.terminate();
+  });
+
+  it("a thread that sleeps is not one", async (context) => {
+    if (process.platform !== "linux") context.skip("only Linux says how long each thread was on a processor");
+    const worker = new Worker("require('worker_threads').parentPort.postMessage(0); setTimeout(() => {}, 60_000)", {
+      eval: true,
+    });
+    await new Promise((resolve) => worker.once("message", resolve));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await countBusyThreads(async () => spinHere(500))).toBe(1);
+    await worker.terminate();
+  });
+});

@@ -1,0 +1,60 @@
+/**
+ * Counts the threads of this process that compute while something runs, so that an engine's thread budget can be verified.
+ *
+ * Linux says of each task how long it was on a processor (`/proc/self/task/<tid>/schedstat`, in ns). A thread counts as busy
+ * when it had at least a fifth of the time of the busiest: that does not depend on how much of the machine others take.
+ * The workers of V8, which collect garbage and compile now and then for every engine, are left out.
+ */
+
+import { readFileSync, readdirSync } from "node:fs";
+
+const TASKS = "/proc/self/task";
+const BUSY_SHARE = 0.2;
+const V8_WORKER = "V8Worker";
+
+/** Time on a processor by thread, in ns; undefined where the system does not say. */
+function times(): Map<string, number> | undefined {
+  try {
+    const found = new Map<string, number>();
+    for (const task of readdirSync(TASKS)) {
+      try {
+        if (readFileSync(`${TASKS}/${task}/comm`, "utf8").trim() === V8_WORKER) continue;
+        found.set(task, Number(readFileSync(`${TASKS}/${task}/schedstat`, "utf8").split(" ")[0]));
+      } catch (error) {
+        // Threads may end meanwhile; a kernel without these statistics has the files of none.
+        if (task === String(process.pid)) throw error;
+      }
+    }
+    return found;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What most processes used: the median of their counts, the lower one of two; undefined where none says. */
+export function usualCount(counts: readonly (number | null)[]): number | undefined {
+  const known = counts.filter((count) => count !== null).toSorted((a, b) => a - b);
+  return known[(known.length - 1) >> 1];
+}
+
+/** Of a row: the threads that were busy, and a note where they were more than allowed. */
+export function budgetFacts(
+  counts: readonly (number | null)[],
+  threads: number,
+): { readonly busyThreads?: number; readonly note?: string } {
+  const busyThreads = usualCount(counts);
+  if (busyThreads === undefined) return {};
+  if (busyThreads <= threads) return { busyThreads };
+  return { busyThreads, note: `used ${busyThreads} threads, ${threads} ${threads === 1 ? "was" : "were"} allowed` };
+}
+
+/** Threads that were busy during `run`, which should last some hundredths of a second; null where the system does not say. */
+export async function countBusyThreads(run: () => Promise<unknown>): Promise<number | null> {
+  const before = times();
+  await run();
+  const after = times();
+  if (before === undefined || after === undefined) return null;
+  const spent = [...after].map(([task, time]) => time - (before.get(task) ?? 0));
+  const most = Math.max(...spent);
+  return most <= 0 ? null : spent.filter((time) => time >= BUSY_SHARE * most).length;
+}

@@ -1,0 +1,38 @@
+/** Facts of a row that decide whether its ratio to another is a claim: which model, which inputs, what state of caches. */
+
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
+import type { Workload } from "../cases/workload.ts";
+import type { Result } from "../results/schema.ts";
+
+export type ClaimFacts = Pick<Result, "modelSha256" | "inputsSha256" | "cacheState">;
+
+const CHUNK_BYTES = 4 * 2 ** 20;
+
+/** Hash of a file of any size. */
+export function fileSha256(path: string): string {
+  const hash = createHash("sha256");
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const file = openSync(path, "r");
+  try {
+    for (let size = readSync(file, chunk); size > 0; size = readSync(file, chunk)) hash.update(chunk.subarray(0, size));
+  } finally {
+    closeSync(file);
+  }
+  return hash.digest("hex");
+}
+
+/** Hash of all that decides what the inputs are: every process makes the same ones of it. */
+export function recipeSha256(recipe: unknown): string {
+  return createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
+}
+
+/** Of the steady state and of the phases before it: the harness drops no cache of files. */
+export function workloadFacts(workload: Workload, seed: number): ClaimFacts {
+  const files = workload.inputs.flatMap(({ fill }) => (fill.kind === "files" ? fill.files : []));
+  return {
+    modelSha256: fileSha256(workload.modelPath),
+    inputsSha256: recipeSha256([seed, workload.id, workload.inputs, workload.sets, files.map(fileSha256)]),
+    cacheState: workload.cache ?? "rotating",
+  };
+}

@@ -1,0 +1,173 @@
+/**
+ * Checks before measuring: which benches both arms have, and that each arm runs its own build and not the other's.
+ *
+ * A project once compared its main branch with itself and still printed a gain of 41 %; another loaded the same native
+ * library in both arms. Neither can be seen in the times, so the files that each arm has loaded are compared.
+ */
+
+import { createHash } from "node:crypto";
+import { readFileSync, realpathSync } from "node:fs";
+import { findPackageJSON } from "node:module";
+import { dirname, relative, sep } from "node:path";
+import { filterBenches } from "../../define/filter.ts";
+import type { ListAnswer, ListedBench } from "../../define/list-benches.ts";
+import { patternMatcher } from "../../define/pattern.ts";
+import type { LoadedFile, StagedArm } from "./arm.ts";
+import { isWithin } from "./copy-tree.ts";
+import { Refusal } from "./refusal.ts";
+
+/** What identifies the build that an arm ran. */
+export interface Artefact {
+  /** Over the relative paths and hashes of the arm's own files that were loaded, sorted by path. */
+  readonly sha256: string;
+  readonly files: number;
+}
+
+export interface ArmPair<T> {
+  readonly base: T;
+  readonly head: T;
+}
+
+export interface BenchLists {
+  /** In both arms, in the order of the head. */
+  readonly compared: readonly ArmPair<ListedBench>[];
+  /** Only in the head: reported, not compared. */
+  readonly added: readonly ListedBench[];
+  /** Only in the base, and declared as removed. */
+  readonly removed: readonly ListedBench[];
+  /** Only in the base, without a word: an error. */
+  readonly missing: readonly ListedBench[];
+}
+
+/** Sorts the benches of both arms by where they are. The filter is applied to all of them together. */
+export function compareLists(
+  lists: ArmPair<readonly ListedBench[]>,
+  { filter = [], removed = [] }: { readonly filter?: readonly string[]; readonly removed?: readonly string[] } = {},
+): BenchLists {
+  const inHead = new Map(lists.head.map((bench) => [bench.id, bench]));
+  const inBase = new Map(lists.base.map((bench) => [bench.id, bench]));
+  const all = [...lists.head, ...lists.base.filter(({ id }) => !inHead.has(id))];
+  const chosen = filterBenches(all, filter);
+  const declared = removed.map(patternMatcher);
+  const compared: ArmPair<ListedBench>[] = [];
+  const added: ListedBench[] = [];
+  const gone: ListedBench[] = [];
+  for (const { id } of chosen) {
+    const base = inBase.get(id);
+    const head = inHead.get(id);
+    if (base !== undefined && head !== undefined) compared.push({ base, head });
+    else if (head !== undefined) added.push(head);
+    else if (base !== undefined) gone.push(base);
+  }
+  const isDeclared = ({ id }: ListedBench): boolean => declared.some((matches) => matches(id));
+  const found = {
+    compared,
+    added,
+    removed: gone.filter(isDeclared),
+    missing: gone.filter((bench) => !isDeclared(bench)),
+  };
+  if (compared.length === 0 && found.missing.length === 0) {
+    throw new Refusal("nothing-to-compare", "no bench is in both base and head", {
+      where: filter.length === 0 ? "the lists of base and head" : `--filter ${filter.join(" ")}`,
+      hint: `${added.length} only in head, ${found.removed.length} removed from it.`,
+    });
+  }
+  return found;
+}
+
+/** Identity of the files that an arm has loaded from its own directory. */
+export function artefactOf(arm: StagedArm, loaded: readonly LoadedFile[]): Artefact {
+  const own = loaded
+    .filter(({ path }) => isWithin(arm.directory, path))
+    .map(({ path, sha256 }) => [relative(arm.directory, path).split(sep).join("/"), sha256] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const hash = createHash("sha256");
+  for (const [path, sha256] of own) hash.update(`${path}\0${sha256}\n`);
+  return { sha256: hash.digest("hex"), files: own.length };
+}
+
+const SYSTEM_FOLDERS = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/libexec", "/System", "/Library/Apple"];
+
+/** A library, not a module: packages that are installed for the whole machine belong to no arm. */
+function isOfSystem(path: string): boolean {
+  if (!/\.(so|dylib|dll)(\.[\d.]+)?$/i.test(path) || /[/\\]node_modules[/\\]/.test(path)) return false;
+  if (process.platform === "win32") return /^[a-z]:\\windows\\/i.test(path);
+  return SYSTEM_FOLDERS.some((folder) => isWithin(folder, path));
+}
+
+/** Folders of this package and of those that it needs: the tool that measures both arms. */
+export function harnessFolders(): string[] {
+  const own = findPackageJSON("..", import.meta.url);
+  if (own === undefined) return [];
+  const { dependencies = {} } = JSON.parse(readFileSync(own, "utf8")) as {
+    readonly dependencies?: Readonly<Record<string, string>>;
+  };
+  const files = Object.keys(dependencies).flatMap((name) => findPackageJSON(name, import.meta.url) ?? []);
+  return [own, ...files].map((file) => realpathSync(dirname(file)));
+}
+
+/**
+ * Refuses an arm that has loaded a file of the other arm, or one from outside of both that is neither of the harness
+ * nor a library of the system: what it ran would not be its own build.
+ */
+export function requireOwnFiles(
+  arm: StagedArm,
+  other: StagedArm,
+  loaded: readonly LoadedFile[],
+  {
+    shared = [],
+    harness = harnessFolders(),
+  }: { readonly shared?: readonly string[]; readonly harness?: readonly string[] } = {},
+): void {
+  const common = [...harness, ...shared];
+  for (const { path } of loaded) {
+    if (isWithin(arm.directory, path)) continue;
+    if (isWithin(other.directory, path)) {
+      throw new Refusal("foreign-file", `${arm.name} loads a file of ${other.name}`, {
+        where: path,
+        hint: "Its own build was not measured: an absolute path or a link leads from one arm to the other.",
+      });
+    }
+    if (isOfSystem(path) || common.some((folder) => isWithin(folder, path))) continue;
+    throw new Refusal("foreign-file", `${arm.name} loads a file from outside of its directory`, {
+      where: path,
+      hint: "Both arms would run the same file: let `prepare` install or build it in each, or name its folder in `shared`.",
+    });
+  }
+}
+
+/** Refuses two arms that have loaded the same files: nothing that was measured has changed. */
+export function requireDifferentFiles(artefacts: ArmPair<Artefact>, allowIdentical: boolean): void {
+  const { base, head } = artefacts;
+  if (allowIdentical || base.sha256 !== head.sha256) return;
+  throw new Refusal("identical-files", "base and head load identical files", {
+    where: `${base.files} files, sha256 ${base.sha256.slice(0, 16)}`,
+    hint: "Nothing that the benches run has changed. Was the head built? --allow-identical measures the noise.",
+  });
+}
+
+export interface Preflight extends BenchLists {
+  readonly artefacts: ArmPair<Artefact>;
+}
+
+/** All checks on what the arms' processes have listed and loaded. */
+export function preflight(
+  arms: ArmPair<StagedArm>,
+  lists: ArmPair<ListAnswer>,
+  options: {
+    readonly filter?: readonly string[];
+    readonly removed?: readonly string[];
+    readonly allowIdentical?: boolean;
+    /** Folders with libraries that both arms may load. */
+    readonly shared?: readonly string[];
+  },
+): Preflight {
+  requireOwnFiles(arms.base, arms.head, lists.base.loaded, options);
+  requireOwnFiles(arms.head, arms.base, lists.head.loaded, options);
+  const artefacts = {
+    base: artefactOf(arms.base, lists.base.loaded),
+    head: artefactOf(arms.head, lists.head.loaded),
+  };
+  requireDifferentFiles(artefacts, options.allowIdentical ?? false);
+  return { ...compareLists({ base: lists.base.benches, head: lists.head.benches }, options), artefacts };
+}

@@ -1,0 +1,88 @@
+import { describe, expect, it } from "vitest";
+import { defineBench, type Bench } from "../define/bench.ts";
+import { measureOverhead } from "./overhead.ts";
+import { BenchSession } from "./session.ts";
+
+const options = { seed: 9, index: 2, directory: "/nowhere" };
+
+describe("BenchSession", () => {
+  it("gives setup its parameters, the directory and random numbers that follow from seed and pair", async () => {
+    const draws: number[] = [];
+    const bench = defineBench({
+      id: "context",
+      params: { n: 3 },
+      setup: ({ params, directory, random }) => {
+        expect([params, directory]).toEqual([{ n: 3 }, "/nowhere"]);
+        draws.push(random("a").uniform(), random("a").uniform(), random("b").uniform());
+        return { closed: false };
+      },
+      run: (state) => state.closed,
+      teardown: (state) => {
+        state.closed = true;
+      },
+    }) as Bench;
+    const { session } = await BenchSession.open(bench, options);
+    await BenchSession.open(bench, options);
+    await BenchSession.open(bench, { ...options, index: 3 });
+    expect(draws[0]).toBe(draws[1]);
+    expect(draws[0]).not.toBe(draws[2]);
+    expect(draws.slice(3, 6)).toEqual(draws.slice(0, 3));
+    expect(draws[6]).not.toBe(draws[0]);
+    expect((await session.finish()).fault).toBeNull();
+  });
+
+  it.each(["call", "batch"] as const)("gives every input of the pool to timed calls, in turn (%s)", async (mode) => {
+    const seen: number[] = [];
+    const bench = defineBench({
+      id: "turns",
+      inputs: (random) => ({ x: random.uniform() }),
+      run: (_, { x }) => {
+        seen.push(x);
+        let sum = x;
+        for (let i = 0; i < 2000; i++) sum += Math.sqrt(i);
+        return sum;
+      },
+    }) as Bench;
+    const { session } = await BenchSession.open(bench, options);
+    const warmed = await session.warmUp(mode, 20, 2);
+    expect(warmed.callNs).toBeGreaterThan(0);
+    seen.length = 0;
+    const { calls, spentNs, callNs } = await session.slice(3, 0, "none");
+    expect(spentNs).toBeGreaterThanOrEqual(2e6);
+    expect(callNs).toBeGreaterThan(0);
+    // Two untimed calls come before.
+    expect(seen).toHaveLength(calls + 2);
+    const timed = seen.slice(2);
+    expect(new Set(timed.slice(0, 8)).size).toBe(Math.min(8, timed.length));
+    for (const [place, x] of timed.entries()) expect(x).toBe(timed[place % 8]);
+    const before = new Set(timed);
+    seen.length = 0;
+    await session.slice(3, 8, "minor");
+    expect(seen.some((x) => before.has(x))).toBe(false);
+  });
+
+  it("ends the warm-up of slow calls after two, and warms others up for as long as it was asked to", async () => {
+    let calls = 0;
+    const bench = defineBench({
+      id: "slow",
+      run: () => {
+        calls++;
+        const end = performance.now() + 600;
+        while (performance.now() < end);
+        return calls;
+      },
+    }) as Bench;
+    const { session } = await BenchSession.open(bench, options);
+    calls = 0;
+    const warmed = await session.warmUp("call", 150, 5);
+    expect(calls).toBe(2);
+    expect(warmed).toMatchObject({ steady: true, slices: 2 });
+  });
+});
+
+it("measures what the harness adds to a body of a millisecond", async () => {
+  const { bareNs, measuredNs, share } = await measureOverhead(6, 1);
+  expect(bareNs).toBeGreaterThan(0);
+  expect(measuredNs).toBeGreaterThan(0);
+  expect(Number.isFinite(share)).toBe(true);
+});

@@ -1,0 +1,19 @@
+import { expect, it } from "vitest";
+import { steadyTail } from "./steady.ts";
+
+it("compares the medians of the last two thirds", () => {
+  const flat = [...Array<number>(10).fill(300), ...Array<number>(20).fill(100)];
+  expect(steadyTail(flat, 10)).toBe(true);
+  const falling = Array.from({ length: 30 }, (_, i) => 130 - i);
+  expect(steadyTail(falling, 10)).toBe(false);
+  // Extended by a third each time, the early part leaves the comparison.
+  expect(steadyTail([...falling, ...Array<number>(10).fill(101)], 10)).toBe(false);
+  expect(steadyTail([...falling, ...Array<number>(20).fill(101)], 10)).toBe(true);
+  // Single slow slices are no trend.
+  expect(
+    steadyTail(
+      flat.map((time, i) => (i % 7 === 0 ? 3 * time : time)),
+      10,
+    ),
+  ).toBe(true);
+});

@@ -1,0 +1,54 @@
+/**
+ * Ratios that are no claims: shown in brackets with a letter, and the reason once below. One reason has one letter in the
+ * whole report.
+ */
+
+import { claimOf, claimText, type Claim } from "../claims/claim.ts";
+import type { Comparison, Results } from "../results/schema.ts";
+import { formatRatio } from "./format.ts";
+
+/** Judges comparisons and keeps the reasons against them, in the order in which they are met. */
+export class Footnotes {
+  readonly #results: Results;
+  readonly #claims: Map<Comparison, Claim> = new Map();
+  readonly #reasons: string[] = [];
+
+  constructor(results: Results) {
+    this.#results = results;
+  }
+
+  claim(comparison: Comparison): Claim {
+    const known = this.#claims.get(comparison);
+    if (known !== undefined) return known;
+    const claim = claimOf(this.#results, comparison);
+    this.#claims.set(comparison, claim);
+    return claim;
+  }
+
+  /** The letter of the reason against a comparison; empty where it is a claim. */
+  mark(comparison: Comparison): string {
+    const reason = claimText(this.claim(comparison));
+    if (reason === undefined) return "";
+    let index = this.#reasons.indexOf(reason);
+    if (index < 0) index = this.#reasons.push(reason) - 1;
+    return letters(index);
+  }
+
+  /** "2.00×", or "(2.00×) a" where it is no claim. */
+  ratio(comparison: Comparison | undefined): string {
+    if (comparison === undefined) return "";
+    const mark = this.mark(comparison);
+    return mark === "" ? formatRatio(comparison.ratio) : `(${formatRatio(comparison.ratio)}) ${mark}`;
+  }
+
+  /** The reasons met so far, each behind its letter. */
+  lines(): string[] {
+    return this.#reasons.map((reason, i) => `${letters(i)}: ${reason}`);
+  }
+}
+
+/** a … z, aa, ab … */
+function letters(index: number): string {
+  const last = String.fromCodePoint(97 + (index % 26));
+  return index < 26 ? last : letters(Math.floor(index / 26) - 1) + last;
+}

@@ -1,0 +1,107 @@
+/**
+ * A gate run on a terminal: what it found, one line for each bench with suspects first, what was compared and where.
+ * Nothing depends on colour.
+ */
+
+import type { BenchRecord, Results } from "../results/schema.ts";
+import { plainText } from "./escape.ts";
+import { formatChangeInterval, formatChangeRatio, formatDuration, formatNs, formatPercent } from "./format.ts";
+import { armsLine, disturbances, machineLine, missingLines, policyLine, reproduceCommand } from "./gate-facts.ts";
+import { formatTable, type Column } from "./table.ts";
+import {
+  VERDICTS,
+  armNs,
+  benchName,
+  bySeverity,
+  decidingPairs,
+  logRatios,
+  remarks,
+  verdictSentence,
+  verdictText,
+} from "./verdicts.ts";
+
+export interface TerminalOptions {
+  /** Adds to every bench the ratios of its pairs as a line of small bars. */
+  readonly verbose?: boolean;
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "verdict", align: "left" },
+  { title: "bench", align: "left" },
+  { title: "base", align: "right" },
+  { title: "head", align: "right" },
+  { title: "ratio", align: "right" },
+  { title: "95 % interval", align: "left" },
+  { title: "MDE", align: "right" },
+  { title: "pairs", align: "left" },
+  { title: "remarks", align: "left" },
+];
+
+export function renderGateTerminal(results: Results, { verbose = false }: TerminalOptions = {}): string {
+  const benches = bySeverity(results.benches ?? []);
+  const { run, summary } = results;
+  const command = reproduceCommand(results);
+  const moved = disturbances(results);
+  const lines = [
+    verdictSentence(results),
+    "",
+    ...(benches.length === 0
+      ? []
+      : [
+          ...formatTable(
+            COLUMNS,
+            benches.map((bench) => cells(bench, verbose, moved)),
+          ),
+          "",
+        ]),
+    "ratio: time of head over base, > 1 is slower; MDE: smallest change that would have been found in 95 of 100 runs",
+    ...(summary?.geomean == null
+      ? []
+      : [`geometric mean of the ratios: ${formatChangeRatio(summary.geomean)} (not judged)`]),
+    ...moved,
+    ...missingLines(results),
+    armsLine(results),
+    policyLine(results),
+    machineLine(results),
+    ...(run === undefined ? [] : [`took ${formatDuration(run.wallMs)}, run ${run.id}`]),
+    ...(command === undefined ? [] : [`repeat: ${command}`]),
+    ...(summary === undefined ? [] : [`exit code ${summary.exitCode}`]),
+  ];
+  return `${lines
+    .filter((line, i) => line !== "" || lines[i - 1] !== "")
+    .map((line) => line.split("\n").map(plainText).join("\n"))
+    .join("\n")}\n`;
+}
+
+function cells(bench: BenchRecord, verbose: boolean, said: readonly string[]): string[] {
+  const pairs = decidingPairs(bench);
+  const { estimate } = bench;
+  return [
+    `${VERDICTS[bench.verdict].sign} ${verdictText(bench)}`,
+    plainText(benchName(bench)),
+    formatNs(armNs(pairs, "base")),
+    formatNs(armNs(pairs, "head")),
+    estimate === null ? "–" : formatChangeRatio(estimate.ratio),
+    estimate === null ? "" : formatChangeInterval(estimate.low, estimate.high),
+    estimate === null ? "" : formatPercent(estimate.mde),
+    verbose ? sparkline(logRatios(pairs)) : "",
+    plainText(remarks(bench, said)),
+  ];
+}
+
+const BARS = "▁▂▃▄▅▆▇█";
+
+/** Counts of pairs in eight steps from the least ratio to the largest, as bars: where the pairs lie, and whether in two heaps. */
+export function sparkline(values: readonly number[], steps = 8): string {
+  if (values.length === 0) return "";
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const counts = Array.from({ length: steps }, () => 0);
+  for (const value of values) {
+    const step = high === low ? 0 : Math.min(steps - 1, Math.floor((steps * (value - low)) / (high - low)));
+    counts[step] = (counts[step] ?? 0) + 1;
+  }
+  const most = Math.max(...counts);
+  const bars = counts.map((count) => (count === 0 ? " " : BARS[Math.ceil((count / most) * BARS.length) - 1]));
+  return `${formatChangeRatio(Math.exp(low))} ${bars.join("")} ${formatChangeRatio(Math.exp(high))}`;
+}

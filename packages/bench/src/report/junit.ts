@@ -1,0 +1,163 @@
+/**
+ * Results as JUnit XML: one test case for each benchmark. A failure is what fails the run: a confirmed regression, a wrong
+ * output, a crash. What could not be decided is skipped, with the reason; a run whose machine moved is an error. A run without
+ * any benchmark is an error too, so that an empty file is never green.
+ */
+
+import type { BenchRecord, Result, Results } from "../results/schema.ts";
+import { escapeXml } from "./escape.ts";
+import { formatChangeInterval, formatChangeRatio, formatInterval, formatPercent, formatRatio } from "./format.ts";
+import { disturbances, machineLine } from "./gate-facts.ts";
+import { findComparison } from "./phases.ts";
+import { armNs, benchName, bySeverity, decidingPairs, isFailure, remarks } from "./verdicts.ts";
+
+type Outcome = "passed" | "failure" | "error" | "skipped";
+
+interface TestCase {
+  readonly name: string;
+  readonly group: string;
+  readonly seconds: number | null;
+  readonly outcome: Outcome;
+  readonly message: string;
+  readonly properties: readonly (readonly [name: string, value: string])[];
+}
+
+export function renderJunit(results: Results): string {
+  const cases = results.benches === undefined ? engineCases(results) : gateCases(results, results.benches);
+  const count = (outcome: Outcome): number => cases.filter((test) => test.outcome === outcome).length;
+  const counts = `tests="${cases.length}" failures="${count("failure")}" errors="${count("error")}" skipped="${count("skipped")}"`;
+  const seconds = ((results.run?.wallMs ?? 0) / 1000).toFixed(3);
+  const lines = [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    `<testsuites name="quern" ${counts} time="${seconds}">`,
+    `  <testsuite name="${escapeXml(results.run?.kind ?? "engines")}" ${counts} time="${seconds}" timestamp="${escapeXml(results.createdAt)}" hostname="${escapeXml(results.machine.fingerprint)}">`,
+    ...properties([["machine", machineLine(results)]], "    "),
+    ...cases.flatMap(testCase),
+    "  </testsuite>",
+    "</testsuites>",
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function properties(pairs: TestCase["properties"], indent: string): string[] {
+  if (pairs.length === 0) return [];
+  return [
+    `${indent}<properties>`,
+    ...pairs.map(([name, value]) => `${indent}  <property name="${escapeXml(name)}" value="${escapeXml(value)}"/>`),
+    `${indent}</properties>`,
+  ];
+}
+
+function testCase(test: TestCase): string[] {
+  const message = escapeXml(test.message);
+  const outcome =
+    test.outcome === "passed"
+      ? []
+      : test.outcome === "skipped"
+        ? [`      <skipped message="${message}"/>`]
+        : [`      <${test.outcome} message="${message}" type="quern">${message}</${test.outcome}>`];
+  const time = test.seconds === null ? "" : ` time="${test.seconds.toExponential(6)}"`;
+  return [
+    `    <testcase classname="${escapeXml(test.group)}" name="${escapeXml(test.name)}"${time}>`,
+    ...properties(test.properties, "      "),
+    ...outcome,
+    "    </testcase>",
+  ];
+}
+
+function gateCases(results: Results, benches: readonly BenchRecord[]): TestCase[] {
+  const { run } = results;
+  const moved = disturbances(results);
+  // What concerns the run and no benchmark.
+  const problem =
+    benches.length === 0
+      ? "no benchmark was measured"
+      : run?.aborted === true
+        ? "the run was interrupted"
+        : run?.outOfTime === true
+          ? "the budget was spent before all was measured"
+          : moved.length > 0
+            ? moved.join("; ")
+            : undefined;
+  const whole: TestCase[] =
+    problem === undefined
+      ? []
+      : [{ name: "run", group: "quern", seconds: null, outcome: "error", message: problem, properties: [] }];
+  return [...whole, ...bySeverity(benches).map((bench) => gateCase(bench, run))];
+}
+
+function gateCase(bench: BenchRecord, run: Results["run"]): TestCase {
+  const { estimate, verdict } = bench;
+  const nanoseconds = armNs(decidingPairs(bench), "head");
+  const found =
+    estimate === null
+      ? ""
+      : `${formatChangeRatio(estimate.ratio)} ${formatChangeInterval(estimate.low, estimate.high)}`;
+  const message = [verdict, found, remarks(bench)].filter((text) => text !== "").join(": ");
+  const outcome: Outcome = isFailure(bench)
+    ? "failure"
+    : verdict === "INVALID"
+      ? "error"
+      : verdict === "INCONCLUSIVE"
+        ? run?.policy?.strict === true
+          ? "failure"
+          : "skipped"
+        : "passed";
+  return {
+    name: benchName(bench),
+    group: "quern.gate",
+    seconds: nanoseconds === null ? null : nanoseconds / 1e9,
+    // An advisory run shows what it found and fails nothing; a wrong output stays one.
+    outcome: run?.advisory === true && outcome === "failure" && verdict !== "ERROR" ? "skipped" : outcome,
+    message,
+    properties: [
+      ["verdict", verdict],
+      ...(estimate === null
+        ? []
+        : ([
+            ["ratio", formatChangeRatio(estimate.ratio)],
+            ["interval", formatChangeInterval(estimate.low, estimate.high)],
+            ["mde", formatPercent(estimate.mde)],
+            ["pairs", String(estimate.pairs)],
+          ] as const)),
+      ...(bench.accepted === undefined ? [] : ([["accepted", bench.accepted.trailer]] as const)),
+    ],
+  };
+}
+
+function engineCases(results: Results): TestCase[] {
+  const steady = results.results.filter(({ phase }) => phase === "steady");
+  const measured = steady.map((row): TestCase => {
+    const comparison = findComparison(results, row);
+    return {
+      ...namesOf(row),
+      seconds: row.median === null ? null : row.median / 1000,
+      outcome: row.verified === false ? "failure" : "passed",
+      message: row.note ?? "outputs differ",
+      properties:
+        comparison === undefined
+          ? []
+          : [
+              ["ratio", formatRatio(comparison.ratio)],
+              ["interval", formatInterval(comparison.low, comparison.high)],
+              ["baseline", comparison.baseline],
+            ],
+    };
+  });
+  const left = results.skipped.map((row): TestCase => ({
+    ...namesOf(row),
+    seconds: null,
+    outcome: row.failed === true ? "failure" : "skipped",
+    message: row.reason,
+    properties: [],
+  }));
+  const cases = [...measured, ...left];
+  if (cases.length > 0) return cases;
+  const message = "no benchmark was measured";
+  return [{ name: "run", group: "quern", seconds: null, outcome: "error", message, properties: [] }];
+}
+
+function namesOf(row: Pick<Result, "case" | "engine" | "precision" | "threads">): Pick<TestCase, "name" | "group"> {
+  const { case: name, engine, precision, threads } = row;
+  return { name: `${name}, ${precision}, ${threads} threads`, group: `quern.${engine}` };
+}

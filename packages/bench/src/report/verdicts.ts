@@ -1,0 +1,111 @@
+/**
+ * The benches of a gate run as reports show them: most severe first, with the times and ratios that their samples give.
+ */
+
+import { median } from "../statistics/basics.ts";
+import type { BenchRecord, PairRecord, Results, Verdict } from "../results/schema.ts";
+
+/** How a verdict is shown without colour, and what it is to a reader. */
+export interface VerdictFacts {
+  readonly sign: string;
+  /** Completes "n benches …". */
+  readonly about: string;
+}
+
+/** Most severe first. */
+export const VERDICTS: Readonly<Record<Verdict, VerdictFacts>> = {
+  ERROR: { sign: "‼", about: "failed" },
+  REGRESSED: { sign: "✗", about: "slower" },
+  INVALID: { sign: "⊘", about: "not valid" },
+  INCONCLUSIVE: { sign: "?", about: "undecided" },
+  IMPROVED: { sign: "↓", about: "faster" },
+  EQUIVALENT: { sign: "✓", about: "unchanged" },
+};
+
+const SEVERITY = Object.keys(VERDICTS) as Verdict[];
+
+/** Whether the verdict fails the run. */
+export function isFailure({ verdict, accepted }: BenchRecord): boolean {
+  return verdict === "ERROR" || (verdict === "REGRESSED" && accepted === undefined);
+}
+
+/** Rank of severity: 0 is worst. An accepted regression stands behind all that are not. */
+function severity(bench: BenchRecord): number {
+  return SEVERITY.indexOf(bench.verdict) + (bench.accepted === undefined ? 0 : 0.5);
+}
+
+/** Most severe first; among equals the largest change first, then by name. */
+export function bySeverity(benches: readonly BenchRecord[]): BenchRecord[] {
+  const change = ({ estimate }: BenchRecord): number => (estimate === null ? 0 : Math.abs(Math.log(estimate.ratio)));
+  return benches.toSorted(
+    (a, b) => severity(a) - severity(b) || change(b) - change(a) || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
+  );
+}
+
+/** The word for the verdict, with what allows it. */
+export function verdictText({ verdict, accepted }: BenchRecord): string {
+  return accepted === undefined ? verdict : `${verdict}, accepted`;
+}
+
+/** How many benches have each verdict, most severe first; verdicts that none has are left out. */
+export function totals(benches: readonly BenchRecord[]): { readonly verdict: Verdict; readonly count: number }[] {
+  return SEVERITY.map((verdict) => ({
+    verdict,
+    count: benches.filter((bench) => bench.verdict === verdict).length,
+  })).filter(({ count }) => count > 0);
+}
+
+/** The pairs that the verdict rests on: those of the stage that the estimate names, else of the last stage. */
+export function decidingPairs({ stages, estimate }: BenchRecord): readonly PairRecord[] {
+  const named = stages.filter(({ stage }) => stage === estimate?.stage);
+  return (named.length > 0 ? named : stages.slice(-1)).flatMap(({ pairs }) => pairs);
+}
+
+/** ln(head / base) of each pair: the median over its rounds. */
+export function logRatios(pairs: readonly PairRecord[]): number[] {
+  return pairs
+    .filter(({ base }) => base.length > 0)
+    .map(({ base, head }) => median(base.map((ns, round) => Math.log(head[round] ?? ns) - Math.log(ns))));
+}
+
+/** Median ns per iteration of one arm: the median over pairs of the medians over rounds. Null without samples. */
+export function armNs(pairs: readonly PairRecord[], arm: "base" | "head"): number | null {
+  const centres = pairs.filter((pair) => pair[arm].length > 0).map((pair) => median(pair[arm]));
+  return centres.length === 0 ? null : median(centres);
+}
+
+/** "sort n=10000": the name with its parameters. */
+export function benchName({ id, params }: BenchRecord): string {
+  const values = Object.entries(params ?? {}).map(([name, value]) => `${name}=${value}`);
+  return [id, ...values].join(" ");
+}
+
+/**
+ * Reason, flags and what was accepted, as one text; empty where there is nothing to say. A reason that the report gives for the
+ * whole run, one of `said`, is not repeated.
+ */
+export function remarks({ reason, flags, accepted, check }: BenchRecord, said: readonly string[] = []): string {
+  const more = flags.filter((flag) => !reason.includes(flag));
+  return [
+    said.includes(reason) ? "" : reason,
+    ...more,
+    ...(accepted === undefined ? [] : [`accepted up to ${(100 * accepted.limit).toFixed(1)} %: ${accepted.reason}`]),
+    ...(check !== null && !check.passed && !reason.includes("output") ? ["output differs"] : []),
+  ]
+    .filter((text) => text !== "")
+    .join("; ");
+}
+
+/** One sentence: what the run found. */
+export function verdictSentence(results: Results): string {
+  const { benches = [], run, summary } = results;
+  const counts = totals(benches).map(({ verdict, count }) => `${count} ${VERDICTS[verdict].about}`);
+  const outcome = summary === undefined ? "" : `${summary.verdict}: `;
+  const found = benches.length === 0 ? "no benchmark was measured" : `${counts.join(", ")} of ${benches.length}`;
+  const notes = [
+    ...(run?.aborted === true ? ["interrupted: not all that was asked for"] : []),
+    ...(run?.outOfTime === true ? ["the budget was spent before all was measured"] : []),
+    ...(run?.advisory === true ? ["advisory: fails no build"] : []),
+  ];
+  return `${outcome}${[found, ...notes].join("; ")}`;
+}
