@@ -1,6 +1,6 @@
 /** What is said about generations besides their text: statistics for people, JSON for programs. */
 
-import { formatMs } from "@quern/bench";
+import { formatMs } from "@quern/bench/format";
 import type { FinishReason, GenerationChunk, GenerationSummary, LanguageModel, TokenLogProbability } from "@quern/llm";
 
 const ENDS: Readonly<Record<FinishReason, string>> = {

@@ -5,7 +5,8 @@
 
 import { availableParallelism } from "node:os";
 import { type BlockType, type Graph, constantOf } from "@quern/core";
-import { availableMemory, controlLimits, formatBytes } from "@quern/bench";
+import { availableMemory, controlLimits } from "@quern/bench";
+import { formatBytes } from "@quern/bench/format";
 import type { GgufFile } from "@quern/importers/gguf";
 import { readsBlocks } from "@quern/kernels-cpu";
 import {

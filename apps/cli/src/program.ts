@@ -6,16 +6,7 @@
  */
 
 import { Command } from "commander";
-import { addBenchCommands, runProgram } from "@quern/bench/commands";
-import { addBench } from "./commands/bench.ts";
-import { addChat } from "./commands/chat.ts";
-import { addDoctor } from "./commands/doctor.ts";
-import { addGenerate } from "./commands/generate.ts";
-import { addInspect } from "./commands/inspect.ts";
-import { addPerplexity } from "./commands/perplexity.ts";
-import { addQuantize } from "./commands/quantize.ts";
-import { addRun } from "./commands/run.ts";
-import { addSynth } from "./commands/synth.ts";
+import { type CommandLoaders, addAskedCommands, benchCommands, loadUrl, runProgram } from "@quern/bench/commands";
 import { packageVersion } from "./version.ts";
 
 /** npm runs scripts in the repository's root: paths on the command line mean the folder the user is in. */
@@ -24,21 +15,26 @@ function enterUserFolder(): void {
   if (folder !== undefined && (script === "quern" || script === "bench")) process.chdir(folder);
 }
 
+/** In the order of the help. */
+const commands: CommandLoaders = {
+  bench: async () => {
+    const [{ addBench }, addUrl] = await Promise.all([import("./commands/bench.ts"), loadUrl()]);
+    return (program) => addUrl(addBench(program));
+  },
+  ...benchCommands,
+  run: async () => (await import("./commands/run.ts")).addRun,
+  inspect: async () => (await import("./commands/inspect.ts")).addInspect,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctor,
+  synth: async () => (await import("./commands/synth.ts")).addSynth,
+  quantize: async () => (await import("./commands/quantize.ts")).addQuantize,
+  perplexity: async () => (await import("./commands/perplexity.ts")).addPerplexity,
+  generate: async () => (await import("./commands/generate.ts")).addGenerate,
+  chat: async () => (await import("./commands/chat.ts")).addChat,
+};
+
 enterUserFolder();
 const program = new Command("quern")
   .description("Benchmarks, runs, inspects and diagnoses models; gates the speed of any code.")
   .version(packageVersion());
-for (const add of [
-  addBench,
-  addBenchCommands,
-  addRun,
-  addInspect,
-  addDoctor,
-  addSynth,
-  addQuantize,
-  addPerplexity,
-  addGenerate,
-  addChat,
-])
-  add(program);
+await addAskedCommands(program, commands);
 await runProgram(program);

@@ -1,7 +1,7 @@
 /** What `--quantize` did to the weights of a model, as text. */
 
 import type { KeptWeight, MatmulPrecision, QuantiseReport, QuantisedWeight } from "@quern/core";
-import { formatBytes, formatTable } from "@quern/bench";
+import { formatBytes, formatTable } from "@quern/bench/format";
 
 const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
 

@@ -6,7 +6,6 @@
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
 import { type Results } from "@quern/bench";
-import { addUrl } from "@quern/bench/commands";
 import {
   CACHE_STATES,
   DEFAULT_SETTINGS,
@@ -91,7 +90,7 @@ Examples:
 
 Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use.`;
 
-export function addBench(program: Command): void {
+export function addBench(program: Command): Command {
   const command = program
     .command("bench")
     // Options behind `llm` are those of `llm`.
@@ -142,7 +141,7 @@ export function addBench(program: Command): void {
     .addHelpText("after", EXAMPLES)
     .action(bench);
   addBenchLlm(command);
-  addUrl(command);
+  return command;
 }
 
 function requestsOf(what: string | undefined, files: readonly string[], options: BenchOptions): CaseRequest[] {

@@ -1,7 +1,7 @@
 /** `quern doctor MODEL`: the diagnosis of a language model as text or JSON, and the exit code that goes with it. */
 
 import { UserError } from "@quern/core";
-import { formatBytes } from "@quern/bench";
+import { formatBytes } from "@quern/bench/format";
 import { isGguf } from "../gguf-facts.ts";
 import { requireLanguageModel } from "../language-model-options.ts";
 import { type Condition, type DiagnosisOptions, type ModelDiagnosis, diagnoseModel } from "../model-diagnosis.ts";

@@ -6,8 +6,9 @@
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
 import { ENV_VARIABLES, UserError, readEnv } from "@quern/core";
-import { describeMachine, formatBytes } from "@quern/bench";
-import { doctorBench } from "@quern/bench/commands";
+import { describeMachine } from "@quern/bench";
+import { formatBytes } from "@quern/bench/format";
+import { loadBenchDoctor } from "@quern/bench/commands";
 import { DEVICE_KINDS, engines, llmEngineNamed, openDevice, type DeviceKind } from "@quern/bench/engines";
 import type { CacheFormat } from "@quern/llm";
 import { count, parseCacheFormat } from "../language-model-options.ts";
@@ -58,7 +59,7 @@ async function doctor(model: string | undefined, options: DoctorOptions): Promis
   if (options.bench === true) {
     if (model !== undefined)
       throw new UserError("--bench is about the machine, not about a model", { where: "--bench" });
-    doctorBench(options);
+    (await loadBenchDoctor()).doctorBench(options);
     return;
   }
   if (model !== undefined) {

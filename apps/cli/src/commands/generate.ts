@@ -5,7 +5,7 @@
 
 import { type Command, Option } from "commander";
 import { UserError } from "@quern/core";
-import { formatMs, formatTable } from "@quern/bench";
+import { formatMs, formatTable } from "@quern/bench/format";
 import type { GenerateOptions, Generation, GenerationChunk, LanguageModel, Prompt } from "@quern/llm";
 import { chatSettings, messagesOf } from "../chat-template.ts";
 import {

@@ -4,7 +4,7 @@
  */
 
 import { type Graph, printShape } from "@quern/core";
-import { formatBytes, formatTable } from "@quern/bench";
+import { formatBytes, formatTable } from "@quern/bench/format";
 import type { GgufTensor } from "@quern/importers/gguf";
 import { type Hyperparameters, buildStepGraph, readHyperparameters } from "@quern/llm";
 import { quantMixes } from "@quern/llm/quantise";

@@ -15,7 +15,7 @@ import {
   type MatmulPrecision,
   type TensorSpec,
 } from "@quern/core";
-import { formatBytes, formatMs, formatTable } from "@quern/bench";
+import { formatBytes, formatMs, formatTable } from "@quern/bench/format";
 import { openDevice, readModel, requireModelFile, type DeviceKind } from "@quern/bench/engines";
 import {
   PRECISION_DEFAULT,

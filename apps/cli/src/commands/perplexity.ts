@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
-import { formatMs } from "@quern/bench";
+import { formatMs } from "@quern/bench/format";
 import { DEVICE_KINDS, openDevice, type DeviceKind } from "@quern/bench/engines";
 import { loadModel, perplexity, type CacheFormat, type Perplexity } from "@quern/llm";
 import { numberOption, parseDevice, parsePrecision } from "../options.ts";

@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { UserError } from "@quern/core";
 import { FileSink, readGgufFile } from "@quern/importers/gguf";
-import { formatBytes, formatMs, formatTable } from "@quern/bench";
+import { formatBytes, formatMs, formatTable } from "@quern/bench/format";
 import { requireModelFile } from "@quern/bench/engines";
 import { nativeHost } from "@quern/kernels-cpu";
 import { type QuantisedTensor, planQuantise, quantMixNamed, quantMixes, writeQuantised } from "@quern/llm/quantise";

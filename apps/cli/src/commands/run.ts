@@ -17,7 +17,8 @@ import {
   type MatmulPrecision,
   type TensorSpec,
 } from "@quern/core";
-import { Random, formatMs, formatTable } from "@quern/bench";
+import { Random } from "@quern/bench";
+import { formatMs, formatTable } from "@quern/bench/format";
 import {
   MODEL_TOLERANCE,
   encodeNpy,

@@ -6,7 +6,7 @@
 import type { Command } from "commander";
 import { UserError } from "@quern/core";
 import { FileSink } from "@quern/importers/gguf";
-import { formatBytes, formatMs, formatTable } from "@quern/bench";
+import { formatBytes, formatMs, formatTable } from "@quern/bench/format";
 import { quantMixNamed, quantMixes } from "@quern/llm/quantise";
 import { type SynthModel, planSynth, synthPresets, writeSynthInTurns } from "@quern/llm/synth";
 import { INTERRUPTED, whole } from "../interrupt.ts";

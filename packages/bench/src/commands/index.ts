@@ -1,19 +1,34 @@
-/** Commands of the gate, one file each: shared by `quern` and by this package's own `quern-bench`. */
+/**
+ * Commands of the gate, one file each: shared by `quern` and by this package's own `quern-bench`. What a command needs is
+ * loaded when it is asked for, so that the others start at once.
+ */
 
 import type { Command } from "commander";
-import { addBisect } from "./bisect.ts";
-import { addCalibrate } from "./calibrate.ts";
-import { addAb, addGate } from "./gate.ts";
-import { addHistory } from "./history.ts";
-import { addReport } from "./report.ts";
-import { addSelftest } from "./selftest.ts";
-
-export { addBenchDoctor, doctorBench } from "./doctor.ts";
-export { addUrl } from "./url.ts";
 
 export { reportError, runProgram } from "./run-program.ts";
 export { requireWritable, writeWhole } from "./write-file.ts";
 
-export function addBenchCommands(program: Command): void {
-  for (const add of [addGate, addAb, addReport, addHistory, addBisect, addCalibrate, addSelftest]) add(program);
+export type AddCommand = (program: Command) => void;
+export type CommandLoaders = Readonly<Record<string, () => Promise<AddCommand>>>;
+
+/** In the order of the help. */
+export const benchCommands: CommandLoaders = {
+  gate: async () => (await import("./gate.ts")).addGate,
+  ab: async () => (await import("./gate.ts")).addAb,
+  report: async () => (await import("./report.ts")).addReport,
+  history: async () => (await import("./history.ts")).addHistory,
+  bisect: async () => (await import("./bisect.ts")).addBisect,
+  calibrate: async () => (await import("./calibrate.ts")).addCalibrate,
+  selftest: async () => (await import("./selftest.ts")).addSelftest,
+};
+
+/** Commands that `quern` has elsewhere: below `bench`, and as part of its own `doctor`. */
+export const loadUrl = async (): Promise<AddCommand> => (await import("./url.ts")).addUrl;
+export const loadBenchDoctor = async (): Promise<typeof import("./doctor.ts")> => import("./doctor.ts");
+
+/** Adds the command that the arguments begin with; all of them where they begin with none, for the help. */
+export async function addAskedCommands(program: Command, commands: CommandLoaders): Promise<void> {
+  const [, , name = ""] = process.argv;
+  const asked = Object.hasOwn(commands, name) ? [commands[name]] : Object.values(commands);
+  for (const add of await Promise.all(asked.map((load) => load?.()))) add?.(program);
 }
