@@ -28,7 +28,8 @@ export const loadBenchDoctor = async (): Promise<typeof import("./doctor.ts")> =
 
 /** Adds the command that the arguments begin with; all of them where they begin with none, for the help. */
 export async function addAskedCommands(program: Command, commands: CommandLoaders): Promise<void> {
-  const [, , name = ""] = process.argv;
-  const asked = Object.hasOwn(commands, name) ? [commands[name]] : Object.values(commands);
-  for (const add of await Promise.all(asked.map((load) => load?.()))) add?.(program);
+  const [, , name] = process.argv;
+  const asked = Object.entries(commands).filter(([each]) => each === name);
+  const loaders = asked.length > 0 ? asked : Object.entries(commands);
+  for (const add of await Promise.all(loaders.map(([, load]) => load()))) add(program);
 }

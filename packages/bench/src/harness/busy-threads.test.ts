@@ -1,3 +1,5 @@
+import { pbkdf2 } from "node:crypto";
+import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { countBusyThreads } from "./busy-threads.ts";
@@ -25,6 +27,14 @@ describe("threads that are busy", () => {
     const workers = [await spinInWorker(60_000), await spinInWorker(60_000)];
     expect(await countBusyThreads(async () => spinHere(1000))).toBe(3);
     for (const worker of workers) await worker.terminate();
+  });
+
+  it("asynchronous calls that take turns are one", async (context) => {
+    if (process.platform !== "linux") context.skip("only Linux says how long each thread was on a processor");
+    const turns = async (): Promise<void> => {
+      for (let turn = 0; turn < 12; turn++) await promisify(pbkdf2)("password", "salt", 100_000, 64, "sha512");
+    };
+    expect(await countBusyThreads(turns)).toBe(1);
   });
 
   it("a thread that sleeps is not one", async (context) => {

@@ -3,7 +3,8 @@
  *
  * Linux says of each task how long it was on a processor (`/proc/self/task/<tid>/schedstat`, in ns). A thread counts as busy
  * when it had at least a fifth of the time of the busiest: that does not depend on how much of the machine others take.
- * The workers of V8, which collect garbage and compile now and then for every engine, are left out.
+ * The workers of V8, which collect garbage and compile now and then for every engine, are left out. Asynchronous calls take
+ * turns on the threads of Node's pool: these count as one, or as many as were on processors at a time.
  */
 
 import { readFileSync, readdirSync } from "node:fs";
@@ -11,15 +12,19 @@ import { readFileSync, readdirSync } from "node:fs";
 const TASKS = "/proc/self/task";
 const BUSY_SHARE = 0.2;
 const V8_WORKER = "V8Worker";
+const POOL_WORKER = "libuv-worker";
 
-/** Time on a processor by thread, in ns; undefined where the system does not say. */
+/** Time on a processor by thread, in ns, those of Node's pool together; undefined where the system does not say. */
 function times(): Map<string, number> | undefined {
   try {
     const found = new Map<string, number>();
     for (const task of readdirSync(TASKS)) {
       try {
-        if (readFileSync(`${TASKS}/${task}/comm`, "utf8").trim() === V8_WORKER) continue;
-        found.set(task, Number(readFileSync(`${TASKS}/${task}/schedstat`, "utf8").split(" ")[0]));
+        const name = readFileSync(`${TASKS}/${task}/comm`, "utf8").trim();
+        if (name === V8_WORKER) continue;
+        const time = Number(readFileSync(`${TASKS}/${task}/schedstat`, "utf8").split(" ")[0]);
+        const key = name === POOL_WORKER ? POOL_WORKER : task;
+        found.set(key, (found.get(key) ?? 0) + time);
       } catch (error) {
         // Threads may end meanwhile; a kernel without these statistics has the files of none.
         if (task === String(process.pid)) throw error;
@@ -51,10 +56,14 @@ export function budgetFacts(
 /** Threads that were busy during `run`, which should last some hundredths of a second; null where the system does not say. */
 export async function countBusyThreads(run: () => Promise<unknown>): Promise<number | null> {
   const before = times();
+  const start = performance.now();
   await run();
+  const ns = 1e6 * (performance.now() - start);
   const after = times();
   if (before === undefined || after === undefined) return null;
-  const spent = [...after].map(([task, time]) => time - (before.get(task) ?? 0));
-  const most = Math.max(...spent);
-  return most <= 0 ? null : spent.filter((time) => time >= BUSY_SHARE * most).length;
+  const spent = [...after].map(([key, time]) => ({ key, time: time - (before.get(key) ?? 0) }));
+  const most = Math.max(...spent.map(({ time }) => time));
+  if (most <= 0) return null;
+  const busy = spent.filter(({ time }) => time >= BUSY_SHARE * most);
+  return busy.reduce((sum, { key, time }) => sum + (key === POOL_WORKER ? Math.max(1, Math.round(time / ns)) : 1), 0);
 }
