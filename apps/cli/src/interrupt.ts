@@ -1,34 +1,16 @@
 /** Ctrl-C ends the work that goes on, not the process: what has been made until then is kept, or taken away in order. */
 
+import { interruptible } from "@quern/bench/commands";
+
 /** As shells say it: 128 and the number of the signal. */
 export const INTERRUPTED = 130;
 
-/** Launchers pass on the signal that the terminal has given to all of them: within this time it is one Ctrl-C. */
-const SAME_MS = 250;
-
-/**
- * Runs `work` with a signal that the first Ctrl-C aborts. The second one ends the process, as it does outside of work. Says
- * whether there was a Ctrl-C.
- */
-export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
-  const controller = new AbortController();
-  let first = 0;
-  const interrupt = (): void => {
-    if (!controller.signal.aborted) {
-      first = performance.now();
-      controller.abort();
-    } else if (performance.now() - first > SAME_MS) {
-      process.removeListener("SIGINT", interrupt);
-      process.kill(process.pid, "SIGINT");
-    }
-  };
-  process.on("SIGINT", interrupt);
-  try {
-    await work(controller.signal);
-  } finally {
-    process.removeListener("SIGINT", interrupt);
-  }
-  return controller.signal.aborted;
+/** Runs `work` with a signal that the first Ctrl-C aborts. Says whether there was a Ctrl-C. */
+export function wasInterrupted(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
+  return interruptible(async (signal) => {
+    await work(signal);
+    return signal.aborted;
+  });
 }
 
 /**
@@ -37,7 +19,7 @@ export async function interruptible(work: (signal: AbortSignal) => Promise<void>
  */
 export async function whole(work: (signal: AbortSignal) => Promise<void>): Promise<boolean> {
   let done = false;
-  await interruptible(async (signal) => {
+  await wasInterrupted(async (signal) => {
     try {
       await work(signal);
       done = true;

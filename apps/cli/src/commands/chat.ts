@@ -8,7 +8,7 @@ import { UserError } from "@quern/core";
 import type { ChatMessage, GenerateOptions, GenerationSummary, LanguageModel } from "@quern/llm";
 import { chatSettings, systemMessages } from "../chat-template.ts";
 import { statisticLines } from "../generation-report.ts";
-import { INTERRUPTED, interruptible } from "../interrupt.ts";
+import { INTERRUPTED, wasInterrupted } from "../interrupt.ts";
 import {
   type ModelOptions,
   type OpenModel,
@@ -130,7 +130,7 @@ class Conversation {
 
 /** Messages from standard input, with no words of ours between the answers. Ctrl-C ends it all. */
 async function answerLines(conversation: Conversation): Promise<void> {
-  const interrupted = await interruptible(async (signal) => {
+  const interrupted = await wasInterrupted(async (signal) => {
     for await (const line of inputLines()) {
       if (line.trim() === "") continue;
       if (line === "/exit") return;
@@ -165,7 +165,7 @@ async function talk(
 async function turn(conversation: Conversation, message: string, quiet: boolean | undefined): Promise<void> {
   try {
     let summary: GenerationSummary | undefined;
-    await interruptible(async (signal) => {
+    await wasInterrupted(async (signal) => {
       summary = await conversation.answer(message, signal);
     });
     if (summary !== undefined) writeStatistics([...statisticLines(summary), ""], quiet);

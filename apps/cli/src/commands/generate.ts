@@ -15,7 +15,7 @@ import {
   statisticLines,
   togetherLine,
 } from "../generation-report.ts";
-import { INTERRUPTED, interruptible } from "../interrupt.ts";
+import { INTERRUPTED, wasInterrupted } from "../interrupt.ts";
 import {
   type ModelOptions,
   type OpenModel,
@@ -100,7 +100,7 @@ async function generate(path: string, options: GenerateCommandOptions): Promise<
   await withModel(path, options, together, async (open) => {
     const { prompt, settings } = promptOf(text, template, open.model, options);
     let completions: Completion[] = [];
-    const interrupted = await interruptible(async (signal) => {
+    const interrupted = await wasInterrupted(async (signal) => {
       const generations = start(open.model, prompt, { ...settings, signal }, parallel);
       completions = await show(open.model, generations, options);
     });

@@ -5,6 +5,7 @@
 
 import type { Command } from "commander";
 
+export { interruptible } from "./interrupt.ts";
 export { reportError, runProgram } from "./run-program.ts";
 export { requireWritable, writeWhole } from "./write-file.ts";
 
