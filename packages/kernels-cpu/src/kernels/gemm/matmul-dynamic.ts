@@ -1,6 +1,7 @@
 /**
- * matmul in f32 for what the blocked kernel does not take: inner dimensions known only at run time (attention
- * probabilities times values). Small register tiles on the operands as they lie, nothing is packed.
+ * matmul in f32 for what the blocked kernel does not take, or takes too dearly: inner dimensions known only at run time
+ * (attention probabilities times values), and few rows times a matrix that is no constant. Small register tiles on the
+ * operands as they lie, nothing is packed.
  */
 
 import {
@@ -37,9 +38,9 @@ export const matmulDynamicF32: CpuKernel = {
   lower(site, { target }) {
     const { a, b, n, k: depth, batch, transposeA, transposeB } = matmulProblem(site);
     const lanes = target.vectorBytes / 4;
-    const tile: TileShape = { rows: 4, vectors: 2, lanes, columns: 2 * lanes };
     const y = site.anchor.outputs[0] as Value;
     const rows = y.type.shape.at(-2) as Dim;
+    const tile = tileFor(rows, lanes);
     const name = `matmul_f32_dynamic_t${tile.rows}x${tile.columns}`;
     const kernel = new GroupKernel(name, site);
     const { k } = kernel;
@@ -91,6 +92,13 @@ export const matmulDynamicF32: CpuKernel = {
     return [kernel.launch({ decision: name, flops: dimMul(dimMul(batch, rows), dimMul(n, dimMul(2, depth))) })];
   },
 };
+
+/** Eight sums, of as few rows as there are. */
+function tileFor(rows: Dim, lanes: number): TileShape {
+  const height = typeof rows === "number" && rows <= 2 ? Math.max(1, rows) : 4;
+  const vectors = 8 / height;
+  return { rows: height, vectors, lanes, columns: vectors * lanes };
+}
 
 /** Element offset of the matrix of `value` for a batch of the result. */
 function matrixOffset(kernel: GroupKernel, value: Value, batchAt: readonly KValue[], y: Value): KValue {

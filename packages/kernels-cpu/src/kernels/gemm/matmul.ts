@@ -39,8 +39,11 @@ export const matmulF32: CpuKernel = {
     return true;
   },
   cost(site, { threads }) {
-    const { m, n, k, batch } = matmulProblem(site);
-    return (typical(batch) * typical(m) * typical(n) * typical(k)) / 50 / threads + 500;
+    const { b, m, n, k, batch } = matmulProblem(site);
+    const perRow = typical(batch) * typical(n) * typical(k);
+    // A matrix that is packed in every run costs as much as some rows of products.
+    const packing = siteConstant(site, b) === undefined ? perRow / 2 : 0;
+    return ((typical(m) * perRow) / 50 + packing) / threads + 500;
   },
   lower,
 };
