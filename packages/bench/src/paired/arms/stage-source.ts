@@ -108,7 +108,9 @@ export async function stageNpm({ packages, text }: Kind<"npm">, plan: SourceFile
   // Registries of scopes, and their credentials' names.
   const settings = join(plan.project, ".npmrc");
   if (existsSync(settings)) copyFileSync(settings, join(directory, ".npmrc"));
-  const args = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--save-exact"];
+  // Errors are shown to the user, also where an npm around this process was told to be silent.
+  const quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"];
+  const args = ["install", "--ignore-scripts", "--save-exact", ...quiet];
   try {
     await runCommand({
       program: "npm",
