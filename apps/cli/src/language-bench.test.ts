@@ -51,7 +51,7 @@ describe("quern bench llm", () => {
     [["bench", "llm"], "missing required argument 'models'"],
     [["bench", "llm", "none.gguf"], "there is neither such a file nor such a shape"],
     [["bench", "llm", "tiny.gguf", "--engines", "torch"], 'there is no engine "torch" for language models'],
-    [["bench", "llm", "tiny.gguf", "-p", "many"], '"many" is not a whole number'],
+    [["bench", "llm", "tiny.gguf", "-p", "many"], '"many" is no list of numbers'],
     [["bench", "llm", "tiny.gguf", "-p", "0", "-n", "0"], "neither a prompt nor generation"],
     [["bench", "llm", "tiny.gguf", "-d", "4096"], "pp512@d4096 is longer than the 2048 tokens"],
     [["bench", "llm", "tiny.gguf", "--kv", "q4"], 'there is no cache format "q4"'],
