@@ -1,6 +1,6 @@
 /**
- * Runs the first `ts` block of every package's README as a user would, with the package's own dependencies, and compares
- * what it prints with the `text` block that follows.
+ * Runs the first `ts` block of every package's README that a `text` block follows, as a user would, with the package's own
+ * dependencies, and compares what it prints with that block.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { workspacePackages } from "./workspace.ts";
 
-const EXAMPLE = /^```ts\n(?<code>.*?)^```\n\n+```text\n(?<output>.*?)^```/ms;
+const EXAMPLE = /^```ts\n(?<code>(?:(?!```).*\n)*)```\n\n+```text\n(?<output>(?:(?!```).*\n)*)```/m;
 
 describe("README examples", () => {
   const libraries = workspacePackages().filter(({ manifest }) => manifest.name.startsWith("@quern/"));
