@@ -17,6 +17,7 @@ import { readSource } from "../paired/arms/source.ts";
 import { replaceBenchFiles } from "../paired/arms/stage-source.ts";
 import { StagingArea } from "../paired/arms/staging-area.ts";
 import { measurePairs } from "../paired/measure.ts";
+import { planPinning, type PinPlan } from "../paired/pinning.ts";
 import type { CompareRequest } from "./bisect.ts";
 import type { Candidate } from "./candidates.ts";
 import type { Comparison } from "./probes.ts";
@@ -47,6 +48,7 @@ export class BuildComparer {
   readonly #progress: (text: string) => void;
   readonly #area = new StagingArea();
   #good: Staged | undefined;
+  #pin: PinPlan | undefined;
   /** The candidates compared last: the end of a search asks about two builds in turn. */
   readonly #kept = new Map<string, Staged>();
 
@@ -156,6 +158,7 @@ export class BuildComparer {
 
   async #measure(bench: ListedBench, head: StagedArm, pairs: number, number: number): Promise<Comparison> {
     const { config, policy, signal } = this.#settings;
+    this.#pin ??= await planPinning(config.settings.pin);
     const { arm: base } = this.#good as Staged;
     const { settings } = config;
     const { file: path, id, family, native } = bench;
@@ -181,6 +184,7 @@ export class BuildComparer {
         timeoutMs: 1000 * settings.timeoutS,
         env: environmentOf(config),
         nodeOptions: config.nodeOptions,
+        processors: this.#pin.processors,
       },
       ({ text }) => this.#progress(text),
     );

@@ -33,6 +33,7 @@ const WHAT: { readonly [Key in SettingKey]: string } = {
   pairs: "process pairs of screening and confirmation, as 16,48",
   rounds: "rounds in each pair",
   sliceMs: "length of a slice",
+  pin: "processors that pairs are timed on: auto, none, or a list",
   threads: "threads that a bench may use",
   seed: "seed of orders and inputs",
   budgetS: "longest time of the whole run, as 8m",

@@ -28,7 +28,10 @@ export interface Bench<State = unknown, Input = unknown, Output = unknown> {
   /** Unique name, as `sort/1e4`: letters, digits and `_./:=,+@-`. It names the bench in trailers, so it has no spaces. */
   readonly id: string;
   readonly params?: BenchParams;
-  /** Benches of one family share a process. Default: the id, so that no bench sees another's type feedback. */
+  /**
+   * Benches of one family share a process, and with it the type feedback of the code that they share. Default: the id up to
+   * its first slash.
+   */
   readonly family?: string;
   /** The time is spent in native code: up to eight such benches share a process, whatever their family. */
   readonly native?: boolean;

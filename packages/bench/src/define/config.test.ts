@@ -16,6 +16,7 @@ const PRESET: Settings = {
   pairs: [16, 48],
   rounds: 20,
   sliceMs: 5,
+  pin: "auto",
   threads: 1,
   seed: 1,
   budgetS: null,

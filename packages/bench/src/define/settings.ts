@@ -4,6 +4,8 @@
  * records.
  */
 
+import { processorsOf, type Pinning } from "../paired/pinning.ts";
+
 export const PROFILES = ["quick", "ci", "rigorous"] as const;
 export type Profile = (typeof PROFILES)[number];
 
@@ -24,6 +26,8 @@ export interface Settings {
   readonly pairs: readonly [screen: number, confirm: number];
   readonly rounds: number;
   readonly sliceMs: number;
+  /** Processors that pairs are timed on. */
+  readonly pin: Pinning;
   /** Threads that a bench may use. */
   readonly threads: number;
   readonly seed: number;
@@ -110,6 +114,14 @@ function duration(unit: "ms" | "s", least: number, most: number): Pick<Setting<n
   };
 }
 
+const MAX_PROCESSOR = 4095;
+
+function listedProcessors(text: string): readonly number[] | undefined {
+  if (!/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/.test(text)) return undefined;
+  const list = processorsOf(text);
+  return list.length > 0 && list.every((processor) => processor <= MAX_PROCESSOR) ? list : undefined;
+}
+
 const MAX_PAIRS = 1000;
 
 const pair = whole(2, MAX_PAIRS);
@@ -144,6 +156,16 @@ export const SETTINGS: { readonly [Key in SettingKey]: Setting<Settings[Key]> } 
   },
   rounds: { env: "BENCH_ROUNDS", flag: "--rounds", ...whole(1, 1000) },
   sliceMs: { env: "BENCH_SLICE", flag: "--slice", ...duration("ms", 0.1, 1000) },
+  pin: {
+    env: "BENCH_PIN",
+    flag: "--pin",
+    takes: "auto, none, or a list of processors such as 0,2-3",
+    parse: (text) => (text === "auto" || text === "none" ? text : listedProcessors(text)),
+    accepts: (value) =>
+      value === "auto" ||
+      value === "none" ||
+      (Array.isArray(value) && value.length > 0 && value.every((item) => Number.isInteger(item) && item >= 0)),
+  },
   threads: { env: "BENCH_THREADS", flag: "--threads", ...whole(1, 1024) },
   seed: { env: "BENCH_SEED", flag: "--seed", ...whole(0, 2 ** 31 - 1) },
   budgetS: {

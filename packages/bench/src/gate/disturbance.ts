@@ -3,7 +3,6 @@
  * other than the code under test moved it; if its slices jump, the rounds around them are of no use.
  */
 
-import { median } from "../statistics/basics.ts";
 import { analyse, isOutside, ratioEstimate } from "./estimate.ts";
 import type { GatePolicy } from "./policy.ts";
 import { pairKey, pairLogRatios, type DroppedRounds, type StageName } from "./samples.ts";
@@ -47,7 +46,7 @@ function complaints({ id, moved, disturbed, estimate }: ControlVerdict, policy: 
       : []),
     ...(slow
       ? [
-          `${share(disturbed)} of the rounds of the control ${id} have a slice above ${policy.controlSpike} times its median`,
+          `${share(disturbed)} of the rounds of the control ${id} have one slice above ${policy.controlSpike} times the other`,
         ]
       : []),
   ];
@@ -82,20 +81,21 @@ function judgeControl(
   };
 }
 
-/** Rounds in which a slice of the control, of either arm, took far longer than the median of them all. */
+/**
+ * Rounds in which the slice of one arm took far longer than that of the other. A machine that is slow in both of them, because
+ * of a neighbour or a lower clock, leaves their ratio alone.
+ */
 function disturbedRounds(
   { stages }: MeasuredControl,
   spike: number,
 ): { readonly rounds: DroppedRounds; readonly disturbed: number } {
-  const slices = stages.flatMap(({ pairs }) => pairs.flatMap(({ base, head }) => [...base, ...head]));
   const rounds = new Map<string, Set<number>>();
-  if (slices.length === 0) return { rounds, disturbed: 0 };
-  const limit = spike * median(slices);
   let total = 0;
   let hit = 0;
   for (const { stage, pairs } of stages) {
     for (const { index, base, head } of pairs) {
-      const slow = new Set(base.flatMap((time, round) => (Math.max(time, head[round] ?? 0) > limit ? [round] : [])));
+      const apart = (time: number, other: number): boolean => Math.max(time, other) > spike * Math.min(time, other);
+      const slow = new Set(base.flatMap((time, round) => (apart(time, head[round] ?? time) ? [round] : [])));
       total += base.length;
       hit += slow.size;
       if (slow.size > 0) rounds.set(pairKey(stage, index), slow);

@@ -7,6 +7,7 @@ import { stageArms } from "../paired/arms/stage.ts";
 import { preflight } from "../paired/arms/preflight.ts";
 import { controlBenches, measureSpeed } from "../paired/controls.ts";
 import { readFingerprint } from "../paired/fingerprint.ts";
+import { planPinning } from "../paired/pinning.ts";
 import { measurePairs } from "../paired/measure.ts";
 
 export interface GateParts {
@@ -17,6 +18,7 @@ export interface GateParts {
   readonly controlBenches: typeof controlBenches;
   readonly measureSpeed: typeof measureSpeed;
   readonly readFingerprint: typeof readFingerprint;
+  readonly planPinning: typeof planPinning;
   readonly measurePairs: typeof measurePairs;
   readonly describeMachine: typeof describeMachine;
   readonly now: () => number;
@@ -30,6 +32,7 @@ export const GATE_PARTS: GateParts = {
   controlBenches,
   measureSpeed,
   readFingerprint,
+  planPinning,
   measurePairs,
   describeMachine,
   now: Date.now,

@@ -34,7 +34,7 @@ export interface GatePolicy {
   readonly screenBand: number;
   /** A control whose interval lies wholly outside this share has moved. */
   readonly controlMargin: number;
-  /** A round is disturbed if a control slice in it took this many times the median of the control. */
+  /** A round is disturbed if the control slice of one arm took this many times that of the other. */
   readonly controlSpike: number;
   /** A run with a larger share of disturbed rounds is invalid. */
   readonly maxDisturbed: number;

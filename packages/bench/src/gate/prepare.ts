@@ -11,6 +11,7 @@ import { messagesBetween, rootOfRepository } from "../paired/arms/git.ts";
 import type { StagedPair } from "../paired/arms/stage.ts";
 import type { Preflight } from "../paired/arms/preflight.ts";
 import type { BenchRef } from "../paired/plan.ts";
+import type { PinPlan } from "../paired/pinning.ts";
 import { collectAcceptances, requireKnownBenches, type Acceptance } from "./accept.ts";
 import { readCalibration, type Calibration } from "./calibration.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
@@ -25,8 +26,8 @@ export const CONTROLS_EVERY = 3;
 /** Longer warm-ups follow where the speed still changes. */
 export const WARM_UP_MS = 150;
 
-/** A quick run is for a developer who waits; nothing fails by it. */
-const QUICK_WARM_UP_MS = 50;
+/** A quick run is for a developer who waits. With less, code of V8's second compiler is still to come in some processes. */
+const QUICK_WARM_UP_MS = 75;
 
 export function warmUpOf({ profile }: GatePolicy): number {
   return profile === "quick" ? QUICK_WARM_UP_MS : WARM_UP_MS;
@@ -38,6 +39,7 @@ export interface GateSetup {
   readonly config: ResolvedConfig;
   readonly policy: GatePolicy;
   readonly calibration: Calibration | undefined;
+  readonly pin: PinPlan;
 }
 
 /** Loads and merges the configuration. Throws a `UserError` for what is wrong in it. */
@@ -53,7 +55,8 @@ export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PA
     file: loaded.config,
     presets: presetsWith(randomInt(2 ** 31 - 1)),
   });
-  return { loaded, config, policy: policyOf(config), calibration: readCalibration(request.calibrationFile) };
+  const calibration = readCalibration(request.calibrationFile);
+  return { loaded, config, policy: policyOf(config), calibration, pin: await parts.planPinning(config.settings.pin) };
 }
 
 /** The two builds, staged and checked. */

@@ -20,6 +20,7 @@ export function presetsWith(seed: number): Presets {
       pairs: [screenPairs, confirmPairs],
       rounds,
       sliceMs,
+      pin: "auto",
       threads: availableParallelism(),
       seed,
       budgetS: null,

@@ -78,14 +78,16 @@ class GateRun {
 
   async run(): Promise<Results> {
     const { nodeOptions } = this.#setup.config;
-    const { readFingerprint, measureSpeed } = this.#parts;
-    const before = readFingerprint(nodeOptions);
+    const { measureSpeed } = this.#parts;
+    const readFingerprint = (): Fingerprint =>
+      this.#parts.readFingerprint(nodeOptions, { pinning: this.#setup.pin.text });
+    const before = readFingerprint();
     const firstSpeed = await measureSpeed();
     await this.#measureStages();
     this.#progress("measuring", "the machine once more");
     // Who has pressed Ctrl-C waits for nothing more.
     const speed = this.#state.aborted ? undefined : await this.#speedAtEnd(firstSpeed);
-    const after = readFingerprint(nodeOptions);
+    const after = readFingerprint();
     const disturbances = [
       ...(speed?.throttled === true
         ? [`the machine was ${Math.round(100 * (1 - speed.ratio))} % slower at the end than at the start`]
@@ -186,6 +188,7 @@ class GateRun {
       timeoutMs: 1000 * config.settings.timeoutS,
       env: environmentOf(config),
       nodeOptions: config.nodeOptions,
+      processors: this.#setup.pin.processors,
       peaks: this.#setup.calibration?.peaks,
     };
     const what = `${STAGE_TEXT[stage]} ${count(benches.filter(({ control }) => control !== true).length)}`;

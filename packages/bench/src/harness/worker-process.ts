@@ -159,6 +159,11 @@ export class WorkerProcess<Request extends { readonly kind: string }, Response e
     });
   }
 
+  /** Undefined where the process could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** False once the process has ended, or was killed. A request that failed leaves it alive. */
   get alive(): boolean {
     return this.#dead === undefined;

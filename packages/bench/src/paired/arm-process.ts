@@ -45,6 +45,10 @@ export class ArmProcess {
     return this.#process.alive;
   }
 
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   /** Asks about some benches; all failures are `BenchFailure`s of those, or of whom the process died of before. */
   async ask<R extends PairedRequest>(
     ids: readonly string[],

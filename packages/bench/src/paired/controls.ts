@@ -57,7 +57,7 @@ export async function measureSpeed(seed = 1): Promise<number> {
   try {
     const [{ file: path }] = controlBenches() as [BenchRef];
     await process.ask([id], { kind: "load", file: path, reserved: true }, TIMEOUT_MS);
-    await process.ask([id], { kind: "open", id, index: 0, seed, directory: folder }, TIMEOUT_MS);
+    await process.ask([id], { kind: "open", id, index: 0, seed, directory: folder, collect: "full" }, TIMEOUT_MS);
     const warm = { kind: "warm", id, mode: "call", warmUpMs: 100, sliceMs: SLICE_MS } as const;
     await process.ask([id], warm, TIMEOUT_MS);
     const times: number[] = [];

@@ -148,9 +148,12 @@ export function fingerprintOf(facts: Readonly<Record<string, string>>): Fingerpr
   };
 }
 
-/** Fingerprint of this machine now: taken before a run and after it. */
-export function readFingerprint(nodeOptions: readonly string[] = []): Fingerprint {
-  return fingerprintOf(readFacts(nodeOptions));
+/** Fingerprint of this machine now: taken before a run and after it. `more`: facts of how it is measured. */
+export function readFingerprint(
+  nodeOptions: readonly string[] = [],
+  more: Readonly<Record<string, string>> = {},
+): Fingerprint {
+  return fingerprintOf({ ...readFacts(nodeOptions), ...more });
 }
 
 /** Names of the facts that differ, sorted. */

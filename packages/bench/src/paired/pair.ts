@@ -1,11 +1,12 @@
 /**
  * One pair of processes: a group of benches, measured once in both arms.
  *
- * Both processes start and prepare side by side, untimed. From the warm-up on one of them runs and the other is stopped.
- * In every round each bench gets one slice in each arm, one right after the other. A bench that fails is left out and the
+ * Both processes start, prepare and warm up side by side, untimed. After that one of them runs and the other is stopped: in
+ * every round each bench gets one slice in each arm, one right after the other. A bench that fails is left out and the
  * others go on; where it took its process with it, the caller starts again without it.
  */
 
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Random } from "../harness/random.ts";
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
@@ -13,9 +14,10 @@ import { ArmProcess, BenchFailure, type ArmProcessOptions } from "./arm-process.
 import type { BenchGroup } from "./groups.ts";
 import { POOL_SETS } from "./input-pool.ts";
 import { BATCH_BELOW, type LoopMode } from "./loops.ts";
+import { pinMainThread } from "./pinning.ts";
 import { pairOrders, roundOrders, type Order } from "./order.ts";
 import type { BenchError, BenchRef, MeasurePlan, PairSample } from "./plan.ts";
-import type { CheckOutcome, Collection, Opened, Warmed } from "./protocol.ts";
+import type { CheckOutcome, Collection, Opened, PairedRequest, Warmed } from "./protocol.ts";
 
 /** Inputs are renewed for this share of the time of slices, but at least so often in a pair. */
 const RENEWAL_SHARE = 0.25;
@@ -29,6 +31,8 @@ const CLOCK_NOISE_NS = 0.5;
 const LONG_SLICES = 2;
 const LEAST_ROUNDS = 5;
 const TIMEOUT_MS = 60_000;
+/** Significant digits of a time that are kept: a millionth is far below what any slice can tell, and results stay small. */
+const KEPT_DIGITS = 6;
 /** Every round starts with young garbage collected, one in so many with all; so does the warm-up. */
 const FULL_COLLECTION = 10;
 
@@ -78,6 +82,8 @@ interface Live {
   readonly head: number[];
 }
 
+type WarmRequest = Extract<PairedRequest, { kind: "warm" }>;
+
 const ARMS = ["base", "head"] as const;
 
 function inOrder(order: Order): readonly ArmName[] {
@@ -122,6 +128,7 @@ export class PairRun {
     try {
       const live = await this.#prepare();
       const warm = await this.#warmUp(live);
+      await this.#pin();
       await this.#measure(warm);
       await this.#finish(warm);
       const loaded = this.#settings.listFiles ? await this.#files() : none;
@@ -168,10 +175,13 @@ export class PairRun {
     const process = this.#processes[name];
     const { seed, index } = this.#settings;
     const opened = new Map<string, Opened>();
+    const { directory } = process.arm;
+    const last = this.#group.benches.at(-1);
     for (const { id } of this.#group.benches) {
       if (this.#outcomes.has(id)) continue;
       try {
-        const request = { kind: "open", id, index, seed, directory: process.arm.directory } as const;
+        const collect: Collection = id === last?.id ? "full" : "none";
+        const request = { kind: "open", id, index, seed, directory, collect } as const;
         opened.set(id, (await process.ask([id], request, this.#timeoutMs)).opened);
       } catch (error) {
         this.#fail(error);
@@ -229,13 +239,10 @@ export class PairRun {
     for (const entry of this.#random.shuffle(live)) {
       const { id } = entry.ref;
       try {
-        const warmed = new Map<ArmName, Warmed>();
-        for (const name of inOrder(this.#orders.warmUp)) {
-          const request = { kind: "warm", id, mode: entry.mode, warmUpMs, sliceMs } as const;
-          warmed.set(name, (await this.#alone(name, id, request)).warmed);
-        }
-        entry.unsteady = [...warmed.values()].filter(({ steady }) => !steady).length;
-        const times = [...warmed.values()].map(({ callNs }) => callNs);
+        const request = { kind: "warm", id, mode: entry.mode, warmUpMs, sliceMs } as const;
+        const warmed = await this.#warmBoth(entry.ref, request);
+        entry.unsteady = warmed.filter(({ steady }) => !steady).length;
+        const times = warmed.map(({ callNs }) => callNs);
         if (this.#isBound(entry, Math.min(...times))) continue;
         const slowestMs = Math.max(...times) / 1e6;
         const affordable = Math.floor((rounds * LONG_SLICES * sliceMs) / slowestMs);
@@ -248,7 +255,31 @@ export class PairRun {
     return warm;
   }
 
-  /** One request to one arm while the other is stopped. */
+  /** Warms a bench up in both arms: side by side where it leaves a processor for the other one. */
+  async #warmBoth({ id, native }: BenchRef, request: WarmRequest): Promise<Warmed[]> {
+    const names = inOrder(this.#orders.warmUp);
+    if (native !== true && availableParallelism() > 1) {
+      const both = await Promise.allSettled(names.map((name) => this.#alone(name, id, request)));
+      return both.map((ended) => {
+        if (ended.status === "rejected") throw ended.reason;
+        return ended.value.warmed;
+      });
+    }
+    const warmed: Warmed[] = [];
+    for (const name of names) warmed.push((await this.#alone(name, id, request)).warmed);
+    return warmed;
+  }
+
+  /** Both main threads on one processor, another one in the next pair; native code has threads of its own to place. */
+  async #pin(): Promise<void> {
+    const { processors = [] } = this.#settings;
+    if (processors.length === 0 || this.#group.benches.some(({ native }) => native === true)) return;
+    const processor = processors[this.#random.below(processors.length)] as number;
+    const pinned = ARMS.map((name) => pinMainThread(this.#processes[name].pid ?? 0, processor));
+    await Promise.all(pinned);
+  }
+
+  /** One request to one arm, which is stopped before and after. */
   async #alone<R extends Parameters<ArmProcess["ask"]>[1]>(
     name: ArmName,
     id: string,
@@ -277,7 +308,8 @@ export class PairRun {
           for (const name of inOrder(orders.get(id)?.[round] ?? "base-first")) {
             const renew = round % entry.renewEvery === 0 ? entry.renew : 0;
             const request = { kind: "slice", id, first, renew, collect } as const;
-            entry[name].push((await this.#alone(name, id, request)).callNs);
+            const { callNs } = await this.#alone(name, id, request);
+            entry[name].push(Number(callNs.toPrecision(KEPT_DIGITS)));
           }
           collect = "minor";
         } catch (error) {

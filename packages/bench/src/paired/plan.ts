@@ -18,7 +18,7 @@ export interface BenchRef {
   readonly id: string;
   /** Path of its file below the project folder of an arm; absolute: the same file in both arms. */
   readonly file: string;
-  /** Default: the id. */
+  /** Default: the id up to its first slash. */
   readonly family?: string;
   readonly native?: boolean;
   readonly params?: BenchParams;
@@ -56,6 +56,8 @@ export interface MeasurePlan {
   /** Arguments for the Node of both arms. */
   readonly nodeOptions?: readonly string[] | undefined;
   readonly peaks?: Peaks | undefined;
+  /** Processors on which pairs are timed, one of them for both processes of a pair. Default: where the system likes. */
+  readonly processors?: readonly number[] | undefined;
 }
 
 /**

@@ -41,6 +41,8 @@ export type PairedRequest =
       readonly index: number;
       readonly seed: number;
       readonly directory: string;
+      /** Garbage collected after: what all benches of a process have left is collected once. */
+      readonly collect: Collection;
     }
   | {
       readonly kind: "warm";

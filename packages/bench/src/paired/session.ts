@@ -31,6 +31,7 @@ export interface OpenOptions {
   /** Index of the pair: every pair gets inputs of its own. */
   readonly index: number;
   readonly directory: string;
+  readonly collect?: Collection;
 }
 
 /** The rough call time comes from calls for this long. */
@@ -85,7 +86,7 @@ export class BenchSession {
   }
 
   static async open(bench: Bench, options: OpenOptions): Promise<{ session: BenchSession; opened: Opened }> {
-    const { seed, index, directory } = options;
+    const { seed, index, directory, collect = "full" } = options;
     await trainLoops();
     const { id, params = {} } = bench;
     const stream = (label: string | number): Random => Random.of(seed, id, index, label);
@@ -102,7 +103,7 @@ export class BenchSession {
     if (fault !== undefined) throw new OutputFault(fault);
     const callNs = await session.#estimate();
     // Here both arms do it side by side.
-    collectGarbage("full");
+    collectGarbage(collect);
     // What is too short to be timed is never finished: its outputs are looked at here, or nobody would.
     if (callNs < EMPTY_BELOW_NS) {
       const own = inputMaker(bench.inputs, (serial) => stream(`check ${serial}`), state);
@@ -151,6 +152,11 @@ export class BenchSession {
     return fastest;
   }
 
+  /** What has become faster gets more calls in the next slice; a loop for each number of them would cost more. */
+  #faster({ callNs }: Timed): number {
+    return callNs < FASTER * this.#callNs ? callNs : this.#callNs;
+  }
+
   #loop(mode: LoopMode): Loop {
     return (this.#loops[mode] ??= mode === "batch" ? batchLoop(this.#subject) : callLoop(this.#subject));
   }
@@ -172,8 +178,7 @@ export class BenchSession {
       times.push(timed.callNs);
       spentNs += timed.spentNs;
       calls += timed.calls;
-      // What has become faster gets more calls in the next slice; a loop for each number of them would cost more.
-      if (timed.callNs < FASTER * this.#callNs) this.#callNs = timed.callNs;
+      this.#callNs = this.#faster(timed);
     };
     const short = (): boolean => times.length < PROLOGUE_SLICES && this.#callNs < pieceNs;
     while (spentNs < warmUpMs * 1e6 || short()) await piece();
@@ -205,7 +210,10 @@ export class BenchSession {
     this.#kept.startSlice();
     this.#timing = true;
     try {
-      return await this.#run(this.#sliceNs, first);
+      const timed = await this.#run(this.#sliceNs, first);
+      // The warm-up may have been slowed down by that of the other arm.
+      this.#callNs = this.#faster(timed);
+      return timed;
     } finally {
       this.#timing = false;
     }

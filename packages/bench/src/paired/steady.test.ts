@@ -16,4 +16,8 @@ it("compares the medians of the last two thirds", () => {
       10,
     ),
   ).toBe(true);
+  // Noise as large as the difference is none either, a trend above it is.
+  const noisy = (slope: number): number[] => Array.from({ length: 30 }, (_, i) => 100 + 15 * (-1) ** i - slope * i);
+  expect(steadyTail(noisy(0.3), 10)).toBe(true);
+  expect(steadyTail(noisy(2), 10)).toBe(false);
 });

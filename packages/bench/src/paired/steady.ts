@@ -4,6 +4,9 @@
  */
 
 const STEADY_WITHIN = 0.01;
+/** Of normal values: standard deviation over median absolute deviation, standard error of a median over that of a mean. */
+const SD_OF_MAD = 1.4826;
+const ERROR_OF_MEDIAN = 1.2533;
 
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -13,9 +16,21 @@ function median(values: readonly number[]): number {
     : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
-/** True if the median of the last `third` times is within 1 % of the median of the `third` before them. */
+/** Variance of the median of `values`, from their median absolute deviation. */
+function varianceOfMedian(values: readonly number[], centre: number): number {
+  const sd = SD_OF_MAD * median(values.map((value) => Math.abs(value - centre)));
+  return (ERROR_OF_MEDIAN * sd) ** 2 / values.length;
+}
+
+/**
+ * True if the median of the last `third` times is within 1 % of the median of the `third` before them, or no further from it
+ * than the standard error of the difference: on a noisy machine two medians of the same speed differ by more than 1 %.
+ */
 export function steadyTail(times: readonly number[], third: number): boolean {
-  const last = median(times.slice(-third));
-  const before = median(times.slice(-2 * third, -third));
-  return Math.abs(last - before) <= STEADY_WITHIN * before;
+  const late = times.slice(-third);
+  const early = times.slice(-2 * third, -third);
+  const last = median(late);
+  const before = median(early);
+  const error = Math.sqrt(varianceOfMedian(late, last) + varianceOfMedian(early, before));
+  return Math.abs(last - before) <= Math.max(STEADY_WITHIN * before, error);
 }

@@ -65,10 +65,10 @@ async function answer(request: PairedRequest): Promise<PairedResponse> {
     case "load":
       return { kind: "load", ids: await load(request.file, request.reserved) };
     case "open": {
-      const { id, index, seed, directory } = request;
+      const { id, index, seed, directory, collect } = request;
       const bench = benches.get(id);
       if (bench === undefined) throw new UserError(`no bench "${id}" was found in this build`);
-      const { session, opened } = await BenchSession.open(bench, { seed, index, directory });
+      const { session, opened } = await BenchSession.open(bench, { seed, index, directory, collect });
       sessions.set(id, session);
       return { kind: "open", opened };
     }

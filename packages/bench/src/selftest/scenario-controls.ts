@@ -36,8 +36,8 @@ function changing(fact: string): GateParts {
   let looks = 0;
   return {
     ...GATE_PARTS,
-    readFingerprint: (nodeOptions) => {
-      const { facts } = GATE_PARTS.readFingerprint(nodeOptions);
+    readFingerprint: (nodeOptions, more) => {
+      const { facts } = GATE_PARTS.readFingerprint(nodeOptions, more);
       return fingerprintOf({ ...facts, [fact]: looks++ === 0 ? "max 100000" : "50000 100000" });
     },
   };
