@@ -1,20 +1,32 @@
 /** What every benchmark does with its results: files, the table, the exit code. */
 
-import { renderHtml, renderTerminal, type Results } from "@quern/bench";
-import { writeWhole } from "./write-file.ts";
+import { renderTerminal, type Results } from "@quern/bench";
+import { loadOutputs, type Output } from "@quern/bench/commands";
 
-export interface ReportFiles {
-  readonly json: string | undefined;
-  readonly html: string | undefined;
+type Forms = Awaited<ReturnType<typeof loadOutputs>>;
+
+const forms: Forms = await loadOutputs();
+/** The option `-o`. */
+export const outputOption: Forms["outputOption"] = forms.outputOption;
+
+/** What the options of a benchmark say about its reports. */
+export interface ReportOptions {
+  readonly output?: readonly string[];
+  readonly json?: string;
+  readonly html?: string;
+}
+
+/** Where the reports go; throws before anything is measured where one cannot be written. */
+export function reportOutputs({ output = [], json, html }: ReportOptions): Output[] {
+  return forms.parseOutputs([...output, ...(html === undefined ? [] : [`html=${html}`])], json);
 }
 
 /** Sets exit code 1 where an output differs or an engine failed. */
-export function reportBench(results: Results, { json, html }: ReportFiles): void {
-  if (json !== undefined) writeWhole(json, `${JSON.stringify(results, null, 2)}\n`);
-  if (html !== undefined) writeWhole(html, renderHtml(results));
-  if (json !== "-") {
-    const written = [json, html].filter((file) => file !== undefined).map((file) => `wrote ${file}\n`);
-    process.stdout.write([renderTerminal(results), ...written].join(""));
+export function reportBench(results: Results, outputs: readonly Output[]): void {
+  const written = forms.writeOutputs(results, outputs);
+  // Standard output may be a report itself.
+  if (outputs.every(({ path }) => path !== "-")) {
+    process.stdout.write([renderTerminal(results), ...written.map((file) => `wrote ${file}\n`)].join(""));
   }
   const wrong =
     results.results.some((row) => row.verified === false) || results.skipped.some((row) => row.failed === true);

@@ -35,6 +35,10 @@ describe("wrong use is one message and exit code 2", () => {
     [["run"], "missing required argument 'file'"],
     [["bench", "--no-such-option"], "unknown option '--no-such-option'"],
     [["bench", "fft"], '"fft" cannot be measured'],
+    [["bench", "gemm,fft"], '"fft" cannot be measured'],
+    [["bench", "gemm,model", "a.onnx"], '"a.onnx" is not expected here'],
+    [["bench", "model,gemm"], "files are measured alone"],
+    [["bench", "gemm", "-o", "pdf=x.pdf"], 'there is no report in the form "pdf"'],
     [["bench", "mnist.onnx"], "quern bench model mnist.onnx"],
     [["bench", "model"], "no model file is given"],
     [["bench", "gemm", "extra"], '"extra" is not expected here'],
@@ -51,6 +55,8 @@ describe("wrong use is one message and exit code 2", () => {
     [["bench", "model", "missing.onnx"], "the model file does not exist"],
     [["bench", "gemm", "--quantize", "Q8_0"], "only weights of models are quantised"],
     [["bench", "gemm", "--json", "/proc/nowhere/r.json"], "cannot be written"],
+    [["bench", "run", "--time", "soon"], '"soon" is not a number from 0.01'],
+    [["bench", "list"], "this folder has no bench files"],
     [["run", "missing.onnx"], "the model file does not exist"],
     [["run", "."], "a folder, not a model file"],
     [["run", "x.onnx", "--device", "tpu"], 'there is no device "tpu"'],
@@ -97,9 +103,11 @@ describe("bench", () => {
   it("measures, writes whole files and prints a table", () => {
     const { code, stdout, stderr } = quern(
       "bench",
-      "gemm",
+      "gemm,ops",
       "--shapes",
       "16x24x32",
+      "--ops",
+      "add",
       "--engines",
       "onnxruntime",
       "--time",
@@ -110,6 +118,8 @@ describe("bench", () => {
       "out/results.json",
       "--html",
       "out/report.html",
+      "-o",
+      "md=out/report.md",
     );
     expect(stderr).toBe(""); // no progress where nobody watches
     expect(code).toBe(0);
@@ -119,7 +129,10 @@ describe("bench", () => {
       settings: { command: string };
     };
     expect(results.schema).toBe("quern.results/1");
-    expect(results.settings.command).toContain("quern bench gemm --shapes 16x24x32");
+    expect(results.settings.command).toContain("quern bench gemm,ops --shapes 16x24x32");
+    // Ops have their usual size beside products.
+    expect(readFileSync(join(folder, "out/report.md"), "utf8")).toMatch(/gemm\/16x24x32<.*\n.*op\/add</);
+    for (const file of ["results.json", "report.html", "report.md"]) expect(stdout).toContain(`wrote out/${file}\n`);
     expect(readFileSync(join(folder, "out/report.html"), "utf8")).toContain("</html>");
     expect(readdirSync(join(folder, "out")).filter((name) => name.endsWith(".part"))).toEqual([]);
   });

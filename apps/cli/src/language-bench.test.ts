@@ -47,12 +47,24 @@ describe("quern bench llm", () => {
     expect(readdirSync(join(folder, "quern", "models"))).toEqual(["tiny-llama-Q8_0.gguf"]);
   });
 
+  it("measures single tests of several quantisations, and writes a table", () => {
+    const args = ["--quant", "Q8_0,F16", "--tests", "tg2@d4", "--engines", "quern", "--time", "0.01"];
+    const { code, stderr } = quern("bench", "llm", "tiny-llama", ...args, "--processes", "1", "-o", "md=t.md");
+    expect([code, stderr]).toEqual([0, ""]);
+    const table = readFileSync(join(folder, "t.md"), "utf8");
+    const cases = [...table.matchAll(/<code>llm\/tiny-llama-(\S+)<\/code>/g)].map(([, name]) => name);
+    expect(cases).toEqual(expect.arrayContaining(["Q8&#95;0/tg2&#64;d4", "F16/tg2&#64;d4"]));
+  });
+
   it.each([
     [["bench", "llm"], "missing required argument 'models'"],
     [["bench", "llm", "none.gguf"], "there is neither such a file nor such a shape"],
     [["bench", "llm", "tiny.gguf", "--engines", "torch"], 'there is no engine "torch" for language models'],
     [["bench", "llm", "tiny.gguf", "-p", "many"], '"many" is no list of numbers'],
     [["bench", "llm", "tiny.gguf", "-p", "0", "-n", "0"], "neither a prompt nor generation"],
+    [["bench", "llm", "tiny.gguf", "--tests", "pp512x2"], '"pp512x2" is no list of tests'],
+    [["bench", "llm", "tiny.gguf", "--tests", "pp512", "-d", "64"], "tests are named or combined, not both"],
+    [["bench", "llm", "tiny-llama", "--quant", "Q8_0,Q9"], "Q9"],
     [["bench", "llm", "tiny.gguf", "-d", "4096"], "pp512@d4096 is longer than the 2048 tokens"],
     [["bench", "llm", "tiny.gguf", "--kv", "q4"], 'there is no cache format "q4"'],
     [["bench", "llm", "tiny.gguf", "--quant", "Q9"], "Q9"],

@@ -6,7 +6,15 @@
  */
 
 import { Command } from "commander";
-import { type CommandLoaders, addAskedCommands, benchCommands, loadUrl, runProgram } from "@quern/bench/commands";
+import {
+  type CommandLoaders,
+  addAskedCommands,
+  benchCommands,
+  loadList,
+  loadRun,
+  loadUrl,
+  runProgram,
+} from "@quern/bench/commands";
 import { packageVersion } from "./version.ts";
 
 /** npm runs scripts in the repository's root: paths on the command line mean the folder the user is in. */
@@ -18,8 +26,16 @@ function enterUserFolder(): void {
 /** In the order of the help. */
 const commands: CommandLoaders = {
   bench: async () => {
-    const [{ addBench }, addUrl] = await Promise.all([import("./commands/bench.ts"), loadUrl()]);
-    return (program) => addUrl(addBench(program));
+    const [{ addBench }, ...further] = await Promise.all([
+      import("./commands/bench.ts"),
+      loadUrl(),
+      loadList(),
+      loadRun(),
+    ]);
+    return (program) => {
+      const command = addBench(program);
+      for (const add of further) add(command);
+    };
   },
   ...benchCommands,
   run: async () => (await import("./commands/run.ts")).addRun,

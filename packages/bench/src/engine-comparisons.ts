@@ -20,4 +20,4 @@ export { DEVICE_KINDS, openDevice, readModel, type DeviceKind } from "./engines/
 export { llmEngines, llmEngineNamed, withLlmDefaults } from "./engines/llm-engines.ts";
 export type { LlmEngine, LlmModel, LlmOptions, LlmPart, OpenLlmEngine } from "./engines/llm-engine.ts";
 export { runLlmBench, type LlmPlan } from "./language-models/run.ts";
-export type { LlmTest } from "./language-models/tests.ts";
+export { parseTests, type LlmTest } from "./language-models/tests.ts";

@@ -7,11 +7,13 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
+import { commandLine } from "@quern/bench";
 import { FileSink } from "@quern/importers/gguf";
 import {
   DEFAULT_SETTINGS,
   llmEngines,
   parseNumbers,
+  parseTests,
   withLlmDefaults,
   measureRoofline,
   runLlmBench,
@@ -25,15 +27,15 @@ import { planSynth, synthPresets, writeSynthInTurns } from "@quern/llm/synth";
 import { numberOption, parseNames, parsePrecision, parseSeed, parseThreads } from "../options.ts";
 import { whole } from "../interrupt.ts";
 import { ProgressLine } from "../progress.ts";
-import { reportBench } from "../bench-report.ts";
-import { requireWritable } from "../write-file.ts";
+import { outputOption, reportBench, reportOutputs, type ReportOptions } from "../bench-report.ts";
 
-interface BenchLlmOptions {
+interface BenchLlmOptions extends ReportOptions {
   readonly prompt: number[];
   readonly generate: number[];
   readonly depth: number[];
   readonly parallel: number[];
-  readonly quant: string;
+  readonly tests?: LlmTest[];
+  readonly quant: string[];
   readonly kv: LlmOptions["cache"];
   readonly engines: string[];
   readonly defaults: boolean;
@@ -44,14 +46,12 @@ interface BenchLlmOptions {
   readonly processes: number;
   readonly timeout: number;
   readonly seed: number;
-  readonly json?: string;
-  readonly html?: string;
 }
 
 const EXAMPLES = `
 Models:
   FILE.gguf        of a split model the first file
-  a shape          written with random weights, in the quantisation of --quant, and kept for later:
+  a shape          written with random weights, in each quantisation of --quant, and kept for later:
                    ${Object.keys(synthPresets)
                      .filter((name) => !name.startsWith("tiny-"))
                      .join(", ")}
@@ -62,12 +62,14 @@ What is measured:
   tgN              generation of N tokens, one by one    (--generate)
   …@dN             the same behind N tokens              (--depth)
   tgNxS            S sequences that generate together    (--parallel)
+--prompt, --generate, --depth and --parallel are combined with each other; --tests names single tests in these words.
 
 Engines: ${llmEngines.map(({ name, about }) => `${name} (${about})`).join(", ")}
 
 Examples:
   quern bench llm llama-3.2-1b --threads 2
   quern bench llm model.gguf --prompt 512 --generate 128 --depth 0,4096
+  quern bench llm llama-3.2-1b --quant Q4_K_M,Q8_0,F16 --tests pp512,tg64,tg16x4,pp512@d4096 -o md=table.md
   quern bench llm qwen3-4b --quant Q6_K --parallel 1,8 --engines quern,llama.cpp --json results.json
 
 Exit code: 0 all measured and equal, 1 logits differ or an engine failed, 2 wrong use.`;
@@ -89,6 +91,11 @@ function parseCache(text: string): LlmOptions["cache"] {
   });
 }
 
+function parseQuants(text: string): string[] {
+  const names = parseNames(text);
+  return [...new Set((names.length === 0 ? [text] : names).map((name) => quantMixNamed(name, "--quant").name))];
+}
+
 const MOST_TOKENS = 2 ** 20;
 
 /** Adds the command to `bench`. */
@@ -101,38 +108,35 @@ export function addBenchLlm(bench: Command): void {
     .option("-n, --generate <counts>", "tokens to generate; 0: none", counts("--generate", 0, MOST_TOKENS), [128])
     .option("-d, --depth <counts>", "tokens before", counts("--depth", 0, MOST_TOKENS), [0])
     .option("--parallel <counts>", "sequences that generate together", counts("--parallel", 1, 1024), [1])
-    .option("--quant <name>", "of shapes", (name) => quantMixNamed(name, "--quant").name, "Q4_K_M")
+    .option("--tests <names>", "tests by name instead, as pp512,tg64,tg16x4,pp512@d4096", parseTests)
+    .option("--quant <names>", "of shapes", parseQuants, ["Q4_K_M"])
     .option("--kv <format>", `how keys and values are kept: ${CACHE_FORMATS.join(", ")}`, parseCache, "f16")
     .option("--engines <names>", "engines to measure", parseNames, ["quern", "llama.cpp"])
     .option("--defaults", "measure engines with their default settings too, beside their best ones", false)
-    .option("--threads <counts>", "thread counts", parseThreads, [1])
+    .option("-t, --threads <counts>", "thread counts", parseThreads, [1])
     .option("--precision <name>", "of quern's products", parsePrecision, "medium")
     .option("--features <mask>", "CPU features that quern may use, for instance avx2")
     .option("--time <seconds>", "timed seconds per engine and test", numberOption("--time", 0.01, 3600), 10)
     .option("--processes <count>", "fresh processes per engine", numberOption("--processes", 1, 100, true), 3)
     .option("--timeout <seconds>", "longest wait for an engine", numberOption("--timeout", 1, 86400), 600)
     .option("--seed <number>", "seed of tokens, orders and random weights", parseSeed, DEFAULT_SETTINGS.seed)
+    .addOption(outputOption())
     .option("--json <file>", "write the results (schema quern.results/1); - is standard output")
     .option("--html <file>", "write a report that needs no network")
     .addHelpText("after", EXAMPLES)
     .action(benchLlm);
 }
 
-async function benchLlm(models: readonly string[], options: BenchLlmOptions): Promise<void> {
-  const { json, html } = options;
-  if (json !== undefined) requireWritable(json, "--json");
-  if (html !== undefined) requireWritable(html, "--html");
+async function benchLlm(models: readonly string[], options: BenchLlmOptions, command: Command): Promise<void> {
+  const outputs = reportOutputs(options);
+  const tests = testsOf(options, command);
   const progress = new ProgressLine();
   try {
-    const files: string[] = [];
-    for (const model of models) {
-      const file = await modelFile(model, options, progress);
-      if (file === undefined) return;
-      files.push(file);
-    }
+    const files = await modelFiles(models, options, progress);
+    if (files === undefined) return;
     const plan: LlmPlan = {
       models: files,
-      tests: testsOf(options),
+      tests,
       engines: options.defaults ? withLlmDefaults(options.engines) : options.engines,
       threads: options.threads,
       precision: options.precision,
@@ -145,18 +149,29 @@ async function benchLlm(models: readonly string[], options: BenchLlmOptions): Pr
       processes: options.processes,
       sliceMs: DEFAULT_SETTINGS.sliceMs,
       timeoutMs: options.timeout * 1000,
-      command: ["quern", ...process.argv.slice(2)].join(" "),
+      command: commandLine(["quern", ...process.argv.slice(2)]),
       measureRoofline,
     };
     const results = await runLlmBench(plan, settings, progress.update);
     progress.clear();
-    reportBench(results, { json, html });
+    reportBench(results, outputs);
   } finally {
     progress.clear();
   }
 }
 
-function testsOf({ prompt, generate, depth, parallel }: BenchLlmOptions): LlmTest[] {
+/** What the options of combined tests are called. */
+const COMBINED = ["prompt", "generate", "depth", "parallel"];
+
+function testsOf({ tests, prompt, generate, depth, parallel }: BenchLlmOptions, command: Command): LlmTest[] {
+  if (tests !== undefined) {
+    const other = COMBINED.find((name) => command.getOptionValueSource(name) === "cli");
+    if (other === undefined) return tests;
+    throw new UserError("tests are named or combined, not both", {
+      where: `--tests, --${other}`,
+      hint: "Leave one of them out.",
+    });
+  }
   return depth
     .flatMap((before) => [
       ...prompt.map((tokens): LlmTest => ({ kind: "prompt", tokens, depth: before, sequences: 1 })),
@@ -167,10 +182,29 @@ function testsOf({ prompt, generate, depth, parallel }: BenchLlmOptions): LlmTes
     .filter(({ tokens }) => tokens > 0);
 }
 
+/** The files of all models, shapes in each quantisation. Undefined after Ctrl-C. */
+async function modelFiles(
+  models: readonly string[],
+  { quant, seed }: BenchLlmOptions,
+  progress: ProgressLine,
+): Promise<string[] | undefined> {
+  const files: string[] = [];
+  for (const model of models) {
+    // A file is what it is.
+    for (const name of existsSync(model) ? quant.slice(0, 1) : quant) {
+      const file = await modelFile(model, name, seed, progress);
+      if (file === undefined) return undefined;
+      files.push(file);
+    }
+  }
+  return files;
+}
+
 /** The path of a file, or of the model of that shape, written if it is not there. Undefined after Ctrl-C. */
 async function modelFile(
   model: string,
-  { quant, seed }: BenchLlmOptions,
+  quant: string,
+  seed: number,
   progress: ProgressLine,
 ): Promise<string | undefined> {
   if (existsSync(model)) return model;

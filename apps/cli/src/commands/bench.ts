@@ -5,7 +5,7 @@
 
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
-import { type Results } from "@quern/bench";
+import { commandLine, type Results } from "@quern/bench";
 import {
   CACHE_STATES,
   DEFAULT_SETTINGS,
@@ -36,11 +36,10 @@ import {
   parseThreads,
 } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { reportBench } from "../bench-report.ts";
-import { requireWritable } from "../write-file.ts";
+import { outputOption, reportBench, reportOutputs, type ReportOptions } from "../bench-report.ts";
 import { addBenchLlm } from "./bench-llm.ts";
 
-interface BenchOptions {
+interface BenchOptions extends ReportOptions {
   readonly shapes?: string;
   readonly weights: string;
   readonly cache: CacheState;
@@ -56,20 +55,21 @@ interface BenchOptions {
   readonly processes: number;
   readonly seed: number;
   readonly timeout: number;
-  readonly json?: string;
-  readonly html?: string;
 }
 
 const DEFAULT_SHAPES = "1024x1024x1024,512x2048x8192,128x768x3072,1x4096x4096";
 
 const EXAMPLES = `
-What is measured:
-  (nothing)        the models bundled with quern
+What is measured (several with commas between, as models,gemm,ops):
+  models           the models bundled with quern; so does nothing
   gemm             matrix products of the sizes in --shapes
-  ops              single ops on 8 MB tensors: ${opCases.map((record) => record.name).join(", ")}
+  ops              single ops on 8 MB tensors, or of the sizes in --shapes without gemm beside them:
+                   ${opCases.map((record) => record.name).join(", ")}
   model FILE…      ONNX files; inputs from case-K folders beside them, or random
   llm MODEL…       language models; has options of its own: quern bench llm --help
   url ADDRESS      a server with OpenAI's interface, under load: quern bench url --help
+  run              the benches of this folder, as quern gate measures them: quern bench run --help
+  list             what they are
 
 Numbers in --shapes and --threads may be ranges: first-last, first-last+step, first-last*factor. One number is a square.
 
@@ -83,6 +83,7 @@ Examples:
   quern bench
   quern bench gemm --shapes 1024x1024x1024,1x4096x4096 --threads 1,2 --precision highest,high,medium
   quern bench gemm --shapes 256-2048*2 --threads 1-2 --engines quern,openblas,javascript --defaults
+  quern bench models,gemm,ops --shapes 128-2048*2 --ops softmax,gelu --threads 1,2 --defaults -o md=engines.md
   quern bench gemm --shapes 1x4096x4096 --weights input --cache soft-cold
   quern bench ops --ops softmax,gelu --shapes 1-4096*8x1024 --time 3
   quern bench model encoder.onnx --quantize Q8_0 --dim batch=1 --dim sequence=128
@@ -96,7 +97,7 @@ export function addBench(program: Command): Command {
     // Options behind `llm` are those of `llm`.
     .enablePositionalOptions()
     .description("Measure engines side by side: outputs compared first, slices interleaved, ratios with intervals.")
-    .argument("[what]", "gemm, ops or model; nothing: the bundled models")
+    .argument("[what]", "models, gemm, ops or model; nothing: the bundled models")
     .argument("[files...]", "model files")
     .option("--shapes <sizes>", "gemm: MxKxN,…; ops: ROWSxCOLUMNS,…; each number may be a range, see below")
     .option("--weights <constant|input>", "whether the second matrix is part of the model", "constant")
@@ -111,8 +112,12 @@ export function addBench(program: Command): Command {
       "quern",
       "onnxruntime",
     ])
-    .option("--defaults", "measure engines with their default settings too, beside their best ones", false)
-    .option("--threads <counts>", "thread counts", parseThreads, [1])
+    .option(
+      "--defaults",
+      "measure engines with their default settings too, beside their best ones at the most threads",
+      false,
+    )
+    .option("-t, --threads <counts>", "thread counts", parseThreads, [1])
     .option("--precision <names>", `highest, high, medium ${PRECISION_DEFAULT}`, parsePrecisions)
     .option("--quantize <encoding>", `models: ${QUANTIZE_OPTION}; onnxruntime keeps those of the file`, parseEncoding)
     .option("--features <mask>", "CPU features that quern may use, for instance avx2")
@@ -136,6 +141,7 @@ export function addBench(program: Command): Command {
       DEFAULT_SETTINGS.timeoutMs / 1000,
     )
     .option("--seed <number>", "seed of inputs and orders", parseSeed, DEFAULT_SETTINGS.seed)
+    .addOption(outputOption())
     .option("--json <file>", "write the results (schema quern.results/1); - is standard output")
     .option("--html <file>", "write a report that needs no network")
     .addHelpText("after", EXAMPLES)
@@ -145,52 +151,60 @@ export function addBench(program: Command): Command {
 }
 
 function requestsOf(what: string | undefined, files: readonly string[], options: BenchOptions): CaseRequest[] {
+  const kinds = [...new Set((what ?? "models").split(","))];
   if (what !== "model" && files.length > 0) {
     throw new UserError(`"${files.join(" ")}" is not expected here`, {
       where: `bench ${what ?? ""}`.trim(),
       hint: "Model files follow `bench model`.",
     });
   }
-  if (options.cache !== "rotating" && what !== "gemm" && what !== "ops") {
+  if (options.cache !== "rotating" && !kinds.some((kind) => kind === "gemm" || kind === "ops")) {
     throw new UserError("only gemm and ops have a choice of caches", { where: "--cache" });
   }
-  switch (what) {
-    case undefined:
-      return bundledModels().map((file) => ({ kind: "model", file }));
-    case "gemm": {
-      const { weights } = options;
-      if (weights !== "constant" && weights !== "input") {
-        throw new UserError(`"${weights}" is neither constant nor input`, { where: "--weights" });
+  // Sizes of products and of ops have different forms: beside products, ops have their usual size.
+  const opShapes = kinds.includes("gemm") ? undefined : options.shapes;
+  return kinds.flatMap((kind): CaseRequest[] => {
+    switch (kind) {
+      case "models":
+        return bundledModels().map((file) => ({ kind: "model", file }));
+      case "gemm":
+        return gemmRequests(options);
+      case "ops":
+        return opRequests(options, opShapes);
+      case "model": {
+        if (kinds.length > 1) throw new UserError("files are measured alone", { where: `bench ${what}` });
+        if (files.length === 0)
+          throw new UserError("no model file is given", {
+            where: "bench model",
+            hint: "For instance: quern bench model mnist.onnx",
+          });
+        return files.map((file) => ({ kind: "model", file }));
       }
-      const shapes = parseShapes(options.shapes ?? DEFAULT_SHAPES, weights, options.cache);
-      return shapes.map((gemm) => ({ kind: "gemm", gemm }));
-    }
-    case "ops": {
-      const names = options.ops ?? opCases.map((record) => record.name);
-      const { cache, shapes } = options;
-      const sizes = shapes === undefined ? [undefined] : parseOpSizes(shapes);
-      return names.flatMap((name) =>
-        sizes.map((size) => ({ kind: "op", name, cache, ...(size === undefined ? {} : { sizes: size }) })),
-      );
-    }
-    case "model": {
-      if (files.length === 0)
-        throw new UserError("no model file is given", {
-          where: "bench model",
-          hint: "For instance: quern bench model mnist.onnx",
+      default:
+        throw new UserError(`"${kind}" cannot be measured`, {
+          where: "bench",
+          hint: `Choose models, gemm, ops or model FILE…${kind.endsWith(".onnx") ? ` (quern bench model ${kind})` : ""}`,
         });
-      return files.map((file) => ({ kind: "model", file }));
     }
-    default:
-      throw new UserError(`"${what}" cannot be measured`, {
-        where: "bench",
-        hint: `Choose gemm, ops or model FILE…${what.endsWith(".onnx") ? ` (quern bench model ${what})` : ""}`,
-      });
+  });
+}
+
+function gemmRequests({ weights, shapes, cache }: BenchOptions): CaseRequest[] {
+  if (weights !== "constant" && weights !== "input") {
+    throw new UserError(`"${weights}" is neither constant nor input`, { where: "--weights" });
   }
+  return parseShapes(shapes ?? DEFAULT_SHAPES, weights, cache).map((gemm) => ({ kind: "gemm", gemm }));
+}
+
+function opRequests({ ops, cache }: BenchOptions, shapes: string | undefined): CaseRequest[] {
+  const names = ops ?? opCases.map((record) => record.name);
+  const sizes = shapes === undefined ? [undefined] : parseOpSizes(shapes);
+  return names.flatMap((name) =>
+    sizes.map((size) => ({ kind: "op", name, cache, ...(size === undefined ? {} : { sizes: size }) })),
+  );
 }
 
 async function bench(what: string | undefined, files: readonly string[], options: BenchOptions): Promise<void> {
-  const { json, html } = options;
   const plan: BenchPlan = {
     cases: requestsOf(what, files, options),
     engines: options.defaults ? withDefaults(options.engines) : options.engines,
@@ -200,8 +214,7 @@ async function bench(what: string | undefined, files: readonly string[], options
     dims: parseDims(options.dim),
     features: options.features,
   };
-  if (json !== undefined) requireWritable(json, "--json");
-  if (html !== undefined) requireWritable(html, "--html");
+  const outputs = reportOutputs(options);
 
   const progress = new ProgressLine();
   let results: Results;
@@ -214,7 +227,7 @@ async function bench(what: string | undefined, files: readonly string[], options
         processes: options.processes,
         sliceMs: DEFAULT_SETTINGS.sliceMs,
         timeoutMs: options.timeout * 1000,
-        command: ["quern", ...process.argv.slice(2)].join(" "),
+        command: commandLine(["quern", ...process.argv.slice(2)]),
         measureRoofline,
       },
       progress.update,
@@ -222,5 +235,5 @@ async function bench(what: string | undefined, files: readonly string[], options
   } finally {
     progress.clear();
   }
-  reportBench(results, { json, html });
+  reportBench(results, outputs);
 }

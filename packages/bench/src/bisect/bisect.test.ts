@@ -237,6 +237,18 @@ describe("the state of a bisection", () => {
     await expect(search(60, never, { stateFile, restart: true })).rejects.toThrow("compared again");
   });
 
+  it("goes on where more confidence is wanted than before, and less needs fewer comparisons", async () => {
+    const stateFile = join(temporaryFolder(), "state.json");
+    const rough = await search(60, compare, { stateFile, confidence: 0.8 });
+    expect([rough.outcome, labels(rough)]).toEqual(["found", ["commit 24"]]);
+    expect(rough.probability).toBeGreaterThanOrEqual(0.8);
+    const sure = await search(60, compare, { stateFile, confidence: 0.999 });
+    expect(labels(sure)).toEqual(["commit 24"]);
+    expect(sure.probability).toBeGreaterThanOrEqual(0.999);
+    expect(sure.probes.length).toBeGreaterThan(rough.probes.length);
+    expect(sure.probes.slice(0, rough.probes.length)).toEqual(rough.probes);
+  });
+
   it("ends at a deadline", async () => {
     const result = await search(60, compare, { deadline: Date.now() - 1 });
     expect(result).toMatchObject({ outcome: "out-of-time", probes: [] });

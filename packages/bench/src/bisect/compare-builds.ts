@@ -7,6 +7,7 @@ import { UserError } from "@quern/core/errors";
 import { listBenches, type ListAnswer, type ListedBench } from "../define/list-benches.ts";
 import type { ResolvedConfig } from "../define/resolve-config.ts";
 import { analyse } from "../gate/estimate.ts";
+import { LoadedCheck } from "../gate/loaded-check.ts";
 import type { GatePolicy } from "../gate/policy.ts";
 import { environmentOf, WARM_UP_MS } from "../gate/prepare.ts";
 import { logRatios } from "../statistics/ratios.ts";
@@ -17,6 +18,7 @@ import { readSource } from "../paired/arms/source.ts";
 import { replaceBenchFiles } from "../paired/arms/stage-source.ts";
 import { StagingArea } from "../paired/arms/staging-area.ts";
 import { measurePairs } from "../paired/measure.ts";
+import type { PairSamples } from "../paired/plan.ts";
 import { planPinning, type PinPlan } from "../paired/pinning.ts";
 import type { CompareRequest } from "./bisect.ts";
 import type { Candidate } from "./candidates.ts";
@@ -156,6 +158,15 @@ export class BuildComparer {
     }
   }
 
+  /** What a measured process loaded and should not have, in plain words. */
+  #foreignFile(head: StagedArm, loaded: PairSamples["loaded"]): string | undefined {
+    const good = this.#good as Staged;
+    const kept = [...this.#kept.values()].find(({ arm }) => arm === head);
+    const before = { base: good.list.loaded, head: kept?.list.loaded ?? [] };
+    const { shared } = this.#settings.config;
+    return new LoadedCheck({ base: good.arm, head }, before, shared).add(loaded).foreign[0];
+  }
+
   async #measure(bench: ListedBench, head: StagedArm, pairs: number, number: number): Promise<Comparison> {
     const { config, policy, signal } = this.#settings;
     this.#pin ??= await planPinning(config.settings.pin);
@@ -194,6 +205,8 @@ export class BuildComparer {
     if (measured.error !== undefined) return failed(`${measured.error.arm}: ${measured.error.reason}`);
     const analysis = analyse(measured.pairs.map((pair) => logRatios(pair.head, pair.base)));
     if (analysis === null) return failed("too few pairs could be measured");
+    const foreign = this.#foreignFile(head, samples.loaded);
+    if (foreign !== undefined) return failed(foreign);
     const { found, low, high } = analysis;
     const level = { ratio: Math.exp(found.centre), low: Math.exp(low), high: Math.exp(high) };
     const [file] = samples.changedFiles;

@@ -27,7 +27,7 @@ export function claimSide(results: Results, row: Result): ClaimSide {
 }
 
 /** The row that a comparison is about, and that of its baseline. */
-function rowsOf(results: Results, comparison: Comparison): readonly [Result | undefined, Result | undefined] {
+export function rowsOf(results: Results, comparison: Comparison): readonly [Result | undefined, Result | undefined] {
   const inCase = results.results.filter((row) => row.case === comparison.case && row.threads === comparison.threads);
   const ofPhase = (row: Result, phase: Comparison["phase"]): boolean => row.phase === phase;
   const engine = inCase.find(

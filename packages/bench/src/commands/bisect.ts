@@ -4,6 +4,8 @@ import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
 import type { BisectResult } from "../bisect/bisect.ts";
 import { runBisect } from "../bisect/run-bisect.ts";
+import { SEARCH_DEFAULTS } from "../bisect/search.ts";
+import { percentShare } from "../define/settings.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import { formatChangeRatio } from "../report/format.ts";
 import { addSettings, collect, settingFlags } from "./gate-options.ts";
@@ -18,6 +20,7 @@ interface BisectFlags {
   readonly path?: readonly string[];
   readonly currentBenches?: boolean;
   readonly threshold?: string;
+  readonly confidence: string;
   readonly state: string;
   readonly restart?: boolean;
   readonly json?: string;
@@ -27,6 +30,9 @@ interface BisectFlags {
 const EXAMPLES = (name: string): string => `
 Each build is compared with the good one in pairs of processes, again and with more pairs where noise hides the answer. What is
 known is kept in the state file: the same call goes on after an interruption.
+
+The search ends when one build is the first slow one with the probability --confidence. A lower one needs fewer comparisons; a later
+call with a higher one goes on from the same state file.
 
 Examples:
   ${name} bisect sort/1e4 --good v1.2 --bad main
@@ -46,6 +52,7 @@ export function addBisect(program: Command): void {
     .option("--path <path>", "only commits that touch it, repeatable", collect)
     .option("--current-benches", "all builds run the bench files as they are now")
     .option("--threshold <ratio>", "slower than this is slow, as 1.05; default: halfway to the bad build")
+    .option("--confidence <share>", "how sure the answer must be, as 0.95 or 95%", `${SEARCH_DEFAULTS.confidence}`)
     .option("--state <file>", "what is known so far", "quern-bisect.json")
     .option("--restart", "forget what the state file holds")
     .option("--json <file>", "write the result; - is standard output")
@@ -58,6 +65,20 @@ function parseThreshold(text: string | undefined): number | undefined {
   const value = Number(text);
   if (value > 1 && value <= 100) return value;
   throw new UserError(`"${text}" is no ratio above 1`, { where: "--threshold", hint: "For instance: 1.05." });
+}
+
+/** Less is no better than a guess between two builds; answers that may each be wrong never make certain. */
+const CONFIDENCES = [0.5, 0.9999] as const;
+
+function parseConfidence(text: string): number {
+  const percent = /^([\d.]+)\s?%$/.exec(text.trim())?.[1];
+  const value = percent === undefined ? Number(text) : percentShare(Number(percent));
+  const [least, most] = CONFIDENCES;
+  if (value >= least && value <= most) return value;
+  throw new UserError(`"${text}" is no share from ${least} to ${most}`, {
+    where: "--confidence",
+    hint: "For instance: 0.95 or 95%.",
+  });
 }
 
 async function bisectBench(bench: string, options: BisectFlags): Promise<void> {
@@ -80,6 +101,7 @@ async function bisectBench(bench: string, options: BisectFlags): Promise<void> {
         paths: path,
         currentBenches,
         threshold: parseThreshold(options.threshold),
+        confidence: parseConfidence(options.confidence),
         stateFile: state,
         restart,
         signal,

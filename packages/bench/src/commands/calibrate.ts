@@ -5,12 +5,15 @@
 
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
+import { SETTINGS } from "../define/settings.ts";
 import { CALIBRATION_SCHEMA, type BenchFloor, type Calibration } from "../gate/calibration.ts";
+import { chance } from "../gate/detectable.ts";
 import { EXIT } from "../gate/exit-codes.ts";
+import { storedPolicy } from "../gate/policy.ts";
 import { runGate } from "../gate/run-gate.ts";
 import { measureRoofline } from "../harness/roofline.ts";
 import type { Peaks } from "../paired/plan.ts";
-import { formatPercent } from "../report/format.ts";
+import { formatChange, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import type { Results } from "../results/schema.ts";
 import { median, standardDeviation } from "../statistics/basics.ts";
@@ -22,6 +25,7 @@ import { requireWritable, writeWhole } from "./write-file.ts";
 
 interface CalibrateFlags {
   readonly aa: string;
+  readonly inject?: string;
   readonly head: string;
   readonly filter?: readonly string[];
   readonly config?: string;
@@ -34,8 +38,12 @@ const EXAMPLES = (name: string): string => `
 Every run stages and builds the head twice and compares it with itself. From five runs on, the spread of the results is taken
 as the floor that another build of the same source has: no threshold is below twice of it.
 
+--inject computes from the spread how often a gate with these settings finds a change of that size; \`${name} selftest AT4\` puts
+real extra work into benches and counts.
+
 Examples:
   ${name} calibrate
+  ${name} calibrate --inject 5%
   ${name} calibrate --aa 10 --profile ci -o bench.calibration.json`;
 
 /** Fewer estimates have a spread that says nothing. */
@@ -46,6 +54,7 @@ export function addCalibrate(program: Command): void {
     .command("calibrate")
     .description("Measure the noise of every bench and the ceilings of this machine.")
     .option("--aa <runs>", "runs of the head against itself", "3")
+    .option("--inject <share>", "tell how often a change of this size would be found, as 5%")
     .option("--head <what>", "what is measured: git reference, directory or npm:package@version", ".")
     .option("-f, --filter <terms>", "benches by name or parameter", collect)
     .option("--config <file>", "configuration; default: quern.bench.config.ts here or above")
@@ -60,11 +69,12 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
   if (!Number.isInteger(runs) || runs < 1 || runs > 1000) {
     throw new UserError(`"${options.aa}" is no number of runs from 1 to 1000`, { where: "--aa" });
   }
+  const injected = parseShare(options.inject);
   requireWritable(options.output, "-o");
   const progress = new GateProgress(options.quiet === true);
+  const results: Results[] = [];
   const calibration = await interruptible(async (signal): Promise<Calibration | undefined> => {
     try {
-      const results: Results[] = [];
       for (let run = 0; run < runs; run++) results.push(await gateSelf(run, options, command, progress, signal));
       if (options.peaks) progress.update("measuring the machine's ceilings");
       return calibrationOf(results, options.peaks ? await peaksOf() : undefined);
@@ -78,7 +88,34 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
   });
   if (calibration === undefined) return;
   writeWhole(options.output, `${JSON.stringify(calibration, null, 2)}\n`);
-  process.stdout.write(`${calibrationText(calibration)}wrote ${options.output}\n`);
+  const power = injected === undefined ? undefined : powerOf(calibration, results, injected);
+  process.stdout.write(`${calibrationText(calibration, power)}wrote ${options.output}\n`);
+}
+
+function parseShare(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const share = SETTINGS.delta.parse(text);
+  if (share !== undefined) return share;
+  throw new UserError(`"${text}" is not ${SETTINGS.delta.takes}`, { where: "--inject" });
+}
+
+/** How often a change is found. */
+interface Power {
+  readonly share: number;
+  /** By bench. */
+  readonly chances: Readonly<Record<string, number>>;
+}
+
+function powerOf({ benches }: Calibration, results: readonly Results[], share: number): Power | undefined {
+  const { run, benches: records = [] } = results[0] as Results;
+  if (run?.policy === undefined) return undefined;
+  const policy = storedPolicy(run.policy);
+  const { screenPairs, confirmPairs } = policy;
+  const chances = records.flatMap(({ id, delta }): [string, number][] => {
+    const { sw } = benches[id] ?? {};
+    return sw === undefined ? [] : [[id, chance(Math.log1p(share), { sw, delta, screenPairs, confirmPairs }, policy)]];
+  });
+  return { share, chances: Object.fromEntries(chances) };
 }
 
 async function gateSelf(
@@ -156,22 +193,25 @@ function floorOf(id: string, results: readonly Results[]): BenchFloor | undefine
   };
 }
 
-function calibrationText({ benches, runs, peaks, class: name }: Calibration): string {
+function calibrationText({ benches, runs, peaks, class: name }: Calibration, power: Power | undefined): string {
   const rows = Object.entries(benches).map(([id, { sw, mdes = [], layoutFloor }]) => [
     id,
     formatPercent(sw),
     mdes.length === 0 ? "–" : formatPercent(median(mdes)),
     layoutFloor === undefined ? "–" : formatPercent(layoutFloor),
+    power?.chances[id] === undefined ? "" : formatPercent(power.chances[id]),
   ]);
   const columns = [
     { title: "bench", align: "left" },
     { title: "spread of pairs", align: "right" },
     { title: "MDE", align: "right" },
     { title: "floor", align: "right" },
+    { title: `finds ${formatChange(1 + (power?.share ?? 0))}`, align: "right" },
   ] as const;
   const ceilings =
     peaks === undefined
-      ? "no ceilings: they need @quern/kernels-cpu and a processor that it has code for"
+      ? "no ceilings: not asked for, or without @quern/kernels-cpu and a processor that it has code for"
       : `ceilings of one thread: ${peaks.gflops?.toFixed(1) ?? "?"} GFLOP/s, ${peaks.gbps?.toFixed(1) ?? "?"} GB/s`;
-  return `${[...formatTable(columns, rows), "", `${runs} runs, machine class ${name}`, ceilings].join("\n")}\n`;
+  const count = runs === 1 ? "1 run" : `${runs} runs`;
+  return `${[...formatTable(columns, rows), "", `${count}, machine class ${name}`, ceilings].join("\n")}\n`;
 }

@@ -22,6 +22,7 @@ export interface GateFlags {
   readonly verbose?: boolean;
   readonly calibration?: string;
   readonly allowIdentical?: boolean;
+  readonly identical?: "error" | "neutral";
 }
 
 const WHAT: { readonly [Key in SettingKey]: string } = {
@@ -30,7 +31,8 @@ const WHAT: { readonly [Key in SettingKey]: string } = {
   delta0: "margin of the null hypothesis",
   q: "false discovery rate of the confirmation",
   fdr: "correction for many suspects: bh, or by for any dependence",
-  pairs: "process pairs of screening and confirmation, as 16,48",
+  pairs:
+    "process pairs of screening and confirmation, as 16,48; a third number: of an extension for suspects left open",
   rounds: "rounds in each pair",
   sliceMs: "length of a slice",
   pin: "processors that pairs are timed on: auto, none, or a list",
@@ -57,7 +59,8 @@ export function addSettings(command: Command, without: readonly SettingKey[] = [
     if (without.includes(key)) continue;
     const { flag, env } = SETTINGS[key];
     const value = key === "strict" ? "" : " <value>";
-    command.addOption(new Option(`${flag}${value}`, `${WHAT[key]} (${env})`));
+    const short = key === "threads" ? "-t, " : "";
+    command.addOption(new Option(`${short}${flag}${value}`, `${WHAT[key]} (${env})`));
   }
   return command;
 }

@@ -20,10 +20,14 @@ const BENCH = (more: string): string => `export default {
 // ${more}
 `;
 
-for (const name of ["old", "new"]) {
+for (const [name, more] of [
+  ["old", "old"],
+  ["new", "new"],
+  ["same", "old"],
+] as const) {
   mkdirSync(join(folder, name, "bench"), { recursive: true });
   writeFileSync(join(folder, name, "package.json"), '{ "type": "module" }');
-  writeFileSync(join(folder, name, "bench", "sum.bench.js"), BENCH(name));
+  writeFileSync(join(folder, name, "bench", "sum.bench.js"), BENCH(more));
 }
 
 const main = fileURLToPath(new URL("./main.ts", import.meta.url));
@@ -54,7 +58,18 @@ describe("wrong use ends with exit code 2 and says what is wrong", () => {
     { args: ["gate", "--base", "old", "--head", "old"], says: /same folder/ },
     { args: ["selftest", "AT99"], says: /AT99/ },
     { args: ["calibrate", "--aa", "none"], says: /--aa/ },
+    { args: ["gate", "--base", "old", "--head", "same"], says: /identical files[^]*--identical neutral/ },
+    { args: ["gate", "--base", "old", "--head", "new", "--identical", "fine"], says: /error, neutral/ },
+    {
+      args: ["gate", "--base", "old", "--head", "same", "--identical", "neutral", "--allow-identical"],
+      says: /either measured or left unmeasured/,
+    },
+    { args: ["gate", "--base", "old", "--head", "old", "--identical", "neutral"], says: /same folder/ },
     { args: ["bisect", "sum", "--good", "a", "--bad", "b", "--threshold", "0.5"], says: /--threshold/ },
+    ...["1", "0.3", "101%", "high", "0.95%", ""].map((text) => ({
+      args: ["bisect", "sum", "--good", "a", "--bad", "b", "--confidence", text],
+      says: /--confidence/,
+    })),
   ])("$args", ({ args, says }) => {
     const { code, stderr } = call(...args);
     expect(stderr).toMatch(says);
@@ -69,6 +84,18 @@ describe("quern-bench gate", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("delta: 0.05, // --delta");
     expect(stdout).toContain("pairs: [3,3], // BENCH_PAIRS");
+  });
+
+  it("measures nothing where both builds are the same and that is neutral, and says so", () => {
+    const args = ["gate", "--base", "old", "--head", "same", "--identical", "neutral", "-q", "--json-summary"];
+    const { code, stdout } = call(...args, "--json", "out-same.json");
+    expect(code).toBe(EXIT.pass);
+    expect(stdout).toMatch(/^IDENTICAL: NOTHING WAS MEASURED/);
+    const line = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as object;
+    expect(line).toMatchObject({ verdict: "IDENTICAL", exitCode: 0, identical: true, counts: {}, regressed: [] });
+    const results = readResults(join(folder, "out-same.json"));
+    expect(results.summary).toEqual({ verdict: "IDENTICAL", exitCode: 0, geomean: null });
+    expect(results.arms?.map(({ artefactSha256 }) => artefactSha256)).toHaveLength(2);
   });
 
   it("writes whole files and a last line for scripts", () => {

@@ -4,7 +4,7 @@
  */
 
 import { resolve } from "node:path";
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { dumpConfig } from "../define/resolve-config.ts";
 import { EXIT, EXIT_HELP } from "../gate/exit-codes.ts";
 import { planText } from "../gate/dry-run.ts";
@@ -29,6 +29,7 @@ Sources of --base and --head:
 
 Examples:
   ${name} gate --base main
+  ${name} gate --base origin/main --identical neutral
   ${name} gate --base origin/main --filter 'parse/*' --budget 8m -o md=report.md -o junit=report.xml
   ${name} gate --base npm:fast-sort@3.3.0 --head npm:fast-sort@3.4.0 --profile quick
   ${name} gate --base main --dry-run
@@ -43,6 +44,14 @@ export function addGate(program: Command): void {
   addGateOptions(gate)
     .option("--accept-from <file>", "text with Bench-Accept: trailers, such as the body of a pull request")
     .option("--advisory", "verdicts are shown and never fail")
+    .addOption(
+      new Option(
+        "--identical <what>",
+        "both builds load the same files: an error, or neutral (verdict IDENTICAL, exit code 0)",
+      )
+        .choices(["error", "neutral"])
+        .default("error"),
+    )
     .addHelpText("after", EXAMPLES(program.name()))
     .action((options: GateFlags, command: Command) => compare("gate", options, command));
 }
@@ -64,6 +73,7 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
     head: options.head,
     exact: options.exact,
     allowIdentical: options.allowIdentical,
+    identical: options.identical,
     cwd: process.cwd(),
     configFile: options.config,
     flags: settingFlags(options as unknown as Record<string, unknown>),
@@ -105,9 +115,14 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
   process.exitCode = exitCodeOf(results);
   const text = outputs.every(({ path }) => path !== "-");
   if (text) process.stdout.write(renderTerminal(results, { verbose: options.verbose === true }));
-  const written = writeOutputs(results, outputs);
-  if (text) for (const file of written) process.stdout.write(`wrote ${file}\n`);
-  if (options.jsonSummary === true) process.stdout.write(`${JSON.stringify(summaryOf(results, written))}\n`);
+  const written: string[] = [];
+  try {
+    writeOutputs(results, outputs, written);
+  } finally {
+    // Also where one could not be written.
+    if (text) for (const file of written) process.stdout.write(`wrote ${file}\n`);
+    if (options.jsonSummary === true) process.stdout.write(`${JSON.stringify(summaryOf(results, written))}\n`);
+  }
 }
 
 function exitCodeOf({ run, summary }: Results): number {
@@ -130,6 +145,7 @@ function summaryOf(results: Results, files: readonly string[]): object {
     seed: run?.seed,
     wallMs: run?.wallMs,
     aborted: run?.aborted === true,
+    identical: run?.identical === true,
     files,
   };
 }

@@ -6,6 +6,7 @@
 import type { Command } from "commander";
 
 export { interruptible } from "./interrupt.ts";
+export type { Output } from "./outputs.ts";
 export { reportError, runProgram } from "./run-program.ts";
 export { requireWritable, writeWhole } from "./write-file.ts";
 
@@ -23,8 +24,11 @@ export const benchCommands: CommandLoaders = {
   selftest: async () => (await import("./selftest.ts")).addSelftest,
 };
 
-/** Commands that `quern` has elsewhere: below `bench`, and as part of its own `doctor`. */
+/** What `quern` has elsewhere: commands below `bench`, the reports that those write, and part of its own `doctor`. */
+export const loadList = async (): Promise<AddCommand> => (await import("./list.ts")).addList;
+export const loadRun = async (): Promise<AddCommand> => (await import("./run.ts")).addRunOwn;
 export const loadUrl = async (): Promise<AddCommand> => (await import("./url.ts")).addUrl;
+export const loadOutputs = async (): Promise<typeof import("./outputs.ts")> => import("./outputs.ts");
 export const loadBenchDoctor = async (): Promise<typeof import("./doctor.ts")> => import("./doctor.ts");
 
 /** Adds the command that the arguments begin with; all of them where they begin with none, for the help. */

@@ -1,8 +1,14 @@
 /** The forms of a report and where they go: `-o md=report.md -o junit=report.xml -o csv`. */
 
 import { gzipSync } from "node:zlib";
+import { Option } from "commander";
 import { UserError } from "@quern/core/errors";
-import { renderCsv, renderJsonLines } from "../report/csv.ts";
+import { EXIT } from "../gate/exit-codes.ts";
+import { toBmf, toGithubActionBenchmark } from "../history/exports.ts";
+import { recordsOf } from "../history/from-results.ts";
+import type { HistoryRecord } from "../history/record.ts";
+import { renderBadge } from "../report/badge.ts";
+import { renderCsv, renderCsvRounds, renderJsonLines, renderJsonLinesRounds } from "../report/csv.ts";
 import { renderHtml } from "../report/html.ts";
 import { renderJunit } from "../report/junit.ts";
 import { SUMMARY_BYTES, renderMarkdown } from "../report/markdown.ts";
@@ -16,12 +22,40 @@ const RENDERERS: Readonly<Record<string, (results: Results) => string>> = {
   summary: (results) => renderMarkdown(results, { limit: SUMMARY_BYTES }),
   html: renderHtml,
   csv: renderCsv,
+  "csv-rounds": renderCsvRounds,
   jsonl: renderJsonLines,
+  "jsonl-rounds": renderJsonLinesRounds,
   junit: renderJunit,
   text: (results) => renderTerminal(results),
+  badge: renderBadge,
+  bmf: (results) => toBmf(timesOf(results, "bmf")),
+  gha: (results) => toGithubActionBenchmark(timesOf(results, "gha")),
 };
 
+/**
+ * Times of the head for tools that keep them. What has none, or those of a disturbed machine, is not written: such a tool
+ * would take them for the level of the code.
+ */
+function timesOf(results: Results, format: string): readonly HistoryRecord[] {
+  const where = `-o ${format}`;
+  try {
+    return recordsOf(results, where).records;
+  } catch (error) {
+    const { exitCode } = results.summary ?? {};
+    // What the run found weighs more than that there is nothing to write.
+    throw exitCode === undefined || exitCode === EXIT.pass ? error : Object.assign(error as Error, { exitCode });
+  }
+}
+
 export const OUTPUT_FORMATS: readonly string[] = Object.keys(RENDERERS);
+
+/** The option `-o`, which may be given several times; `parseOutputs` reads its values. */
+export function outputOption(): Option {
+  const about = `${OUTPUT_FORMATS.join(", ")}; without a file, to standard output (repeatable)`;
+  return new Option("-o, --output <form[=file]>", about).argParser(
+    (text, previous: readonly string[] | undefined): string[] => [...(previous ?? []), text],
+  );
+}
 
 export interface Output {
   readonly format: string;
@@ -45,7 +79,9 @@ export function parseOutputs(texts: readonly string[], json?: string): Output[] 
     return { format, path };
   });
   if (json !== undefined) outputs.push({ format: "json", path: json });
-  for (const { format, path } of outputs) requireWritable(path, `-o ${format}`);
+  for (const { format, path } of outputs) {
+    requireWritable(path, format === "json" && path === json ? "--json" : `-o ${format}`);
+  }
   const toStdout = outputs.filter(({ path }) => path === "-");
   if (toStdout.length > 1) {
     throw new UserError("only one report can go to standard output", {
@@ -55,13 +91,21 @@ export function parseOutputs(texts: readonly string[], json?: string): Output[] 
   return outputs;
 }
 
-/** Writes every report; a name that ends in `.gz` is compressed. Says which files there are now. */
-export function writeOutputs(results: Results, outputs: readonly Output[]): string[] {
-  const written: string[] = [];
+/**
+ * Writes every report; a name that ends in `.gz` is compressed. Says which files there are now, also in `written`. One that
+ * cannot be written is an error when the others are there.
+ */
+export function writeOutputs(results: Results, outputs: readonly Output[], written: string[] = []): string[] {
+  const failures: unknown[] = [];
   for (const { format, path } of outputs) {
-    const text = (RENDERERS[format] as (results: Results) => string)(results);
-    writeWhole(path, path.endsWith(".gz") ? gzipSync(text, { level: 9 }) : text);
-    if (path !== "-") written.push(path);
+    try {
+      const text = (RENDERERS[format] as (results: Results) => string)(results);
+      writeWhole(path, path.endsWith(".gz") ? gzipSync(text, { level: 9 }) : text);
+      if (path !== "-") written.push(path);
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
   return written;
 }

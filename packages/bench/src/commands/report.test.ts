@@ -51,6 +51,7 @@ describe("report", () => {
       md: "### ERROR",
       summary: "### ERROR",
       csv: "schema,run,",
+      "csv-rounds": "schema,run,",
       junit: "<?xml ",
     };
     const outputs = Object.keys(files).flatMap((form) => ["-o", `${form}=${path(`out.${form}`)}`]);
@@ -61,6 +62,30 @@ describe("report", () => {
       expect(err).toContain(`wrote ${path(`out.${form}`)}\n`);
     }
     expect(JSON.parse(gunzipSync(readFileSync(path("out.json.gz"))).toString())).toEqual(sampleGate());
+  });
+
+  it("has forms for tools that keep times, and a badge", async () => {
+    const gate = sampleGate();
+    const calm = { ...gate, environment: { ...gate.environment!, changed: [] } };
+    writeFileSync(path("calm.json"), JSON.stringify(calm));
+    const bmf = JSON.parse((await report(path("calm.json"), "-o", "bmf")).out) as Record<string, unknown>;
+    expect(Object.keys(bmf)).toContain("parse/small");
+    expect(bmf["parse/small"]).toMatchObject({ latency: { value: expect.any(Number) } });
+    const gha = JSON.parse((await report(path("calm.json"), "-o", "gha")).out) as readonly object[];
+    expect(gha).toContainEqual(expect.objectContaining({ name: "parse/small", unit: "ns" }));
+    expect(JSON.parse((await report(path("calm.json"), "-o", "badge")).out)).toEqual({
+      schemaVersion: 1,
+      label: "benchmarks",
+      message: "1 failed, 2 slower, 1 not valid, 1 undecided, 1 faster, 1 unchanged",
+      color: "red",
+    });
+  });
+
+  it("gives no times of a disturbed machine away, and writes the other forms", async () => {
+    const outputs = ["-o", `bmf=${path("disturbed.bmf")}`, "-o", `csv=${path("disturbed.csv")}`];
+    await expect(report(path("gate.json"), ...outputs)).rejects.toThrow("the machine was disturbed");
+    expect(existsSync(path("disturbed.bmf"))).toBe(false);
+    expect(existsSync(path("disturbed.csv"))).toBe(true);
   });
 
   it("writes one form to standard output, alone", async () => {

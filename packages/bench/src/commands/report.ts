@@ -15,7 +15,7 @@ import { compareResults } from "../report/compare.ts";
 import { renderTerminal } from "../report/terminal.ts";
 import { readResults } from "../results/read.ts";
 import type { Results } from "../results/schema.ts";
-import { OUTPUT_FORMATS, parseOutputs, writeOutputs } from "./outputs.ts";
+import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 
 interface ReportFlags {
   readonly output?: readonly string[];
@@ -31,11 +31,11 @@ Examples:
   ${name} report results.json --history -o html=report.html
   ${name} report compare monday.json friday.json
 
-md fits a comment on GitHub, summary the summary of a workflow step; csv and jsonl have one line for each sample.
+md fits a comment on GitHub, summary the summary of a workflow step. csv and jsonl have one line for each bench, arm and pair of
+processes (of engines: for each process), with the median of its rounds; csv-rounds and jsonl-rounds one for each round.
+badge is an endpoint of shields.io, bmf Bencher Metric Format, gha for github-action-benchmark (customSmallerIsBetter).
 
 Exit code: 0 the report is written, whatever it says; 2 wrong use, or no result file.`;
-
-const collect = (text: string, previous: readonly string[] | undefined): string[] => [...(previous ?? []), text];
 
 export function addReport(program: Command): void {
   const report = program
@@ -44,11 +44,7 @@ export function addReport(program: Command): void {
     // Options behind `compare` are its own.
     .enablePositionalOptions()
     .argument("<results>", "a result file, by quern gate or quern bench; .gz is read too")
-    .option(
-      "-o, --output <form[=file]>",
-      `${OUTPUT_FORMATS.join(", ")}; without a file, to standard output (repeatable)`,
-      collect,
-    )
+    .addOption(outputOption())
     .option("--history [folder]", `adds the trend of each benchmark, from a folder or the branch ${DEFAULT_BRANCH}`)
     .option("-v, --verbose", "with the ratios of the pairs")
     .addHelpText("after", EXAMPLES(program.name()))

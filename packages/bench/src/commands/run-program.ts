@@ -5,7 +5,7 @@
  * their own keep it.
  */
 
-import { CommanderError, type Command } from "commander";
+import { CommanderError, Option, type Command } from "commander";
 import { debugLevel } from "@quern/core";
 import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
@@ -32,6 +32,8 @@ function settle(command: Command, hint: string): void {
     .showHelpAfterError(hint)
     // Commands within commands have options of their own, by the same names as those above them.
     .enablePositionalOptions()
+    // Scripts give it to every tool; nothing here is ever coloured.
+    .addOption(new Option("--no-color").hideHelp())
     .exitOverride();
   for (const inner of command.commands) settle(inner, hint);
 }

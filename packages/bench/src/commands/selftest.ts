@@ -34,7 +34,8 @@ AT8  a machine that moved makes a run invalid     AT16 stored samples give the s
 
 Examples:
   ${name} selftest quick
-  ${name} selftest AT1 --runs 100 --pairs 12,24 --rounds 8 --slice 2ms --json at1.json --keep at1-samples
+  ${name} selftest AT1 --runs 100 --profile quick --pairs 6,24 --json at1.json --keep samples
+  ${name} selftest AT16 --keep samples
   ${name} selftest AT4 --runs 60
 
 Exit codes: 0 all passed, 1 one failed, 2 wrong use.`;
@@ -47,7 +48,7 @@ export function addSelftest(program: Command): void {
     .option("--runs <count>", "gate runs of the tests that measure the suite")
     .option("--scale <factor>", "of what is simulated or measured by default; limits belong to 1")
     .option("--json <file>", "write the results; - is standard output")
-    .option("--keep <folder>", "keep the samples of every gate run, compressed")
+    .option("--keep <folder>", "keep the samples of every gate run, compressed; AT16 judges them again")
     .option("-q, --quiet", "no progress");
   addSettings(command, ["strict", "budgetS", "threads"])
     .addHelpText("after", examples(program.name()))
@@ -114,6 +115,7 @@ async function selftest(names: readonly string[], options: SelftestFlags, comman
         process.exitCode = EXIT.interrupted;
         return;
       }
+      if (keep !== undefined) all.packRuns(keep, name);
       progress.clear();
       const result = results[results.length - 1] as SelftestResult;
       if (json !== "-") process.stdout.write(resultText(result));

@@ -5,15 +5,16 @@
 
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
+import { renderServing } from "../report/serving-terminal.ts";
 import type { Results } from "../results/schema.ts";
 import { parseGoals } from "../serving/goals.ts";
 import { runLoadTest } from "../serving/load-test.ts";
-import { renderServing } from "../serving/report.ts";
 import { servingResults } from "../serving/results.ts";
 import type { Arrivals, Goals, ServingPlan } from "../serving/types.ts";
 import { interruptible } from "./interrupt.ts";
+import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
-import { requireWritable, writeWhole } from "./write-file.ts";
+import { toolOf } from "./tool.ts";
 
 interface UrlOptions {
   readonly model: string;
@@ -28,6 +29,7 @@ interface UrlOptions {
   readonly header?: Record<string, string>;
   readonly timeout: number;
   readonly seed: number;
+  readonly output?: readonly string[];
   readonly json?: string;
   readonly quiet?: boolean;
 }
@@ -104,6 +106,7 @@ export function addUrl(parent: Command): void {
     .option("--header <name: value>", "further header, for instance a key; repeatable, never recorded", parseHeader)
     .option("--timeout <ms>", "longest wait for the next part of an answer", wholeNumber("--timeout", 1), 60_000)
     .option("--seed <number>", "seed of prompts and arrivals", wholeNumber("--seed", 0), 1)
+    .addOption(outputOption())
     .option("--json <file>", "write the result (schema quern.results/1); - is standard output")
     .option("-q, --quiet", "no progress")
     .addHelpText("after", EXAMPLES)
@@ -134,10 +137,9 @@ function planOf(url: string, options: UrlOptions): ServingPlan {
   };
 }
 
-async function benchUrl(url: string, options: UrlOptions): Promise<void> {
-  const { json } = options;
+async function benchUrl(url: string, options: UrlOptions, command: Command): Promise<void> {
   const plan = planOf(url, options);
-  if (json !== undefined) requireWritable(json, "--json");
+  const outputs = parseOutputs(options.output ?? [], options.json);
   const progress = new GateProgress(options.quiet === true);
   const test = await interruptible((signal) =>
     runLoadTest(
@@ -151,9 +153,10 @@ async function benchUrl(url: string, options: UrlOptions): Promise<void> {
       signal,
     ),
   ).finally(() => progress.clear());
-  const results: Results = servingResults(plan, test, withoutSecrets(process.argv.slice(2)));
-  if (json !== undefined) writeWhole(json, `${JSON.stringify(results, null, 2)}\n`);
+  const results: Results = servingResults(plan, test, withoutSecrets(process.argv.slice(2)), toolOf(command).tool);
   const record = results.serving?.[0];
-  if (json !== "-" && record !== undefined) process.stdout.write(renderServing(record));
+  const toScreen = outputs.every(({ path }) => path !== "-");
+  if (toScreen && record !== undefined) process.stdout.write(renderServing(record));
+  writeOutputs(results, outputs);
   if (record === undefined || record.failed > 0 || test.aborted) process.exitCode = 1;
 }

@@ -33,7 +33,10 @@ export interface Bench<State = unknown, Input = unknown, Output = unknown> {
    * its first slash.
    */
   readonly family?: string;
-  /** The time is spent in native code: up to eight such benches share a process, whatever their family. */
+  /**
+   * The time is spent in native code with threads of its own: up to eight such benches share a process, whatever their family,
+   * and their pairs are not pinned. Native code on the main thread alone is better off without.
+   */
   readonly native?: boolean;
   /** Untimed, once for each process. */
   readonly setup?: (context: BenchContext) => State | Promise<State>;

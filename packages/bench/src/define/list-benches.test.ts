@@ -99,6 +99,29 @@ describe("listBenches", () => {
     expect(benches.map(({ failure }) => failure)).toEqual(["no such kernel", "reason", undefined]);
   });
 
+  it("tries those that the filter chooses, and lists all; this build need not have any of them", async () => {
+    write("lib/late.js", "export const late = 1;");
+    write(
+      "bench/a.bench.js",
+      `const run = async () => (await import("../lib/late.js")).late;
+       export default [
+         { id: "good", params: { n: 2 }, run: () => 1 },
+         { id: "crash", run: () => process.exit(3) },
+         { id: "late", params: { n: 3 }, run },
+       ];`,
+    );
+    const tried = async (...filter: readonly string[]): Promise<unknown> => {
+      const { benches, loaded } = await list({ attempt: true, filter });
+      expect(benches.map(({ id }) => id)).toEqual(["good", "crash", "late"]);
+      return loaded.some(({ path }) => path.endsWith("late.js"));
+    };
+    expect(await tried("good")).toBe(false);
+    expect(await tried("!crash")).toBe(true);
+    expect(await tried("n=3")).toBe(true);
+    expect(await tried("only-in-the-other")).toBe(false);
+    await expect(tried("crash")).rejects.toThrow("ended with exit code 3 at crash in bench/a.bench.js");
+  });
+
   it.each([
     [
       "an import that is missing",

@@ -22,8 +22,8 @@ export interface Settings {
   readonly q: number;
   /** "bh": Benjamini and Hochberg; "by": Benjamini and Yekutieli, for any dependence. */
   readonly fdr: (typeof CORRECTIONS)[number];
-  /** Process pairs of the screening and of the confirmation. */
-  readonly pairs: readonly [screen: number, confirm: number];
+  /** Process pairs of the screening, of the confirmation, and of an extension for suspects that this leaves open: none. */
+  readonly pairs: readonly [screen: number, confirm: number, extension?: number];
   readonly rounds: number;
   readonly sliceMs: number;
   /** Processors that pairs are timed on. */
@@ -118,13 +118,24 @@ const MAX_PROCESSOR = 4095;
 
 function listedProcessors(text: string): readonly number[] | undefined {
   if (!/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/.test(text)) return undefined;
-  const list = processorsOf(text);
-  return list.length > 0 && list.every((processor) => processor <= MAX_PROCESSOR) ? list : undefined;
+  const parts = text.split(",").map(processorsOf);
+  // A range that runs backwards names none.
+  if (parts.some((part) => part.length === 0)) return undefined;
+  return [parts.flat()].find(isProcessorList);
+}
+
+/** Each processor once: one that is listed twice would be drawn twice as often. */
+function isProcessorList(list: readonly unknown[]): boolean {
+  const possible = (item: unknown): boolean =>
+    Number.isInteger(item) && Number(item) >= 0 && Number(item) <= MAX_PROCESSOR;
+  return list.length > 0 && list.every(possible) && new Set(list).size === list.length;
 }
 
 const MAX_PAIRS = 1000;
 
 const pair = whole(2, MAX_PAIRS);
+
+const extension = whole(0, MAX_PAIRS);
 
 const budget = duration("s", 1, 7 * 86_400);
 
@@ -147,24 +158,29 @@ export const SETTINGS: { readonly [Key in SettingKey]: Setting<Settings[Key]> } 
   pairs: {
     env: "BENCH_PAIRS",
     flag: "--pairs",
-    takes: `two whole numbers from 2 to ${MAX_PAIRS}, such as 16,48`,
+    takes: `two whole numbers from 2 to ${MAX_PAIRS}, such as 16,48, or three with an extension, such as 16,48,48`,
     parse: (text) => {
-      const [screen, confirm, ...more] = text.split(",").map((part) => pair.parse(part.trim()));
-      return screen === undefined || confirm === undefined || more.length > 0 ? undefined : [screen, confirm];
+      const [first = "", second = "", third, ...more] = text.split(",").map((part) => part.trim());
+      const [screen, confirm] = [pair.parse(first), pair.parse(second)];
+      if (screen === undefined || confirm === undefined || more.length > 0) return undefined;
+      if (third === undefined) return [screen, confirm];
+      const further = extension.parse(third);
+      return further === undefined ? undefined : [screen, confirm, further];
     },
-    accepts: (value) => Array.isArray(value) && value.length === 2 && value.every(pair.accepts),
+    accepts: (value) => {
+      if (!Array.isArray(value) || value.length < 2 || value.length > 3) return false;
+      const [screen, confirm, further = 0] = value as unknown[];
+      return pair.accepts(screen) && pair.accepts(confirm) && extension.accepts(further);
+    },
   },
   rounds: { env: "BENCH_ROUNDS", flag: "--rounds", ...whole(1, 1000) },
   sliceMs: { env: "BENCH_SLICE", flag: "--slice", ...duration("ms", 0.1, 1000) },
   pin: {
     env: "BENCH_PIN",
     flag: "--pin",
-    takes: "auto, none, or a list of processors such as 0,2-3",
+    takes: "auto, none, or a list of processors such as 0,2-3 ([0, 2, 3] in a file)",
     parse: (text) => (text === "auto" || text === "none" ? text : listedProcessors(text)),
-    accepts: (value) =>
-      value === "auto" ||
-      value === "none" ||
-      (Array.isArray(value) && value.length > 0 && value.every((item) => Number.isInteger(item) && item >= 0)),
+    accepts: (value) => value === "auto" || value === "none" || (Array.isArray(value) && isProcessorList(value)),
   },
   threads: { env: "BENCH_THREADS", flag: "--threads", ...whole(1, 1024) },
   seed: { env: "BENCH_SEED", flag: "--seed", ...whole(0, 2 ** 31 - 1) },

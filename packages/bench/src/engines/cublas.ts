@@ -98,6 +98,7 @@ export function bindCublas({ blas, runtime }: Libraries): GemmLibrary<bigint> & 
 export const cublas: Engine = {
   name: "cublas",
   about: "cuBLAS of the CUDA toolkit, matrix products in device memory",
+  ownThreads: true,
   precisions: ["highest", "medium"],
   keepsKernels: false,
   quantises: false,

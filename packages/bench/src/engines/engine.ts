@@ -37,6 +37,8 @@ export interface Engine {
    * says how many it used.
    */
   readonly variantOf?: string;
+  /** The number of threads in the options does not bound it, as with the driver of a device. */
+  readonly ownThreads?: boolean;
   readonly precisions: readonly MatmulPrecision[];
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;
@@ -79,8 +81,8 @@ export interface CompiledFacts {
   /** What it runs on, in the engine's words. */
   readonly device: string | null;
   readonly plannedPeakBytes: number | null;
+  /** Of the model's products, convolutions and recurrent layers; null where the engine does not count. */
   readonly flops: number | null;
-  readonly bytes: number | null;
   /** At which precisions f32 products are computed, where the engine says: what was asked for, or a higher one. */
   readonly precisions?: readonly MatmulPrecision[];
 }

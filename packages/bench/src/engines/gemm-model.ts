@@ -60,7 +60,7 @@ export function compileGemm<Matrix>(path: string, library: GemmLibrary<Matrix>):
     },
     tensors: (fetched) => ({ y: new Tensor("f32", [m, n], library.read(fetched as Matrix, m * n)) }),
     release: (fetched) => free.push(fetched as Matrix),
-    facts: () => ({ device: library.device, plannedPeakBytes: null, flops: null, bytes: null }),
+    facts: () => ({ device: library.device, plannedPeakBytes: null, flops: null }),
     close: async () => {
       for (const matrix of [...bound, ...free, ...(constant === undefined ? [] : [constant])]) library.free(matrix);
     },

@@ -171,7 +171,7 @@ export const javascript: Engine = {
           [output.name]: new Tensor("f32", output.shape as number[], fetched as Float32Array),
         }),
         release: () => {},
-        facts: () => ({ device: "javascript", plannedPeakBytes: null, flops: null, bytes: null }),
+        facts: () => ({ device: "javascript", plannedPeakBytes: null, flops: null }),
         close: async () => {},
       };
     },

@@ -60,6 +60,7 @@ async function requireGpu(ort: Ort, options: EngineOptions): Promise<void> {
 export const onnxruntimeWebgpu: Engine = {
   name: "onnxruntime-webgpu",
   about: "onnxruntime-node, WebGPU execution provider",
+  ownThreads: true,
   precisions: ["highest"],
   keepsKernels: false,
   quantises: false,

@@ -93,7 +93,7 @@ export function wrapSession(ort: Ort, session: InferenceSession, path: string, d
     call: (feeds) => session.run(feeds as InferenceSession.FeedsType),
     tensors: (fetched) => fromOrt(fetched as InferenceSession.ReturnType),
     release: () => {}, // the garbage collector owns the outputs; the interface has no earlier way
-    facts: () => ({ device, plannedPeakBytes: null, flops: null, bytes: null }),
+    facts: () => ({ device, plannedPeakBytes: null, flops: null }),
     close: () => session.release(),
   };
 }

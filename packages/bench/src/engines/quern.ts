@@ -6,9 +6,19 @@
  */
 
 import { readFileSync } from "node:fs";
-import { UserError, printDim, type Device, type Executable, type MatmulPrecision, type Tensor } from "@quern/core";
+import {
+  UserError,
+  bindInputs,
+  printDim,
+  type Device,
+  type Executable,
+  type Graph,
+  type MatmulPrecision,
+  type Tensor,
+} from "@quern/core";
 import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
+import { graphFlops } from "./graph-flops.ts";
 import { loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
 import { profileLaunches } from "./quern-profile.ts";
 import type { CompiledFacts, CompiledModel, Engine, EngineOptions, OpenEngine } from "./engine.ts";
@@ -32,6 +42,7 @@ function quernEngine(
     name,
     about,
     ...(variantOf === undefined ? {} : { variantOf }),
+    ownThreads: kind === "gpu",
     precisions,
     keepsKernels: kind === "cpu",
     quantises: true,
@@ -50,7 +61,7 @@ function quernEngine(
       return {
         compile: async (modelPath) => {
           const { graph } = await readModel(modelPath, kind, options);
-          return wrap(device, device.compile(graph, { matmulPrecision: options.precision }), kind === "gpu");
+          return wrap(device, graph, device.compile(graph, { matmulPrecision: options.precision }), kind === "gpu");
         },
         close: async () => device.dispose(),
       };
@@ -58,7 +69,7 @@ function quernEngine(
   };
 }
 
-function wrap(device: Device, executable: Executable, async: boolean): CompiledModel {
+function wrap(device: Device, graph: Graph, executable: Executable, async: boolean): CompiledModel {
   const values = (specs: Executable["inputs"]): ModelValue[] =>
     specs.map(({ name, dtype, shape }) => ({
       name,
@@ -66,6 +77,7 @@ function wrap(device: Device, executable: Executable, async: boolean): CompiledM
       shape: shape.map((dim) => (typeof dim === "number" ? dim : printDim(dim))),
     }));
   const known = new Set(executable.inputs.map((spec) => spec.name));
+  let bound: TensorSet | undefined;
   return {
     inputs: values(executable.inputs),
     outputs: values(executable.outputs),
@@ -74,6 +86,7 @@ function wrap(device: Device, executable: Executable, async: boolean): CompiledM
       const extra = Object.keys(inputs).find((name) => !known.has(name));
       if (extra !== undefined)
         throw new UserError(`the model has no input "${extra}"`, { hint: `Its inputs: ${[...known].join(", ")}.` });
+      bound = inputs;
       return inputs;
     },
     call: async ? (feeds) => executable.run(feeds as TensorSet) : (feeds) => executable.runSync(feeds as TensorSet),
@@ -81,24 +94,20 @@ function wrap(device: Device, executable: Executable, async: boolean): CompiledM
     release(fetched) {
       for (const name in fetched as Record<string, Tensor>) (fetched as Record<string, Tensor>)[name]?.dispose();
     },
-    facts: () => factsOf(device, executable),
+    facts: () => ({
+      ...factsOf(device, executable),
+      flops: bound === undefined ? null : graphFlops(graph, bindInputs(executable.inputs, bound).bindings),
+    }),
     profile: (inputs) => profileLaunches(executable, inputs),
     close: async () => executable.dispose(),
   };
 }
 
-function factsOf(device: Device, { report }: Executable): CompiledFacts {
-  const total = (pick: (launch: Executable["report"]["launches"][number]) => number | undefined): number | null => {
-    const known = report.launches.map(pick);
-    if (known.length === 0 || known.includes(undefined)) return null;
-    return known.reduce<number>((sum, value) => sum + (value ?? 0), 0);
-  };
+function factsOf(device: Device, { report }: Executable): Omit<CompiledFacts, "flops"> {
   const precisions = new Set(report.launches.flatMap(({ precision }) => precision ?? []));
   return {
     device: device.name,
     plannedPeakBytes: report.plannedPeakBytes,
-    flops: total((launch) => launch.flops),
-    bytes: total((launch) => launch.bytes),
     ...(precisions.size === 0 ? {} : { precisions: [...precisions].toSorted() }),
   };
 }

@@ -102,7 +102,7 @@ async function compile(
     call: (feeds) => model(feeds as Record<string, OrtTensor>),
     tensors: (fetched) => fromOrt(Object.fromEntries(namedOutputs(fetched as Record<string, unknown>, outputs))),
     release: () => {},
-    facts: () => ({ device: "cpu", plannedPeakBytes: null, flops: null, bytes: null }),
+    facts: () => ({ device: "cpu", plannedPeakBytes: null, flops: null }),
     close: async () => {
       await model.dispose();
     },

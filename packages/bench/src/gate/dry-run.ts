@@ -2,6 +2,7 @@
 
 import { formatDuration, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
+import { NOTHING_MEASURED } from "../report/verdicts.ts";
 import { pairMs, planConfirm, planScreen, type PairShape } from "./budget.ts";
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
@@ -20,6 +21,7 @@ export async function planText(
   arms.staged.remove();
   const { config, policy, calibration } = setup;
   const { refs, entries, checked, staged } = arms;
+  if (arms.identical && entries.length === 0) return `${NOTHING_MEASURED}\n`;
   const shape: PairShape = { rounds: policy.rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy) };
   const controls = parts.controlBenches();
   const budgetMs = config.settings.budgetS === null ? null : 1000 * config.settings.budgetS;
@@ -34,7 +36,7 @@ export async function planText(
   const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, budgetMs, screenMs);
   const rows = entries.map(({ id, delta, failure }) => {
     const sw = calibration?.benches[id]?.sw;
-    const { confirmPairs } = policy;
+    const confirmPairs = policy.confirmPairs + policy.extensionPairs;
     const found =
       sw === undefined
         ? "–"
@@ -58,6 +60,9 @@ export async function planText(
     ...checked.added.map(({ id }) => `only in head, not compared: ${id}`),
     `screening: ${screen.pairs} pairs of ${refs.length} benches, about ${formatDuration(screenMs)}`,
     `confirmation: ${confirm.pairs} pairs of each suspect, about ${formatDuration(confirm.pairs * suspectMs)} for one`,
+    ...(policy.extensionPairs === 0
+      ? []
+      : [`extension: ${policy.extensionPairs} pairs of each suspect that the confirmation leaves open`]),
     ...(budgetMs === null ? [] : [`budget: ${formatDuration(budgetMs)}`]),
     `profile ${policy.profile}, seed ${config.settings.seed}`,
     calibration === undefined

@@ -14,5 +14,5 @@ export const EXIT = {
 } as const;
 
 /** For help texts. */
-export const EXIT_HELP = `Exit codes: 0 pass, 1 confirmed regression, 2 wrong use or configuration, 3 the machine was disturbed (try again),
+export const EXIT_HELP = `Exit codes: 0 pass (or IDENTICAL: not measured), 1 confirmed regression, 2 wrong use or configuration, 3 the machine was disturbed (try again),
 4 wrong output, crash or missing bench, 5 inconclusive with --strict, 6 budget spent too early, 70 a defect, 130 Ctrl-C.`;

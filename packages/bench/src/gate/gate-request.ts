@@ -13,6 +13,11 @@ export interface GateRequest {
   readonly exact?: boolean | undefined;
   /** For tests of the gate itself: the arms may be the same. */
   readonly allowIdentical?: boolean | undefined;
+  /**
+   * What it means that both builds load the same files. "error", the default: a mistake, and refused. "neutral": a change of
+   * something else, such as documentation; nothing is measured, and the result says so.
+   */
+  readonly identical?: "error" | "neutral" | undefined;
   readonly cwd: string;
   /** Path of the configuration; undefined: that of `cwd`. */
   readonly configFile?: string | undefined;

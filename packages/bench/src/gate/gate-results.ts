@@ -29,6 +29,7 @@ export interface RunFacts {
   readonly after: Fingerprint;
   readonly changed: readonly string[];
   readonly disturbances: readonly string[];
+  readonly foreignFiles: readonly string[];
   readonly advisory: boolean;
   readonly machine: Machine;
 }
@@ -99,8 +100,9 @@ function unjudged(state: RunState, facts: RunFacts): Results {
     },
     results: [],
     comparisons: [],
-    skipped: arms.checked.added
-      .map(({ id: name }) => skippedBench(name, "base", "only head has it", threads))
+    skipped: unmeasured(arms)
+      .map((name) => skippedBench(name, "head", "base and head load the same files", threads))
+      .concat(arms.checked.added.map(({ id: name }) => skippedBench(name, "base", "only head has it", threads)))
       .concat(arms.checked.removed.map(({ id: name }) => skippedBench(name, "head", "declared as removed", threads))),
     run: {
       kind,
@@ -112,6 +114,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       argv: [...argv],
       ...(state.aborted ? { aborted: true } : {}),
       ...(state.outOfTime ? { outOfTime: true } : {}),
+      ...(arms.identical ? { identical: true } : {}),
       ...(facts.advisory ? { advisory: true } : {}),
       policy,
     },
@@ -125,6 +128,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       controls: state.controls().map((control) => ({ ...control, estimate: null, disturbed: 0, moved: false })),
       changed: [...facts.changed],
       ...(facts.disturbances.length === 0 ? {} : { disturbances: [...facts.disturbances] }),
+      ...(facts.foreignFiles.length === 0 ? {} : { foreignFiles: [...facts.foreignFiles] }),
     },
     benches: state.benches().map((bench): BenchRecord => {
       const accepted = acceptanceFor(bench.id, arms.accepted);
@@ -138,6 +142,13 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       };
     }),
   };
+}
+
+/** Benches of both arms that were left out because nothing that they load has changed. */
+function unmeasured({ identical, checked, entries }: GateArms): string[] {
+  if (!identical) return [];
+  const kept = new Set(entries.map(({ id }) => id));
+  return checked.compared.map(({ head }) => head.id).filter((id) => !kept.has(id));
 }
 
 function plain({ hash, class: name, facts }: Fingerprint): {

@@ -1,47 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../harness/random.ts";
-import type { PairRecord, StageRecord } from "../results/schema.ts";
+import type { StageRecord } from "../results/schema.ts";
 import { simulateGate, simulateRecord, normalNoise, type SimulatedBench } from "../selftest/simulate.ts";
 import { EXIT } from "./exit-codes.ts";
-import { extendable, judge, suspectsOf } from "./judge.ts";
+import { judge, suspectsOf } from "./judge.ts";
+import { bench, only, pairs, run, stage, steady } from "./made-up-runs.test-support.ts";
 import { gatePolicy } from "./policy.ts";
-import type { BenchVerdict, GateRecord, MeasuredBench, Verdicts } from "./types.ts";
+import type { GateRecord, MeasuredBench } from "./types.ts";
 
 const SEED = 20261128;
 const POLICY = gatePolicy("ci", { bootstrap: 0 });
-
-/** Pairs around a log-ratio; deviations are symmetric, so that every centre is exactly the shift. */
-function pairs(count: number, shift: number, spread: number, first = 0): PairRecord[] {
-  return Array.from({ length: count }, (_, i): PairRecord => {
-    const deviation = spread * ((2 * (i + 0.5)) / count - 1);
-    const base = [1000, 1010, 1020];
-    const head = base.map((time) => time * Math.exp(shift + deviation));
-    return { index: first + i, order: i % 2 === 0 ? "base-first" : "head-first", base, head };
-  });
-}
-
-function stage(name: StageRecord["stage"], count: number, change: number, spread = 0.01): StageRecord {
-  return { stage: name, pairs: pairs(count, Math.log1p(change), spread) };
-}
-
-function bench(id: string, stages: readonly StageRecord[], more: Partial<MeasuredBench> = {}): MeasuredBench {
-  return { id, delta: 0.025, stages, flags: [], check: null, ...more };
-}
-
-function run(benches: readonly MeasuredBench[], more: Partial<GateRecord> = {}): GateRecord {
-  return { seed: 1, benches, controls: [], changed: [], ...more };
-}
-
-/** A bench whose stages all show the same change. */
-function steady(id: string, change: number, more: Partial<MeasuredBench> = {}): MeasuredBench {
-  const confirm = Math.abs(change) > 0.01 ? [stage("confirm", 48, change)] : [];
-  return bench(id, [stage("screen", 16, change), ...confirm], more);
-}
-
-function only(verdicts: Verdicts): BenchVerdict {
-  expect(verdicts.benches).toHaveLength(1);
-  return verdicts.benches[0] as BenchVerdict;
-}
 
 describe("verdict of one bench", () => {
   it.each([
@@ -262,31 +230,6 @@ describe("many suspects", () => {
     expect(new Set(verdicts.benches.map(({ verdict }) => verdict))).toEqual(new Set(["REGRESSED"]));
     expect(verdicts.summary.exitCode).toBe(EXIT.regressed);
     expect(verdicts.summary.geomean).toBeCloseTo(1.05, 10);
-  });
-});
-
-describe("extension", () => {
-  const extended = gatePolicy("ci", { bootstrap: 0, extensionPairs: 48 });
-  const open = [stage("screen", 16, 0.2), stage("confirm", 48, 0.03, 0.08)];
-
-  it("is for suspects left open, judges all fresh pairs, and has half of the rate", () => {
-    expect(extendable(run([bench("x", open)]), POLICY)).toEqual([]);
-    expect(extendable(run([bench("x", open), steady("clear", 0.1), steady("same", 0)]), extended)).toEqual(["x"]);
-    const more = bench("x", [...open, { stage: "extension", pairs: pairs(48, Math.log1p(0.03), 0.08, 64) }]);
-    const found = only(judge(run([more]), extended));
-    expect(found).toMatchObject({ verdict: "REGRESSED" });
-    expect(found.estimate).toMatchObject({ stage: "extension", pairs: 96 });
-    // The same pairs under a policy without an extension are not looked at.
-    expect(only(judge(run([more]), POLICY)).estimate).toMatchObject({ stage: "confirm", pairs: 48 });
-  });
-
-  it("costs: a p between q/2 and q convicts only without it", () => {
-    const border = bench("x", [stage("screen", 16, 0.2), stage("confirm", 48, 0.03, 0.0698)]);
-    const without = only(judge(run([border]), POLICY));
-    expect(without.estimate?.p).toBeGreaterThan(0.005);
-    expect(without.estimate?.p).toBeLessThan(0.01);
-    expect(without.verdict).toBe("REGRESSED");
-    expect(only(judge(run([border]), extended)).verdict).toBe("INCONCLUSIVE");
   });
 });
 

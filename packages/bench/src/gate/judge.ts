@@ -28,7 +28,7 @@ export function judge(record: GateRecord, policy: GatePolicy): Verdicts {
     const fresh = confirmed.get(bench.bench.id);
     const finding = find(bench, fresh, record, policy, invalid);
     const { verdict, reason: found, fails } = accept(bench.bench, finding, fresh);
-    const estimate = estimateOf(bench, fresh, record, policy);
+    const estimate = verdict === "ERROR" ? null : estimateOf(bench, fresh, record, policy);
     const blind = verdict === "INCONCLUSIVE" && estimate !== null;
     const reason = blind ? `${found}; it can find changes from ${share(estimate.mde)} on` : found;
     const flags = flagsOf(bench.bench, estimate, policy);
@@ -66,7 +66,7 @@ function find(
   invalid: readonly string[],
 ): Finding {
   const { bench, suspect } = screened;
-  const fault = faultOf(bench);
+  const fault = faultOf(bench) ?? record.foreignFiles?.[0];
   if (fault !== undefined) return { verdict: "ERROR", reason: fault };
   const finding =
     suspect === null

@@ -4,12 +4,15 @@
  */
 
 import { randomInt } from "node:crypto";
+import { UserError } from "@quern/core/errors";
 import { deltaOf, resolveConfig, type ResolvedConfig } from "../define/resolve-config.ts";
+import { filterPart } from "../define/filter.ts";
 import type { ListedBench } from "../define/list-benches.ts";
 import type { LoadedConfig } from "../define/load-config.ts";
 import { messagesBetween, rootOfRepository } from "../paired/arms/git.ts";
+import type { LoadedFile } from "../paired/arms/arm.ts";
 import type { StagedPair } from "../paired/arms/stage.ts";
-import type { Preflight } from "../paired/arms/preflight.ts";
+import type { ArmPair, Preflight } from "../paired/arms/preflight.ts";
 import type { BenchRef } from "../paired/plan.ts";
 import type { PinPlan } from "../paired/pinning.ts";
 import { collectAcceptances, requireKnownBenches, type Acceptance } from "./accept.ts";
@@ -42,9 +45,17 @@ export interface GateSetup {
   readonly pin: PinPlan;
 }
 
-/** Loads and merges the configuration. Throws a `UserError` for what is wrong in it. */
+/** Loads and merges the configuration. Throws a `UserError` for what is wrong in it, or in the request. */
 export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PARTS): Promise<GateSetup> {
   const { cwd, configFile: file, signal } = request;
+  if (request.allowIdentical === true && request.identical === "neutral") {
+    throw new UserError("identical builds are either measured or left unmeasured", {
+      where: "--allow-identical --identical neutral",
+      hint: "Give one of the two.",
+    });
+  }
+  // A term that is none is found before anything is built; whether it speaks of a bench, when the benches are known.
+  filterPart([], request.filter ?? []);
   const loaded: LoadedConfig =
     request.config === undefined
       ? await parts.loadConfig(cwd, { file, signal })
@@ -63,7 +74,13 @@ export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PA
 export interface GateArms {
   readonly staged: StagedPair;
   readonly checked: Preflight;
-  /** Benches that both arms have, those that failed their first call among them. */
+  /** What each arm loaded when its benches were tried. */
+  readonly loaded: ArmPair<readonly LoadedFile[]>;
+  /** Both load the same files, which is neutral: nothing is to be measured. */
+  readonly identical: boolean;
+  /**
+   * Benches that both arms have, those that failed their first call among them; where nothing is to be measured, only these.
+   */
   readonly entries: readonly EntryFacts[];
   /** What can be measured. */
   readonly refs: readonly BenchRef[];
@@ -79,6 +96,7 @@ export async function prepareArms(
   parts: GateParts = GATE_PARTS,
 ): Promise<GateArms> {
   const { base, head, cwd, signal, allowIdentical = false, filter = [] } = request;
+  const neutral = request.identical === "neutral";
   const { benches, files, prepare, removed, shared, nodeOptions, settings } = config;
   const staged = await parts.stageArms(
     {
@@ -102,7 +120,9 @@ export async function prepareArms(
       return parts.listBenches(staged[what], {
         what,
         benches,
+        // All are listed; those that are not measured need not be tried.
         attempt: true,
+        filter,
         seed: settings.seed,
         env: environmentOf(config),
         nodeOptions,
@@ -110,9 +130,15 @@ export async function prepareArms(
       });
     };
     const lists = { base: await list("base"), head: await list("head") };
-    const checked = parts.preflight(staged, lists, { filter, removed, shared, allowIdentical });
+    const checked = parts.preflight(staged, lists, {
+      filter,
+      removed,
+      shared,
+      allowIdentical: allowIdentical || neutral,
+    });
+    const identical = neutral && checked.artefacts.base.sha256 === checked.artefacts.head.sha256;
     const delta = (bench: ListedBench): number => deltaFor(config, calibration, bench);
-    const entries: EntryFacts[] = [
+    const all: EntryFacts[] = [
       ...checked.compared.map(({ base: before, head: now }): EntryFacts => {
         const failure = failureOf(before, now);
         return {
@@ -131,6 +157,7 @@ export async function prepareArms(
         failure: 'head: the bench is missing; "removed" in the configuration declares that it is gone',
       })),
     ];
+    const entries = identical ? all.filter(({ failure }) => failure !== undefined) : all;
     const fit = new Set(entries.filter(({ failure }) => failure === undefined).map(({ id }) => id));
     const refs = checked.compared.filter(({ head: now }) => fit.has(now.id)).map(({ head: now }) => refOf(now));
     const accepted = await acceptancesOf(request, staged, loaded.folder);
@@ -139,7 +166,8 @@ export async function prepareArms(
       accepted,
       [...lists.head.benches, ...lists.base.benches].map(({ id }) => id),
     );
-    return { staged, checked, entries, refs, accepted };
+    const loadedFiles = { base: lists.base.loaded, head: lists.head.loaded };
+    return { staged, checked, loaded: loadedFiles, identical, entries, refs, accepted };
   } catch (error) {
     staged.remove();
     throw error;

@@ -1,128 +1,16 @@
 /** The orchestration alone: arms, machine and measuring are made up, everything else is real. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
-import type { ListedBench } from "../define/list-benches.ts";
-import { Random } from "../harness/random.ts";
-import { fingerprintOf } from "../paired/fingerprint.ts";
-import type { BenchSamples, MeasurePlan, PairSamples } from "../paired/plan.ts";
+import { describe, expect, it } from "vitest";
+import type { MeasurePlan } from "../paired/plan.ts";
 import { parseResults } from "../results/read.ts";
-import type { Results } from "../results/schema.ts";
 import { planText } from "./dry-run.ts";
 import { EXIT } from "./exit-codes.ts";
-import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
+import { folder, gate, partsOf, REQUEST, verdicts, type World } from "./fake-gate.test-support.ts";
 import { judged } from "./gate-results.ts";
 import type { GateRequest } from "./gate-request.ts";
 import { storedPolicy } from "./policy.ts";
-import { runGate } from "./run-gate.ts";
-
-const folder = mkdtempSync(join(tmpdir(), "quern-run-gate-test-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
-interface World {
-  /** Head over base, by bench. */
-  readonly ratios: Readonly<Record<string, number>>;
-  /** Benches that only the base has. */
-  readonly gone?: readonly string[];
-  readonly failures?: Readonly<Record<string, string>>;
-  /** Time of one pair of one bench, ms of a clock that only measuring moves. */
-  readonly benchMs?: number;
-  readonly plans?: MeasurePlan[];
-  readonly abortIn?: string;
-  readonly quotaChanges?: boolean;
-  readonly throttled?: boolean;
-}
-
-/** A machine with a spread of 0.3 % between pairs, and a clock of its own. */
-function partsOf(world: World): GateParts {
-  const { ratios, gone = [], failures = {}, benchMs = 1000, plans = [] } = world;
-  let clock = 1_700_000_000_000;
-  let looks = 0;
-  let speeds = 0;
-  const listed = (id: string): ListedBench => ({
-    id,
-    file: "bench/all.bench.js",
-    index: 0,
-    ...(failures[id] === undefined ? {} : { failure: failures[id] }),
-  });
-  const measure = (plan: MeasurePlan, id: string): BenchSamples => {
-    const random = Random.of(plan.seed, id, plan.firstIndex);
-    const control = plan.benches.find((bench) => bench.id === id)?.control === true;
-    const ratio = control ? 1 : (ratios[id] ?? 1);
-    const pairs = Array.from({ length: plan.pairs }, (_, pair) => {
-      const shift = ratio * Math.exp(0.003 * random.normal());
-      const base = Array.from({ length: plan.rounds }, () => 1000 * Math.exp(0.002 * random.normal()));
-      const order = pair % 2 === 0 ? ("base-first" as const) : ("head-first" as const);
-      return { index: plan.firstIndex + pair, order, base, head: base.map((ns) => ns * shift) };
-    });
-    const ref = plan.benches.find((bench) => bench.id === id) ?? { id, file: "" };
-    return { id, ref, pairs, flags: [], check: control ? null : { checked: 3, maxError: 0, passed: true } };
-  };
-  return {
-    ...GATE_PARTS,
-    now: () => clock,
-    stageArms: async () => {
-      const arm = { source: "x", resolved: "x", directory: folder, project: folder } as const;
-      return {
-        base: { ...arm, name: "base", letter: "a" },
-        head: { ...arm, name: "head", letter: "b" },
-        remove: () => {},
-      };
-    },
-    listBenches: async (_, { what }) => ({
-      benches: [...Object.keys(ratios), ...(what === "base" ? gone : [])].map(listed),
-      loaded: [{ kind: "module", path: join(folder, `${what}.js`), sha256: what.repeat(16) }],
-    }),
-    preflight: (_, lists, options) => GATE_PARTS.preflight(fakeArms, lists, options),
-    controlBenches: () => [{ id: "ctl.fma", file: "/controls.mjs", control: true }],
-    measureSpeed: async () => (speeds++ > 0 && world.throttled === true ? 1500 : 1000),
-    readFingerprint: () => {
-      const quota = looks++ > 0 && world.quotaChanges === true ? "50000" : "max";
-      return fingerprintOf({ quota, platform: "linux x64", cores: "2", "node major": "24" });
-    },
-    measurePairs: async (plan): Promise<PairSamples> => {
-      plans.push(plan);
-      const aborted = plan.benches.some(({ id }) => id === world.abortIn);
-      const most =
-        plan.deadline === undefined
-          ? plan.pairs
-          : Math.floor((plan.deadline - clock) / (benchMs * plan.benches.length));
-      const pairs = Math.max(0, Math.min(plan.pairs, aborted ? 1 : most));
-      clock += pairs * benchMs * plan.benches.length;
-      const benches = plan.benches.map(({ id }) => measure({ ...plan, pairs }, id));
-      const wallMs = pairs * benchMs * plan.benches.length;
-      const outOfTime = pairs < plan.pairs && !aborted;
-      return { benches, aborted, outOfTime, wallMs, loaded: { base: [], head: [] }, changedFiles: [] };
-    },
-  };
-}
-
-const fakeArm = { source: "x", resolved: "x", directory: folder, project: folder } as const;
-const fakeArms = {
-  base: { ...fakeArm, name: "base" as const, letter: "a" as const },
-  head: { ...fakeArm, name: "head" as const, letter: "b" as const, directory: folder },
-};
-
-const REQUEST: GateRequest = {
-  kind: "gate",
-  base: "main",
-  head: ".",
-  cwd: folder,
-  config: { version: 1 },
-  flags: { seed: 11 },
-  env: {},
-  tool: { name: "quern", version: "0.0.0" },
-  argv: ["gate", "--base", "main"],
-};
-
-function gate(world: World, change: Partial<GateRequest> = {}): Promise<Results> {
-  return runGate({ ...REQUEST, ...change }, () => {}, partsOf(world));
-}
-
-const verdicts = ({ benches = [] }: Results): Record<string, string> =>
-  Object.fromEntries(benches.map(({ id, verdict }) => [id, verdict]));
 
 describe("a gate run", () => {
   it("passes identical code, and measures nothing twice", async () => {
@@ -217,6 +105,29 @@ describe("what makes a run worthless", () => {
     expect(results.run?.aborted).toBe(true);
     expect(results.summary?.exitCode).toBe(EXIT.interrupted);
     expect(results.benches?.[0]?.stages[0]?.pairs).toHaveLength(1);
+  });
+});
+
+describe("a filter", () => {
+  it("says which benches are tried; all are known", async () => {
+    const asked: NonNullable<World["asked"]> = [];
+    const file = join(folder, "of-another.txt");
+    writeFileSync(file, "Bench-Accept: other +10% exact sums\n");
+    const world: World = { ratios: { a: 1, other: 1 }, asked, failures: { other: "it throws, and nobody asked" } };
+    const results = await gate(world, { filter: ["a"], acceptFrom: file });
+    expect(asked).toEqual([
+      { what: "base", filter: ["a"], attempt: true },
+      { what: "head", filter: ["a"], attempt: true },
+    ]);
+    expect(verdicts(results)).toEqual({ a: "EQUIVALENT" });
+    writeFileSync(file, "Bench-Accept: nobody +10% exact sums\n");
+    await expect(gate(world, { filter: ["a"], acceptFrom: file })).rejects.toThrow(/speaks of no bench/);
+  });
+
+  it("with a term that is none is refused before anything is built", async () => {
+    const asked: NonNullable<World["asked"]> = [];
+    await expect(gate({ ratios: { a: 1 }, asked }, { filter: ["!!a"] })).rejects.toThrow('"!!a" is no filter');
+    expect(asked).toEqual([]);
   });
 });
 

@@ -14,6 +14,7 @@ import { pairMs, planConfirm, planScreen, type PairShape } from "./budget.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import { resultsOf, type RunFacts } from "./gate-results.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
+import { LoadedCheck } from "./loaded-check.ts";
 import { extendable, suspectsOf } from "./judge.ts";
 import { FEWEST_PAIRS, isAdvisory } from "./policy.ts";
 import {
@@ -52,6 +53,7 @@ class GateRun {
   readonly #startedAt: number;
   readonly #state: RunState;
   readonly #shape: PairShape;
+  readonly #loaded: LoadedCheck;
   /** Index of the next pair: stages go on counting. */
   #nextIndex = 0;
   /** How much longer pairs take than predicted: measured by the stages so far. */
@@ -72,6 +74,7 @@ class GateRun {
     this.#parts = parts;
     this.#startedAt = startedAt;
     this.#state = new RunState(arms.entries);
+    this.#loaded = new LoadedCheck(arms.staged, arms.loaded, setup.config.shared);
     const { rounds, sliceMs } = setup.policy;
     this.#shape = { rounds, sliceMs, warmUpMs: warmUpOf(setup.policy) };
   }
@@ -82,6 +85,7 @@ class GateRun {
     const readFingerprint = (): Fingerprint =>
       this.#parts.readFingerprint(nodeOptions, { pinning: this.#setup.pin.text });
     const before = readFingerprint();
+    if (this.#arms.identical) return this.#results(before, before, []);
     const firstSpeed = await measureSpeed();
     await this.#measureStages();
     this.#progress("measuring", "the machine once more");
@@ -130,6 +134,7 @@ class GateRun {
       after,
       changed: changedFacts(before, after),
       disturbances,
+      foreignFiles: [...this.#state.foreignFiles],
       advisory: this.#request.advisory === true || isAdvisory(policy.profile),
       machine: this.#parts.describeMachine(),
     };
@@ -153,7 +158,8 @@ class GateRun {
 
   /** A later stage, of some benches. */
   async #measureAgain(stage: StageName, pairs: number, ids: readonly string[]): Promise<void> {
-    if (ids.length === 0 || this.#state.aborted) return;
+    // What ran was not what was asked for: more of it says no more.
+    if (ids.length === 0 || this.#state.aborted || this.#state.foreignFiles.size > 0) return;
     // A few suspects would take less time than the controls beside them.
     const controls = this.#parts.controlBenches().map((control) => ({ ...control, every: CONTROLS_EVERY }));
     const refs = [...this.#arms.refs.filter(({ id }) => ids.includes(id)), ...controls];
@@ -200,6 +206,9 @@ class GateRun {
       this.#slowness = Math.max(0.2, samples.wallMs / (pairs * pairMs(benches, this.#shape)));
     }
     this.#state.add(stage, samples);
+    const { foreign, changed } = this.#loaded.add(samples.loaded);
+    for (const text of foreign) this.#state.foreignFiles.add(text);
+    for (const path of changed) this.#state.changedFiles.add(path);
   }
 }
 

@@ -63,6 +63,8 @@ export class RunState {
   outOfTime: boolean = false;
   /** Files that changed while they were measured. */
   readonly changedFiles: Set<string> = new Set();
+  /** Files that an arm loaded and that are not its own, in plain words. */
+  readonly foreignFiles: Set<string> = new Set();
 
   constructor(benches: readonly EntryFacts[]) {
     for (const { id, params, work, delta, recentMdes = [], failure } of benches) {

@@ -22,10 +22,14 @@ export interface GateRecord {
   readonly changed: readonly string[];
   /** Other reasons why nothing measured counts, in plain words, such as a throttled processor. */
   readonly disturbances?: readonly string[] | undefined;
+  /** Why every bench is an error, in plain words: files of the other arm, or of neither, that were loaded. */
+  readonly foreignFiles?: readonly string[] | undefined;
   /** The run was interrupted. */
   readonly aborted?: boolean | undefined;
   /** The budget was spent before all was measured. */
   readonly outOfTime?: boolean | undefined;
+  /** Both builds load the same files, and nothing was measured. */
+  readonly identical?: boolean | undefined;
   /** Regressions and inconclusive benches are shown and fail nothing. */
   readonly advisory?: boolean | undefined;
 }
@@ -66,8 +70,10 @@ export function gateRecord({
     controls: environment?.controls ?? [],
     changed: environment?.changed ?? [],
     disturbances: environment?.disturbances,
+    foreignFiles: environment?.foreignFiles,
     aborted: run?.aborted,
     outOfTime: run?.outOfTime,
+    identical: run?.identical,
     advisory: run?.advisory,
   };
 }

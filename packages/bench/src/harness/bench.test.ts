@@ -61,6 +61,16 @@ describe("runBench", () => {
     expect(new Set(results.results.map((row) => row.precision))).toEqual(new Set(["highest"]));
   });
 
+  it("default settings, with a thread budget of their own, are measured once: beside the most threads", async () => {
+    const results = await bench(gemm, ["onnxruntime", "onnxruntime-defaults"], { threads: [1, 2] });
+    const steady = results.results.filter((row) => row.phase === "steady");
+    expect(steady.map((row) => [row.engine, row.threads])).toEqual([
+      ["onnxruntime", 1],
+      ["onnxruntime", 2],
+      ["onnxruntime-defaults", 2],
+    ]);
+  });
+
   it("another seed gives other inputs", async () => {
     const errorOf = async (seed: number): Promise<number | null | undefined> => {
       const plan: BenchPlan = {

@@ -19,6 +19,7 @@ import { withIsa } from "../claims/isa.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { EngineOptions } from "../engines/engine.ts";
 import type { EngineRecord, Result, Results, Comparison, Skipped, RooflinePoint } from "../results/schema.ts";
+import { describeAffinity } from "./affinity.ts";
 import { IDLE, cleanUpAtEnd, withProcess } from "./engine-process.ts";
 import { workloadFacts } from "./claim-facts.ts";
 import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
@@ -98,10 +99,11 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
       peaksBefore.length === 0 ? [] : higherPeaks(peaksBefore, (await settings.measureRoofline?.(peakThreads)) ?? []);
     const machine = describeMachine(roofline);
     // Rows bring the distribution functions, which compile when they are loaded: not at the start of every command.
-    const { compareArms, rowsOfArm } = await import("./rows.ts");
+    const { compareArms, rowsOfArm, withKnownFlops } = await import("./rows.ts");
     const results: Result[] = [];
     const comparisons: Comparison[] = [];
-    for (const { workload, threads, outcomes } of measured) {
+    for (const { workload: asked, threads, outcomes } of measured) {
+      const workload = withKnownFlops(asked, outcomes);
       const single = roofline.find((candidate) => candidate.threads === 1);
       const point = roofline.find((candidate) => candidate.threads === threads);
       const peaks = point === undefined ? undefined : { point, single, caches: machine.cpu.caches };
@@ -129,6 +131,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
         processes: settings.processes,
         sliceMs: settings.sliceMs,
         idle: IDLE,
+        affinity: await describeAffinity(),
         ...(settings.command === undefined ? {} : { command: settings.command }),
       },
       results,
@@ -191,6 +194,8 @@ function armsOf(plan: BenchPlan, workload: Workload, threads: number, skipped: S
   const arms: Arm[] = [];
   for (const name of plan.engines) {
     const engine = engineNamed(name);
+    // Default settings have a thread budget of their own, so that they are measured once, beside the most threads.
+    if (engine.variantOf !== undefined && threads < Math.max(...plan.threads)) continue;
     const offered = plan.precisions.filter((precision) => engine.precisions.includes(precision));
     // An engine with one precision stands beside all that are asked for.
     for (const precision of offered.length > 0 ? offered : engine.precisions.slice(0, 1)) {

@@ -16,6 +16,7 @@ import { engineNamed } from "../engines/index.ts";
 import { EngineFailure, EngineProcess, IDLE, cleanUpAtEnd, isUnsupported, withProcess } from "./engine-process.ts";
 import type { Finished, Job, Prepared } from "./protocol.ts";
 import { Random } from "./random.ts";
+import { pinTogether } from "./affinity.ts";
 
 export interface Arm {
   readonly engine: string;
@@ -128,6 +129,8 @@ async function measureRepeat(
       }
     }
     const timed = live.filter(({ prepared }) => prepared.verification?.ok !== false);
+    const single = timed.filter(({ arm }) => isSingle(arm)).map(({ process }) => process);
+    await pinTogether(single, random);
     await measureRounds(timed, settings, random, progress, fail);
     for (const entry of live) {
       const finished = await finish(entry, settings, fail, failures);
@@ -138,6 +141,12 @@ async function measureRepeat(
     for (const { process } of live) process.kill();
     removeKernels();
   }
+}
+
+/** True if the engine computes on no more than one thread. */
+function isSingle({ engine, threads }: Arm): boolean {
+  const { variantOf, ownThreads = false } = engineNamed(engine);
+  return threads === 1 && variantOf === undefined && !ownThreads;
 }
 
 /** Compiles the model of `job` in a process of its own, which finds the kernels that the job's process has kept. */

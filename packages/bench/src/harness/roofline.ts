@@ -19,6 +19,12 @@ export function arithmeticPeak(point: RooflinePoint, precision: MatmulPrecision)
   return Math.max(point.matrixGflops / products, point.fmaGflops ?? 0);
 }
 
+/** The highest rate of products at which any of them could be computed: quantised weights allow the lowest precision. */
+export function productPeak({ fmaGflops, matrixGflops, byteGops }: RooflinePoint): number | null {
+  const known = [fmaGflops, matrixGflops, byteGops].filter((peak) => peak != null);
+  return known.length === 0 ? null : Math.max(...known);
+}
+
 /** Read bandwidth for data of `workingSet` bytes that is used over and over: that of the level which holds it. */
 export function bandwidthFor(
   point: RooflinePoint,

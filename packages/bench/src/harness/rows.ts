@@ -4,10 +4,11 @@
 
 import { DTYPE_INFO, elementCount, type MatmulPrecision } from "@quern/core";
 import type { Workload } from "../cases/workload.ts";
+import { engineNamed } from "../engines/index.ts";
 import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import type { Arm, ArmOutcome, ArmRun } from "./interleave.ts";
 import { budgetFacts } from "./busy-threads.ts";
-import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops, bandwidthFor } from "./roofline.ts";
+import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops, bandwidthFor, productPeak } from "./roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate } from "../statistics/index.ts";
 import type { Verification } from "./verify.ts";
 
@@ -29,6 +30,14 @@ const COLD: Readonly<Record<ColdPhase, (run: ArmRun) => number | undefined>> = {
 };
 
 const COLD_PHASES = Object.keys(COLD) as ColdPhase[];
+
+/** A model has as much arithmetic as the engines that count it say, whichever engine runs it. */
+export function withKnownFlops(workload: Workload, outcomes: readonly ArmOutcome[]): Workload {
+  if (workload.flops !== null) return workload;
+  const counts = outcomes.flatMap(({ runs }) => runs[0]?.prepared.facts.flops ?? []);
+  // The fewest: what another engine does more, the model can do without.
+  return counts.length === 0 ? workload : { ...workload, flops: Math.min(...counts) };
+}
 
 /** All rows of one arm. An arm whose outputs are wrong has a steady row that says so, without times. */
 export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks | undefined): Result[] {
@@ -96,19 +105,21 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
   const samples = runs.flatMap((run) => run.slicesMs);
   const times = summary(samples);
   const flops = workload.flops ?? facts?.flops ?? null;
-  const bytes = workload.bytes ?? facts?.bytes ?? null;
+  // What a program moves between its own buffers, the case could do without.
+  const { bytes } = workload;
   const perSecond = (work: number | null): number | null =>
     work === null || times.median === null ? null : work / times.median / 1e6; // ms to 1e9 per s
   const gflops = perSecond(flops);
-  const peak = peaks === undefined ? null : arithmeticPeak(peaks.point, arm.precision);
-  const bandwidth =
-    peaks === undefined || bytes === null ? null : bandwidthFor(peaks.point, peaks.caches, workingSet(workload, bytes));
-  const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
-  const ceiling = peaks === undefined ? null : highestPossible(peaks, arm.precision);
   const budget = budgetFacts(
     runs.map(({ prepared }) => prepared.busyThreads),
     arm.threads,
   );
+  const roof = isBounded(arm, budget.busyThreads) ? peaks : undefined;
+  const peak = roof === undefined ? null : peakFor(roof.point, arm);
+  const bandwidth =
+    roof === undefined || bytes === null ? null : bandwidthFor(roof.point, roof.caches, workingSet(workload, bytes));
+  const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
+  const ceiling = roof === undefined ? null : highestPossible(roof, arm);
   const impossible = gflops !== null && ceiling !== null && gflops > ceiling;
   return {
     ...budget,
@@ -137,11 +148,21 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
   };
 }
 
+/** Whether the peaks of so many threads of the processor bound an arm: not what runs on a device, or took more threads. */
+function isBounded({ engine, threads }: Arm, busyThreads = 0): boolean {
+  return engineNamed(engine).ownThreads !== true && busyThreads <= threads;
+}
+
+/** Weights in blocks are multiplied as bytes or at a lower precision, whatever was asked for. */
+function peakFor(point: RooflinePoint, { precision, quantize }: Arm): number | null {
+  return quantize === undefined ? arithmeticPeak(point, precision) : productPeak(point);
+}
+
 /** GFLOP/s that no right measurement exceeds. A peak measured beside a busy neighbour is no bound; n single ones are. */
-function highestPossible({ point, single }: Peaks, precision: MatmulPrecision): number | null {
-  const peak = arithmeticPeak(point, precision);
+function highestPossible({ point, single }: Peaks, arm: Arm): number | null {
+  const peak = peakFor(point, arm);
   if (peak === null) return null;
-  const alone = single === undefined ? null : arithmeticPeak(single, precision);
+  const alone = single === undefined ? null : peakFor(single, arm);
   return IMPOSSIBLE_SHARE * Math.max(peak, point.threads * (alone ?? 0));
 }
 

@@ -6,7 +6,7 @@
 
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import { budgetFacts } from "../harness/busy-threads.ts";
-import { bandwidthFor } from "../harness/roofline.ts";
+import { bandwidthFor, productPeak } from "../harness/roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../statistics/index.ts";
 import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
@@ -42,12 +42,6 @@ const PHASES: Readonly<Partial<Record<Phase, (run: LlmRun) => number | undefined
   "compile-cached": (run) => run.reopened?.openMs,
   "first-run": (run) => run.opened.firstTokenMs,
 };
-
-/** The highest rate of products at which any of them could be computed: quantised weights allow the lowest precision. */
-export function productPeak({ fmaGflops, matrixGflops, byteGops }: RooflinePoint): number | null {
-  const known = [fmaGflops, matrixGflops, byteGops].filter((peak) => peak != null);
-  return known.length === 0 ? null : Math.max(...known);
-}
 
 export function llmRows(measured: LlmMeasured, peaks: LlmPeaks | undefined): Result[] {
   const outcomes = measured.outcomes.filter(({ runs }) => runs.length > 0);

@@ -52,13 +52,19 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
       const report: Progress = (text, share) =>
         progress(`${facts.name}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
       const { tests } = plan;
-      const outcomes = await measureLlm({ facts, tests, engines: plan.engines, options, settings }, report);
+      const outcomes = await measureLlm({ facts, tests, engines: enginesAt(plan, threads), options, settings }, report);
       measured.push({ facts, options, tests, outcomes });
     }
   }
   progress("measuring the machine's peaks again", 1);
   const after = before.length === 0 ? [] : ((await settings.measureRoofline?.(threadCounts)) ?? []);
   return resultsOf(measured, engines, settings, higherPeaks(before, after));
+}
+
+/** Default settings have a thread budget of their own, so that they are measured once, beside the most threads. */
+function enginesAt(plan: LlmPlan, threads: number): string[] {
+  const most = threads === Math.max(...plan.threads);
+  return plan.engines.filter((name) => most || llmEngineNamed(name).variantOf === undefined);
 }
 
 async function checkedFacts(path: string, tests: readonly LlmTest[]): Promise<ModelFacts> {

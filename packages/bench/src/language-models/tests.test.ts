@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { TokenSource, contextOf, testName, testShape, type LlmTest } from "./tests.ts";
+import { TokenSource, contextOf, parseTests, testName, testShape, type LlmTest } from "./tests.ts";
 
 const prompt: LlmTest = { kind: "prompt", tokens: 512, depth: 0, sequences: 1 };
 const generate: LlmTest = { kind: "generate", tokens: 128, depth: 4096, sequences: 8 };
@@ -12,6 +12,22 @@ describe("tests of language models", () => {
     expect(testShape(prompt)).toBe("512 tokens at 0");
     expect(testShape(generate)).toBe("8 tokens at 4096…4223");
   });
+
+  it("are read by their names, each once", () => {
+    expect(parseTests("pp512, pp512@d4096,tg128x8@d4096,pp512")).toEqual([
+      prompt,
+      { ...prompt, depth: 4096 },
+      generate,
+    ]);
+    expect(parseTests("tg64")).toEqual([{ kind: "generate", tokens: 64, depth: 0, sequences: 1 }]);
+  });
+
+  it.each(["", "pp", "pp0", "tg64,", "pp512x2", "tg64x0", "tg64@4096", "pp9999999", "-pp512"])(
+    "%j names none",
+    (text) => {
+      expect(() => parseTests(text)).toThrow(`"${text}" is no list of tests`);
+    },
+  );
 
   it("need a context for the longest of them", () => {
     expect(contextOf([])).toBe(256);

@@ -3,6 +3,7 @@
  * behind `depth` tokens, as llama-bench has them. Tokens are random and fixed by the seed; sampling is not timed.
  */
 
+import { UserError } from "@quern/core";
 import { Random } from "../harness/random.ts";
 import type { LlmPart } from "../engines/llm-engine.ts";
 
@@ -26,6 +27,30 @@ export const TEXTS = 3;
 export function testName({ kind, tokens, depth, sequences }: LlmTest): string {
   const name = kind === "prompt" ? `pp${tokens}` : `tg${tokens}`;
   return `${name}${sequences > 1 ? `x${sequences}` : ""}${depth > 0 ? `@d${depth}` : ""}`;
+}
+
+const NAME = /^(pp|tg)(\d+)(?:x(\d+))?(?:@d(\d+))?$/;
+const MOST_TOKENS = 2 ** 20;
+const MOST_SEQUENCES = 1024;
+
+/** Reads names as `testName` writes them, with commas between: "pp512,tg64x4,pp512@d4096". */
+export function parseTests(text: string): LlmTest[] {
+  const found = text.split(",").map((item): LlmTest | undefined => {
+    const [, kind, tokensText, sequencesText = "1", depthText = "0"] = NAME.exec(item.trim()) ?? [];
+    const [tokens, sequences, depth] = [tokensText, sequencesText, depthText].map(Number) as [number, number, number];
+    const prompt = kind === "pp";
+    const fits = tokens >= 1 && tokens <= MOST_TOKENS && depth <= MOST_TOKENS;
+    const together = sequences >= 1 && sequences <= (prompt ? 1 : MOST_SEQUENCES);
+    return fits && together ? { kind: prompt ? "prompt" : "generate", tokens, depth, sequences } : undefined;
+  });
+  const tests = found.filter((test) => test !== undefined);
+  if (tests.length < found.length) {
+    throw new UserError(`"${text}" is no list of tests`, {
+      where: "--tests",
+      hint: "Tests are prompts (pp512) and generation (tg64), of several sequences (tg64x4), behind other tokens (pp512@d4096).",
+    });
+  }
+  return [...new Map(tests.map((test) => [testName(test), test])).values()];
 }
 
 /** For people: what one timed call is. */

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { measurePairs } from "./measure.ts";
@@ -78,6 +78,21 @@ describe("measurePairs", () => {
     expect(bench(samples, "good").pairs.map(({ index }) => index)).toEqual([1, 2, 3]);
     expect(bench(samples, "seldom").pairs.map(({ index }) => index)).toEqual([2]);
     expect(shares).toEqual([0, 0.25, 0.5, 0.75]);
+  });
+
+  it("says what was loaded while it measured, be it a file of the other arm", async () => {
+    const late = `async (state, numbers) => {
+      if (++state.calls > 15) await import("../../base/bench/late.js");
+      return numbers.map((x) => x * x + 1);
+    }`;
+    const setup = "() => ({ calls: 0 })";
+    const both = arms(fileText(benchText("late")), fileText(benchText("late", { setup, run: late })));
+    const file = join(both[0].directory, "bench/late.js");
+    writeFileSync(file, "export const build = 1;\n");
+    const { loaded, benches } = await measurePairs(shortPlan(both, ["late"]));
+    expect(benches[0]?.error).toBeUndefined();
+    expect(loaded.head.map(({ path }) => path)).toContain(file);
+    expect(loaded.base.map(({ path }) => path)).not.toContain(file);
   });
 
   it("measures asynchronous benches", async () => {

@@ -14,7 +14,9 @@ import { cleanUpAtEnd } from "../harness/worker-process.ts";
 import { Random } from "../harness/random.ts";
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
 import { groupBenches, type BenchGroup } from "./groups.ts";
-import { PairRun, type GroupPair, type PairOutcome, type PairSettings } from "./pair.ts";
+import { PairRun } from "./pair.ts";
+import type { PairSettings } from "./pair-context.ts";
+import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
 import type { BenchSamples, MeasurePlan, MeasureProgress, PairSamples } from "./plan.ts";
 import { SampleStore } from "./sample-store.ts";
 

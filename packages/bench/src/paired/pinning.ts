@@ -39,8 +39,18 @@ export function allowedProcessors(): number[] {
 
 /** Pins the main thread of a process. False where that cannot be done here: no `taskset` (util-linux), not allowed. */
 export function pinMainThread(pid: number, processor: number): Promise<boolean> {
+  return taskset("-p", "-c", String(processor), String(pid));
+}
+
+/** Pins all threads that a process has now: for engines that compute in one of their own. */
+export function pinAllThreads(pid: number, processor: number): Promise<boolean> {
+  return taskset("-a", "-p", "-c", String(processor), String(pid));
+}
+
+/** Short options: those of util-linux and of BusyBox are the same. */
+function taskset(...args: readonly string[]): Promise<boolean> {
   return new Promise((resolve) => {
-    execFile("taskset", ["--pid", "--cpu-list", String(processor), String(pid)], (error) => resolve(error === null));
+    execFile("taskset", args, (error) => resolve(error === null));
   });
 }
 
@@ -83,7 +93,5 @@ function pinnedTo(processors: readonly number[]): PinPlan {
 
 /** Asks for the processors of this process. */
 function hasTaskset(): Promise<boolean> {
-  return new Promise((resolve) => {
-    execFile("taskset", ["--pid", String(process.pid)], (error) => resolve(error === null));
-  });
+  return taskset("-p", String(process.pid));
 }

@@ -1,7 +1,7 @@
 /** Collects what pairs gave into one record per bench, and decides which benches are measured further. */
 
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
-import type { GroupPair, PairOutcome } from "./pair.ts";
+import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
 import type { BenchError, BenchFlag, BenchRef, BenchSamples, PairSample, PairSamples, Peaks } from "./plan.ts";
 
 /** Measured rates may exceed measured peaks by so much: both have an error. */

@@ -1,7 +1,11 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { defineBench, type Bench } from "../define/bench.ts";
 import { measureOverhead } from "./overhead.ts";
 import { BenchSession } from "./session.ts";
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 const options = { seed: 9, index: 2, directory: "/nowhere" };
 
@@ -30,6 +34,38 @@ describe("BenchSession", () => {
     expect(draws[6]).not.toBe(draws[0]);
     expect((await session.finish()).fault).toBeNull();
   });
+
+  it.each([
+    [undefined, [[]]],
+    ["full", [[]]],
+    ["minor", [[{ type: "minor" }]]],
+    ["none", []],
+  ] as const)(
+    "collects garbage when it is opened as it is told to (%s), after the first calls",
+    async (collect, wanted) => {
+      const collected: unknown[][] = [];
+      const runsBefore: number[] = [];
+      let runs = 0;
+      vi.stubGlobal("gc", (...args: unknown[]) => {
+        collected.push(args);
+        runsBefore.push(runs);
+      });
+      const bench = defineBench({
+        id: "garbage",
+        run: () => {
+          runs++;
+          let sum = 0;
+          for (let i = 0; i < 20_000; i++) sum += Math.sqrt(i);
+          return sum;
+        },
+      }) as Bench;
+      await BenchSession.open(bench, collect === undefined ? options : { ...options, collect });
+      expect(collected).toEqual(wanted);
+      // What the first call and the estimate have left is what there is to collect.
+      for (const before of runsBefore) expect(before).toBe(runs);
+      expect(runs).toBeGreaterThan(1);
+    },
+  );
 
   it.each(["call", "batch"] as const)("gives every input of the pool to timed calls, in turn (%s)", async (mode) => {
     const seen: number[] = [];

@@ -19,10 +19,12 @@ export function armsLine({ arms = [] }: Results): string {
 export function policyLine({ run, settings }: Results): string {
   const policy = run?.policy;
   if (policy === undefined) return `seed ${settings.seed}`;
+  const { extensionPairs = 0 } = policy;
+  const extension = extensionPairs === 0 ? "" : `, those left open another ${extensionPairs}`;
   return [
     `profile ${policy.profile}`,
     `changes from ${digits(100 * policy.delta)} %`,
-    `${policy.screenPairs} pairs, suspects ${policy.confirmPairs} more`,
+    `${policy.screenPairs} pairs, suspects ${policy.confirmPairs} more${extension}`,
     `${policy.rounds} rounds of ${digits(policy.sliceMs)} ms`,
     `q ${policy.q} (${policy.fdr === "bh" ? "Benjamini–Hochberg" : "Benjamini–Yekutieli"})`,
     `seed ${run?.seed ?? settings.seed}`,
@@ -34,10 +36,11 @@ export function machineLine({ machine, environment }: Results): string {
   return `${machine.cpu.brand}, ${machine.cpu.cores} cores, ${machine.os} ${machine.kernel}, node ${machine.node} (machine ${machine.fingerprint}${of})`;
 }
 
-/** What moved the machine while it was measured; empty where nothing did. */
+/** What makes the numbers of a run worthless: a file that is none of the arm's, a machine that moved. Empty where nothing does. */
 export function disturbances({ environment }: Results): string[] {
   if (environment === undefined) return [];
   return [
+    ...(environment.foreignFiles ?? []),
     ...(environment.disturbances ?? []),
     ...(environment.changed.length === 0 ? [] : [`changed during the run: ${environment.changed.join(", ")}`]),
     ...environment.controls
@@ -52,14 +55,19 @@ export function disturbances({ environment }: Results): string[] {
 export function reproduceCommand({ run, settings }: Results): string | undefined {
   if (run === undefined) return settings.command;
   const words = run.argv.includes("--seed") ? run.argv : [...run.argv, "--seed", String(run.seed)];
-  return [run.tool.name, ...words].map(shellWord).join(" ");
+  return commandLine([run.tool.name, ...words]);
+}
+
+/** Words as a shell reads them. */
+export function commandLine(words: readonly string[]): string {
+  return words.map(shellWord).join(" ");
 }
 
 function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** Benches that one of the arms does not have. */
+/** Benches that one of the arms does not have, or that were left out. */
 export function missingLines({ skipped }: Results): string[] {
   return skipped.map(({ case: name, engine, reason }) => `${name} not measured in ${engine}: ${reason}`);
 }

@@ -3,10 +3,20 @@ import { describe, expect, it } from "vitest";
 import { hostileTexts, withHostileTexts } from "./hostile.test-support.ts";
 import { sampleGate, samplePairs } from "../results/sample-gate.ts";
 import { sampleResults } from "../results/sample-results.ts";
+import { sampleServing } from "../results/sample-serving.ts";
 import { Random } from "../harness/random.ts";
 import type { BenchRecord, Results } from "../results/schema.ts";
+import { median } from "../statistics/basics.ts";
 import { compareResults } from "./compare.ts";
-import { CSV_COLUMNS, longRows, renderCsv, renderJsonLines } from "./csv.ts";
+import {
+  CSV_COLUMNS,
+  longRows,
+  renderCsv,
+  renderCsvRounds,
+  renderJsonLines,
+  renderJsonLinesRounds,
+  roundRows,
+} from "./csv.ts";
 import { csvCell, escapeMarkdown, plainText, shorten } from "./escape.ts";
 import { sparkline } from "./gate-terminal.ts";
 import { renderJunit } from "./junit.ts";
@@ -42,6 +52,10 @@ describe("golden files of a gate run", () => {
     ["gate.md", renderMarkdown(results)],
     ["gate.junit.xml", renderJunit(results)],
     ["gate.head.csv", `${renderCsv(results).split("\r\n").slice(0, 12).join("\n")}\n`],
+    ["gate-rounds.head.csv", `${renderCsvRounds(results).split("\r\n").slice(0, 12).join("\n")}\n`],
+    ["serving.txt", renderTerminal(sampleServing())],
+    ["serving.md", renderMarkdown(sampleServing())],
+    ["serving.head.csv", `${renderCsv(sampleServing()).split("\r\n").slice(0, 8).join("\n")}\n`],
     ["engines.txt", renderTerminal(sampleResults())],
     ["engines.md", renderMarkdown(sampleResults())],
     ["engines.junit.xml", renderJunit(sampleResults())],
@@ -117,17 +131,47 @@ describe("Markdown", () => {
 });
 
 describe("CSV", () => {
-  it("has one row for each sample, and one header for every kind of run", () => {
-    const rows = [...longRows(sampleGate())];
+  it("has one row for each bench, arm and pair: the median of its rounds", () => {
+    const rows = [...longRows(sampleGate())].filter(({ kind }) => kind === "bench");
+    const pairs = (sampleGate().benches ?? []).flatMap(({ id, stages }) =>
+      stages.flatMap(({ stage, pairs: ofStage }) =>
+        ofStage.flatMap(({ index, base, head }) => [
+          [id, stage, "base", index, median(base), base.length],
+          [id, stage, "head", index, median(head), head.length],
+        ]),
+      ),
+    );
+    expect(rows.map(({ bench: id, phase, arm, pair, value, rounds }) => [id, phase, arm, pair, value, rounds])).toEqual(
+      pairs,
+    );
+    expect([...longRows(sampleResults())].filter(({ phase, arm }) => phase === "steady" && arm === "quern")).toEqual(
+      [0.01, 0.011, 0.012].map((value, pair) => expect.objectContaining({ pair, value, rounds: 1 })),
+    );
+  });
+
+  it("has one row for each round where these are asked for", () => {
+    const rows = [...roundRows(sampleGate())];
     const samples = (sampleGate().benches ?? []).flatMap(({ stages }) =>
       stages.flatMap(({ pairs }) => pairs.flatMap(({ base, head }) => [...base, ...head])),
     );
-    expect(rows.filter(({ kind }) => kind === "bench").map(({ value }) => value)).toHaveLength(samples.length);
+    expect(rows.filter(({ kind }) => kind === "bench").map(({ value }) => value)).toEqual(samples);
     expect(rows.filter(({ kind }) => kind === "control")).toHaveLength(48);
     const engineSamples = sampleResults().results.flatMap((row) => row.samples);
-    expect([...longRows(sampleResults())].map(({ value }) => value)).toEqual(engineSamples);
-    for (const results of [sampleGate(), sampleResults()]) {
-      expect(renderCsv(results).split("\r\n")[0]).toBe(CSV_COLUMNS.join(","));
+    expect([...roundRows(sampleResults())].map(({ value }) => value)).toEqual(engineSamples);
+  });
+
+  it("has two times of each request of a load test, and none of one that failed", () => {
+    const rows = [...longRows(sampleServing())];
+    expect(rows).toHaveLength(42);
+    expect(rows[1]).toMatchObject({ kind: "request", phase: "end-to-end", pair: 0, unit: "ms", value: 40 });
+    expect(rows[40]).toMatchObject({ phase: "first-token", pair: 20, value: null, verdict: "failed: status" });
+  });
+
+  it("has one header for every kind of run and both forms", () => {
+    for (const results of [sampleGate(), sampleResults(), sampleServing()]) {
+      for (const text of [renderCsv(results), renderCsvRounds(results)]) {
+        expect(text.split("\r\n")[0]).toBe(CSV_COLUMNS.join(","));
+      }
     }
   });
 
@@ -141,10 +185,10 @@ describe("CSV", () => {
   it("is the same as lines of JSON", () => {
     const lines = renderJsonLines(sampleGate()).trimEnd().split("\n");
     expect(lines).toHaveLength([...longRows(sampleGate())].length);
-    expect(JSON.parse(lines[0] as string)).toMatchObject({
-      kind: "bench",
-      bench: "parse/small",
-      arm: "base",
+    const first = { kind: "bench", bench: "parse/small", arm: "base" };
+    expect(JSON.parse(lines[0] as string)).toMatchObject({ ...first, rounds: 4 });
+    expect(JSON.parse(renderJsonLinesRounds(sampleGate()).split("\n")[0] as string)).toMatchObject({
+      ...first,
       round: 0,
     });
   });
@@ -222,19 +266,19 @@ describe("text from strangers", () => {
   const seed = Number(process.env["QUERN_SEED"] ?? 4);
   const results = withHostileTexts(sampleGate(), seed);
   const engines = withHostileTexts(sampleResults(), seed);
+  const serving = withHostileTexts(sampleServing(), seed);
 
-  it.each([results, engines])("has no effect on a terminal", (given) => {
+  it.each([results, engines, serving])("has no effect on a terminal", (given) => {
     for (const text of [renderTerminal(given, { verbose: true }), compareResults(given, given)]) {
       expect(text, `QUERN_SEED=${seed}`).not.toMatch(/[^\n\P{C}]/u);
     }
   });
 
-  it.each([results, engines])("is text in Markdown", (given) => {
+  it.each([results, engines, serving])("is text in Markdown", (given) => {
     const text = renderMarkdown(given);
-    const tags = [...text.matchAll(/<\/?([a-z]+)/gi)].map(([, tag]) => tag?.toLowerCase());
-    expect(new Set(tags)).toEqual(
-      new Set(["code", "sub", "br", ...tags.filter((tag) => /^(?:details|summary|pre)$/.test(tag ?? ""))]),
-    );
+    const tags = [...text.matchAll(/<\/?([a-z]+)/gi)].map(([, tag]) => tag?.toLowerCase() ?? "");
+    expect(tags).toContain("code");
+    expect(tags.filter((tag) => !/^(?:code|sub|br|details|summary|pre)$/.test(tag))).toEqual([]);
     expect(text).not.toMatch(/[^\n\P{C}]/u);
     // Every row of a table has as many cells as its head.
     const tables = text.split("\n\n").filter((part) => part.includes("\n| ---"));
@@ -266,7 +310,7 @@ describe("text from strangers", () => {
     expect(text).not.toMatch(/[^\n\P{C}]/u);
   });
 
-  it.each([results, engines])("is text in CSV", (given) => {
+  it.each([results, engines, serving])("is text in CSV", (given) => {
     const lines = renderCsv(given).trimEnd().split("\r\n");
     const width = (line: string): number => line.replaceAll(/"(?:[^"]|"")*"/g, "").split(",").length;
     expect(new Set(lines.map(width))).toEqual(new Set([CSV_COLUMNS.length]));

@@ -74,9 +74,11 @@ function header(results: Results): string {
   ];
   const line = `<p class="note">${escapeHtml(facts.join(" · "))}</p>`;
   if (benches === undefined) return line;
+  const neutral = benches.length === 0 && run?.identical === true;
   const bad = benches.length === 0 || benches.some(isFailure) || (summary?.exitCode ?? 0) !== 0;
+  const look = neutral ? "neutral" : bad ? "bad" : "good";
   const counts = totals(benches).map(({ verdict, count }) => `<li>${VERDICTS[verdict].sign} ${count} ${verdict}</li>`);
-  return `<div class="verdict ${bad ? "bad" : "good"}">
+  return `<div class="verdict ${look}">
 <p>${escapeHtml(verdictSentence(results))}${summary === undefined ? "" : ` · exit code ${summary.exitCode}`}</p>
 <ul class="counts">${counts.join("")}</ul>
 ${[armsLine(results), ...disturbances(results)].map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}

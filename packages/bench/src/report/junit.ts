@@ -1,7 +1,7 @@
 /**
  * Results as JUnit XML: one test case for each benchmark. A failure is what fails the run: a confirmed regression, a wrong
  * output, a crash. What could not be decided is skipped, with the reason; a run whose machine moved is an error. A run without
- * any benchmark is an error too, so that an empty file is never green.
+ * any benchmark is an error too, so that an empty file is never green; builds that are the same are skipped cases alone.
  */
 
 import type { BenchRecord, Result, Results } from "../results/schema.ts";
@@ -9,7 +9,7 @@ import { escapeXml } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatInterval, formatPercent, formatRatio } from "./format.ts";
 import { disturbances, machineLine } from "./gate-facts.ts";
 import { findComparison } from "./phases.ts";
-import { armNs, benchName, bySeverity, decidingPairs, isFailure, remarks } from "./verdicts.ts";
+import { armNs, benchName, bySeverity, decidingPairs, isFailure, NOTHING_MEASURED, remarks } from "./verdicts.ts";
 
 type Outcome = "passed" | "failure" | "error" | "skipped";
 
@@ -68,6 +68,7 @@ function testCase(test: TestCase): string[] {
 function gateCases(results: Results, benches: readonly BenchRecord[]): TestCase[] {
   const { run } = results;
   const moved = disturbances(results);
+  if (benches.length === 0 && run?.identical === true) return identicalCases(results);
   // What concerns the run and no benchmark.
   const problem =
     benches.length === 0
@@ -84,6 +85,22 @@ function gateCases(results: Results, benches: readonly BenchRecord[]): TestCase[
       ? []
       : [{ name: "run", group: "quern", seconds: null, outcome: "error", message: problem, properties: [] }];
   return [...whole, ...bySeverity(benches).map((bench) => gateCase(bench, run))];
+}
+
+/** Nothing was measured, and nothing needed to be: every case is skipped, that of the run first. */
+function identicalCases({ skipped }: Results): TestCase[] {
+  const left = (group: string, name: string, message: string): TestCase => ({
+    name,
+    group,
+    seconds: null,
+    outcome: "skipped",
+    message,
+    properties: [["verdict", "IDENTICAL"]],
+  });
+  return [
+    left("quern", "run", NOTHING_MEASURED),
+    ...skipped.map(({ case: name, reason }) => left("quern.gate", name, `not measured: ${reason}`)),
+  ];
 }
 
 function gateCase(bench: BenchRecord, run: Results["run"]): TestCase {

@@ -5,6 +5,7 @@
 
 import { geometricMean } from "../statistics/basics.ts";
 import type { Result, Results } from "../results/schema.ts";
+import { peakLines } from "./engine-facts.ts";
 import { plainText } from "./escape.ts";
 import { Footnotes } from "./footnotes.ts";
 import {
@@ -18,6 +19,7 @@ import {
 } from "./format.ts";
 import { renderGateTerminal, type TerminalOptions } from "./gate-terminal.ts";
 import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
+import { servingLines } from "./serving-terminal.ts";
 import { formatTable, type Column } from "./table.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
@@ -29,13 +31,26 @@ export function renderTerminal(results: Results, options: TerminalOptions = {}):
 }
 
 function renderEngines(results: Results): string {
-  const { machine } = results;
+  const { machine, serving = [] } = results;
+  const machineText = `${machine.cpu.brand}, ${machine.cpu.cores} cores, node ${machine.node} (machine ${machine.fingerprint})`;
+  const tests = serving.flatMap((record) => ["", ...servingLines(record)]);
+  const lines =
+    serving.length > 0 && results.results.length === 0
+      ? [`requests came from ${machineText}`, ...interruptedLines(results), ...tests]
+      : [machineText, ...engineLines(results), ...tests];
+  return `${lines.map(plainText).join("\n")}\n`;
+}
+
+function interruptedLines({ run }: Results): string[] {
+  return run?.aborted === true ? ["interrupted: not all that was asked for"] : [];
+}
+
+function engineLines(results: Results): string[] {
   const notes = new Footnotes(results);
   const engines = results.engines.map(({ name, version }) => `${name} ${version}`).join(", ");
-  const lines = [
-    `${machine.cpu.brand}, ${machine.cpu.cores} cores, node ${machine.node} (machine ${machine.fingerprint})`,
+  return [
     `${engines}; seed ${results.settings.seed}, ${results.settings.processes} processes per engine, idle engines ${results.settings.idle}`,
-    ...rooflineLines(results),
+    ...peakLines(results),
     ...deviceLines(results).map((line) => line.join(": ")),
     ...weightsLines(results),
     "",
@@ -46,19 +61,6 @@ function renderEngines(results: Results): string {
     ...summaryLines(results, notes),
     ...problemLines(results),
   ];
-  return `${lines.map(plainText).join("\n")}\n`;
-}
-
-function rooflineLines(results: Results): string[] {
-  return results.machine.roofline.map((point) => {
-    const parts = [
-      point.fmaGflops === null ? "" : `${digits(point.fmaGflops)} GFLOP/s f32`,
-      point.matrixGflops === null ? "" : `${digits(point.matrixGflops)} GFLOP/s bf16 matrix`,
-      point.byteGops == null ? "" : `${digits(point.byteGops)} Gop/s int8`,
-      point.readGBps === null ? "" : `${digits(point.readGBps)} GB/s read`,
-    ];
-    return `measured peak, ${point.threads} thread${point.threads === 1 ? "" : "s"}: ${parts.filter((part) => part !== "").join(", ")}`;
-  });
 }
 
 function steadyTable(results: Results, notes: Footnotes): string[] {

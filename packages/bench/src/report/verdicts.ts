@@ -55,9 +55,13 @@ export function totals(benches: readonly BenchRecord[]): { readonly verdict: Ver
   })).filter(({ count }) => count > 0);
 }
 
-/** The pairs that the verdict rests on: those of the stage that the estimate names, else of the last stage. */
+/**
+ * The pairs that the verdict rests on: those of the stage that the estimate names, else of the last stage. An extension goes on
+ * from the confirmation.
+ */
 export function decidingPairs({ stages, estimate }: BenchRecord): readonly PairRecord[] {
-  const named = stages.filter(({ stage }) => stage === estimate?.stage);
+  const last = estimate?.stage;
+  const named = stages.filter(({ stage }) => stage === last || (last === "extension" && stage === "confirm"));
   return (named.length > 0 ? named : stages.slice(-1)).flatMap(({ pairs }) => pairs);
 }
 
@@ -96,12 +100,17 @@ export function remarks({ reason, flags, accepted, check }: BenchRecord, said: r
     .join("; ");
 }
 
+/** Of a run whose builds are the same file by file. */
+export const NOTHING_MEASURED =
+  "NOTHING WAS MEASURED, since base and head load the same files; this is neutral, and no pass";
+
 /** One sentence: what the run found. */
 export function verdictSentence(results: Results): string {
   const { benches = [], run, summary } = results;
   const counts = totals(benches).map(({ verdict, count }) => `${count} ${VERDICTS[verdict].about}`);
   const outcome = summary === undefined ? "" : `${summary.verdict}: `;
-  const found = benches.length === 0 ? "no benchmark was measured" : `${counts.join(", ")} of ${benches.length}`;
+  const nothing = run?.identical === true ? NOTHING_MEASURED : "no benchmark was measured";
+  const found = benches.length === 0 ? nothing : `${counts.join(", ")} of ${benches.length}`;
   const notes = [
     ...(run?.aborted === true ? ["interrupted: not all that was asked for"] : []),
     ...(run?.outOfTime === true ? ["the budget was spent before all was measured"] : []),

@@ -27,6 +27,7 @@ export const settingsSchema = {
     },
     sliceMs: { type: "number" },
     idle: { enum: ["stopped", "blocked"], description: "What idle engines do while another one is timed." },
+    affinity: { type: "string", description: "Which processors engines are pinned to while they are timed." },
     command: { type: "string" },
   },
 } as const;

@@ -24,6 +24,10 @@ export const runSchema = {
     aborted: { type: "boolean", description: "true: interrupted; what is here is part of what was asked for." },
     outOfTime: { type: "boolean", description: "true: the budget was spent before all was measured." },
     advisory: { type: "boolean", description: "true: verdicts are shown and never fail a build." },
+    identical: {
+      type: "boolean",
+      description: "true: both builds load the same files, so that nothing was measured. That is no pass.",
+    },
     policy: {
       type: "object",
       required: ["profile", "delta", "delta0", "q", "screenPairs", "confirmPairs", "rounds", "sliceMs", "fdr"],
@@ -213,6 +217,11 @@ export const environmentSchema = {
     controls: { type: "array", items: controlSchema as typeof controlSchema },
     changed: { type: "array", items: { type: "string" }, description: "Names of the facts that differ" },
     disturbances: { type: "array", items: { type: "string" }, description: "Other reasons why the run is INVALID" },
+    foreignFiles: {
+      type: "array",
+      items: { type: "string" },
+      description: "Why all is an ERROR: files that were loaded while measuring and are not those of the arm",
+    },
   },
 } as const;
 
@@ -221,7 +230,11 @@ export const summarySchema = {
   type: "object",
   required: ["verdict", "exitCode", "geomean"],
   properties: {
-    verdict: { type: "string" },
+    verdict: {
+      type: "string",
+      description:
+        "The gravest verdict of a benchmark, or IDENTICAL: nothing was measured, since both builds load the same files",
+    },
     exitCode: { type: "integer", minimum: 0, maximum: 255 },
     geomean: { type: ["number", "null"], description: "Geometric mean of the ratios: shown, never judged" },
   },

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
+import { sampleGate } from "./sample-gate.ts";
 import { sampleResults } from "./sample-results.ts";
 import { resultsSchema } from "./schema.ts";
 
@@ -45,6 +46,33 @@ describe("quern.results/1", () => {
     ["half a thread", ["results", 0, "threads"], 1.5],
   ])("refuses %s", (_, path, value) => {
     expect(validate(changed(path, value))).toBe(false);
+  });
+
+  describe("a gate run whose builds are the same, or loaded what is not theirs", () => {
+    const gate = sampleGate();
+    const identical = {
+      ...gate,
+      run: { ...gate.run, identical: true },
+      benches: [],
+      summary: { verdict: "IDENTICAL", exitCode: 0, geomean: null },
+    };
+    const withFiles = (foreignFiles: unknown): unknown => ({
+      ...gate,
+      environment: { ...gate.environment, foreignFiles },
+    });
+
+    it("is accepted", () => {
+      for (const results of [gate, identical, withFiles(["head loaded a file of base: /x"])]) {
+        validate(results);
+        expect(validate.errors).toBeNull();
+      }
+    });
+
+    it("is refused where a member has another type", () => {
+      expect(validate({ ...identical, run: { ...gate.run, identical: "yes" } })).toBe(false);
+      expect(validate(withFiles("/x"))).toBe(false);
+      expect(validate(withFiles([1]))).toBe(false);
+    });
   });
 
   it("allows members that later versions add", () => {

@@ -5,6 +5,8 @@ import { SCENARIO_TESTS } from "./scenarios.ts";
 import { SIMULATED_TESTS } from "./simulated.ts";
 import { SUITE_TESTS } from "./suite-tests.ts";
 
+export { packRuns } from "./kept-runs.ts";
+
 /** By name, in the order of their numbers. */
 export const SELFTESTS: ReadonlyMap<string, MeasuredTest> = new Map(
   Object.entries<MeasuredTest>({ ...SIMULATED_TESTS, ...SCENARIO_TESTS, ...SUITE_TESTS }).sort(

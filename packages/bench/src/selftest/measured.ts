@@ -1,10 +1,6 @@
 /** What measured acceptance tests share: how a gate run is made, kept and counted. */
 
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 import { UserError } from "@quern/core/errors";
-import { writeWhole } from "../commands/write-file.ts";
 import type { BenchConfig } from "../define/config.ts";
 import type { Flags } from "../define/resolve-config.ts";
 import { GATE_PARTS, type GateParts } from "../gate/gate-parts.ts";
@@ -12,6 +8,7 @@ import { EXIT } from "../gate/exit-codes.ts";
 import type { GateProgress, GateRequest } from "../gate/gate-request.ts";
 import { runGate } from "../gate/run-gate.ts";
 import type { Results, Verdict } from "../results/schema.ts";
+import { keepRun } from "./kept-runs.ts";
 import type { SelftestOptions, SelftestResult } from "./result.ts";
 import { suiteArms, type ArmFolders, type SuiteArm } from "./suite-arms.ts";
 
@@ -20,8 +17,6 @@ export interface MeasuredOptions extends SelftestOptions {
   readonly runs?: number | undefined;
   /** Settings of the gate runs over the whole suite: smaller ones take less time. */
   readonly flags: Flags;
-  /** Folder for the results of every run over the suite, compressed. */
-  readonly keep?: string | undefined;
   readonly progress: GateProgress;
   readonly signal?: AbortSignal | undefined;
 }
@@ -108,7 +103,7 @@ export async function gateSuite(
       const { results, exitCode, refused } = ended;
       if (results === undefined) throw new UserError(`${name}: the run was refused: ${refused}`);
       if (results.run?.aborted === true) options.signal?.throwIfAborted();
-      keepRun(options.keep, `${name}-${String(run).padStart(3, "0")}${attempt === 0 ? "" : `-${attempt}`}`, results);
+      if (options.keep !== undefined) keepRun(options.keep, name, run, attempt, results);
       const again = repeatInvalid && exitCode === EXIT.invalid && attempt + 1 < ATTEMPTS;
       if (!again) return { results, exitCode, invalid: attempt };
     } finally {
@@ -120,12 +115,6 @@ export async function gateSuite(
 /** Seeds of all runs of all tests differ, and a run can be repeated alone. */
 export function seedOf(seed: number, run: number, attempt: number = 0): number {
   return (seed * 1_000_003 + run * 101 + attempt * 7) % (2 ** 31 - 1);
-}
-
-function keepRun(folder: string | undefined, name: string, results: Results): void {
-  if (folder === undefined) return;
-  mkdirSync(folder, { recursive: true });
-  writeWhole(join(folder, `${name}.json.gz`), gzipSync(JSON.stringify(results), { level: 9 }));
 }
 
 export function verdictOf({ benches = [] }: Results, id: string): Verdict | undefined {

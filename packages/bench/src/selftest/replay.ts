@@ -1,9 +1,11 @@
 /** AT16: stored samples and policy give the stored verdicts again, byte for byte. */
 
+import { UserError } from "@quern/core/errors";
 import { judge } from "../gate/judge.ts";
 import { gatePolicy, storedPolicy } from "../gate/policy.ts";
 import { gateRecord, type GateRecord, type Verdicts } from "../gate/types.ts";
 import type { Results } from "../results/schema.ts";
+import { readSeries, seriesIn } from "./kept-runs.ts";
 import { scaled, type SelftestOptions, type SelftestResult } from "./result.ts";
 import { heavyNoise, simulateRecord } from "./simulate.ts";
 
@@ -54,7 +56,10 @@ function canonicalJson(value: unknown): string {
 
 const RATIOS = [1, 1.05, 0.95, 1.025, 1.012, 1];
 
-/** Simulated runs, stored as JSON, read and judged again; with the bootstrap, so that its seed is replayed too. */
+/**
+ * Simulated runs, stored as JSON, read and judged again; with the bootstrap, so that its seed is replayed too. Then all runs that
+ * were kept in a folder, if there is one.
+ */
 export async function testReplay(options: SelftestOptions): Promise<SelftestResult> {
   const runs = scaled(4, options);
   const policy = gatePolicy("ci", { extensionPairs: 48, bootstrap: 500 });
@@ -70,13 +75,33 @@ export async function testReplay(options: SelftestOptions): Promise<SelftestResu
     if (first !== again) differences++;
     bytes += first.length;
   }
+  const kept = options.keep === undefined ? undefined : replayKept(options.keep);
+  const lines = [
+    `${runs} runs were stored, read and judged again: ${differences} differ in ${bytes} bytes of verdicts`,
+  ];
+  if (kept !== undefined) lines.push(`of ${kept.runs} runs that were kept ${kept.different.length} differ`);
   return {
     test: "AT16",
     title: "stored samples give the same verdicts",
-    passed: differences === 0,
-    detail: `${runs} runs were stored, read and judged again: ${differences} differ in ${bytes} bytes of verdicts`,
-    numbers: { runs, differences, bytes },
+    passed: differences === 0 && (kept?.different ?? []).length === 0,
+    detail: [...lines, ...(kept?.different ?? [])].join("\n"),
+    numbers: { runs, differences, bytes, ...(kept === undefined ? {} : { kept: kept.runs }) },
   };
+}
+
+/** Judges all runs of all series in a folder again. */
+function replayKept(folder: string): { readonly runs: number; readonly different: readonly string[] } {
+  let runs = 0;
+  const different: string[] = [];
+  for (const file of seriesIn(folder)) {
+    for (const results of readSeries(file)) {
+      runs += 1;
+      const difference = replayDifference(results);
+      if (difference !== undefined) different.push(`${file}, ${results.run?.id ?? `run ${runs}`}\n${difference}`);
+    }
+  }
+  if (runs === 0) throw new UserError("there are no kept runs", { where: folder, hint: "AT1 and others keep theirs." });
+  return { runs, different };
 }
 
 /** A simulated run in the form of a result file. */

@@ -5,6 +5,8 @@ export interface SelftestOptions {
   readonly seed: number;
   /** How much is simulated or measured, relative to the default; the statistical limits belong to 1. */
   readonly scale?: number | undefined;
+  /** Folder for the results of every run over the suite, compressed; AT16 judges what is there again. */
+  readonly keep?: string | undefined;
 }
 
 export interface SelftestResult {

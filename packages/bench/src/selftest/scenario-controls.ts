@@ -3,15 +3,9 @@
 import { GATE_PARTS, type GateParts } from "../gate/gate-parts.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import { fingerprintOf } from "../paired/fingerprint.ts";
-import type { Ended, MeasuredOptions } from "./measured.ts";
-import type { SelftestResult } from "./result.ts";
-import type { Scenario, runScenarios } from "./scenarios.ts";
-
-interface Tools {
-  readonly runScenarios: typeof runScenarios;
-  readonly good: Readonly<Record<string, string>>;
-  readonly other: Readonly<Record<string, string>>;
-}
+import type { Ended, MeasuredTest } from "./measured.ts";
+import { runScenarios, type Scenario } from "./scenario-driver.ts";
+import { GOOD, OTHER } from "./scenario-files.ts";
 
 /** A control that is slower in one arm, as a machine that slows one of them makes it. It lies in the arm itself. */
 function controlFile(repetitions: number): string {
@@ -54,28 +48,25 @@ const ownControl: GateParts = {
   controlBenches: () => [{ id: "ctl.fma", file: CONTROL, control: true }],
 };
 
-export async function controlScenarios(
-  options: MeasuredOptions,
-  { runScenarios: run, good, other }: Tools,
-): Promise<SelftestResult> {
+export const movedMachine: MeasuredTest = async (options) => {
   const title = "a machine that moved makes the run invalid, never red";
   const scenario = (name: string, change: Partial<Scenario> = {}): Scenario => ({
     name,
-    base: good,
-    head: other,
+    base: GOOD,
+    head: OTHER,
     wrong: invalid,
     ...change,
   });
   const slowed = scenario("a control is 10 % slower in head", {
-    base: { ...good, [CONTROL]: controlFile(200) },
-    head: { ...other, [CONTROL]: controlFile(220) },
+    base: { ...GOOD, [CONTROL]: controlFile(200) },
+    head: { ...OTHER, [CONTROL]: controlFile(220) },
     flags: { pairs: [12, 3] },
   });
   const parts = [
-    await run("AT8", title, [scenario("the quota of the control group changes")], options, changing("quota")),
-    await run("AT8", title, [scenario("the affinity changes")], options, changing("affinity")),
-    await run("AT8", title, [scenario("the clock is throttled")], options, slowing()),
-    await run("AT8", title, [slowed], options, ownControl),
+    await runScenarios("AT8", title, [scenario("the quota of the control group changes")], options, changing("quota")),
+    await runScenarios("AT8", title, [scenario("the affinity changes")], options, changing("affinity")),
+    await runScenarios("AT8", title, [scenario("the clock is throttled")], options, slowing()),
+    await runScenarios("AT8", title, [slowed], options, ownControl),
   ];
   return {
     test: "AT8",
@@ -87,4 +78,4 @@ export async function controlScenarios(
       wrong: parts.reduce((sum, { numbers }) => sum + (numbers["wrong"] ?? 0), 0),
     },
   };
-}
+};

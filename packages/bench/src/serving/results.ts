@@ -1,20 +1,20 @@
 /** A load test as a result file. */
 
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { packageVersion } from "../commands/tool.ts";
 import { describeMachine } from "../harness/machine.ts";
-import type { Results } from "../results/schema.ts";
+import type { Results, Run } from "../results/schema.ts";
 import type { LoadTest } from "./load-test.ts";
 import { publicUrl, summarise } from "./summary.ts";
 import type { ServingPlan } from "./types.ts";
 
-function toolVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}
-
-/** `argv`: the command line, for the record; credentials must not be in it. */
-export function servingResults(plan: ServingPlan, test: LoadTest, argv: readonly string[]): Results {
+/** `argv`: the command line, for the record; credentials must not be in it. `tool`: the program that was called. */
+export function servingResults(
+  plan: ServingPlan,
+  test: LoadTest,
+  argv: readonly string[],
+  tool: Run["tool"] = { name: "quern-bench", version: packageVersion() },
+): Results {
   const record = summarise(plan, test);
   return {
     schema: "quern.results/1",
@@ -46,7 +46,7 @@ export function servingResults(plan: ServingPlan, test: LoadTest, argv: readonly
       seed: plan.seed,
       startedAt: test.startedAt,
       wallMs: test.wallMs,
-      tool: { name: "@quern/bench", version: toolVersion() },
+      tool,
       argv: [...argv],
       ...(test.aborted ? { aborted: true } : {}),
     },

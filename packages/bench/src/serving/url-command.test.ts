@@ -58,13 +58,17 @@ describe("quern-bench url", () => {
     const file = join(directory, "load.json");
     const load = ["--requests", "24", "--concurrency", "2", "--goodput", "ttft:60000"];
     const secret = ["--header", "Authorization: Bearer hunter2"];
-    const { code, out, err } = await run(`${base}/v1`, "--model", "m", ...load, ...secret, "--json", file, "--quiet");
+    const forms = ["--json", file, "-o", `md=${file}.md`];
+    const { code, out, err } = await run(`${base}/v1`, "--model", "m", ...load, ...secret, ...forms, "--quiet");
     expect(err).toBe("");
     expect(code).toBe(0);
     expect(out).toContain("completed    24 of 24");
     expect(out).toMatch(/goodput .* 24 requests, 100\.0 %, kept ttft ≤ 60000 ms/);
     const text = readFileSync(file, "utf8");
     expect(text).not.toContain("hunter2");
+    const table = readFileSync(`${file}.md`, "utf8");
+    expect(table).toMatch(/^### 24 requests answered, 0 failed\n/);
+    expect(table).toContain("<pre><code>quern-bench url ");
     const { run: facts, serving } = JSON.parse(text) as Results;
     expect(facts).toMatchObject({ kind: "llm", seed: 1 });
     expect(facts?.argv).toContain("Authorization: …");

@@ -63,7 +63,7 @@ describe(`intervals cover what they promise (seed ${SEED})`, () => {
     expect(many.low).toBeGreaterThan(2400);
   });
 
-  it.each([3, 4, 5, 16])("trimmed t with %i processes, normal", (count) => {
+  it.each([3, 4, 5, 6, 16])("trimmed t with %i processes, normal", (count) => {
     const share = coverage(3000, 0, (random) => trimmedInterval(Array.from({ length: count }, () => random.normal())));
     expect(share).toBeGreaterThan(0.93);
     expect(share).toBeLessThan(0.97);

@@ -106,34 +106,56 @@ export function harnessFolders(): string[] {
   return [own, ...files].map((file) => realpathSync(dirname(file)));
 }
 
+/** Folders whose files every arm may load. */
+export interface CommonFolders {
+  /** With libraries that both arms load: those of the configuration. */
+  readonly shared?: readonly string[];
+  readonly harness?: readonly string[];
+}
+
+/** A file that an arm has loaded and that is not its own. */
+export interface ForeignFile {
+  readonly path: string;
+  /** Completes "base loads …". */
+  readonly what: string;
+  readonly hint: string;
+}
+
 /**
- * Refuses an arm that has loaded a file of the other arm, or one from outside of both that is neither of the harness
- * nor a library of the system: what it ran would not be its own build.
+ * Files of the other arm among those that an arm has loaded, and files from outside of both that are neither of the harness
+ * nor libraries of the system: what the arm ran was not its own build.
  */
+export function foreignFiles(
+  arm: StagedArm,
+  other: StagedArm,
+  loaded: readonly LoadedFile[],
+  { shared = [], harness = harnessFolders() }: CommonFolders = {},
+): ForeignFile[] {
+  const common = [...harness, ...shared];
+  return loaded.flatMap(({ path }): ForeignFile[] => {
+    if (isWithin(arm.directory, path)) return [];
+    if (isWithin(other.directory, path)) {
+      const hint = "Its own build was not measured: an absolute path or a link leads from one arm to the other.";
+      return [{ path, what: `a file of ${other.name}`, hint }];
+    }
+    if (isOfSystem(path) || common.some((folder) => isWithin(folder, path))) return [];
+    const hint =
+      "Both arms would run the same file: let `prepare` install or build it in each, or name its folder in `shared`.";
+    return [{ path, what: "a file from outside of its directory", hint }];
+  });
+}
+
+/** Refuses an arm that has loaded a file that is not its own. */
 export function requireOwnFiles(
   arm: StagedArm,
   other: StagedArm,
   loaded: readonly LoadedFile[],
-  {
-    shared = [],
-    harness = harnessFolders(),
-  }: { readonly shared?: readonly string[]; readonly harness?: readonly string[] } = {},
+  folders: CommonFolders = {},
 ): void {
-  const common = [...harness, ...shared];
-  for (const { path } of loaded) {
-    if (isWithin(arm.directory, path)) continue;
-    if (isWithin(other.directory, path)) {
-      throw new Refusal("foreign-file", `${arm.name} loads a file of ${other.name}`, {
-        where: path,
-        hint: "Its own build was not measured: an absolute path or a link leads from one arm to the other.",
-      });
-    }
-    if (isOfSystem(path) || common.some((folder) => isWithin(folder, path))) continue;
-    throw new Refusal("foreign-file", `${arm.name} loads a file from outside of its directory`, {
-      where: path,
-      hint: "Both arms would run the same file: let `prepare` install or build it in each, or name its folder in `shared`.",
-    });
-  }
+  const [foreign] = foreignFiles(arm, other, loaded, folders);
+  if (foreign === undefined) return;
+  const { path, what, hint } = foreign;
+  throw new Refusal("foreign-file", `${arm.name} loads ${what}`, { where: path, hint });
 }
 
 /** Refuses two arms that have loaded the same files: nothing that was measured has changed. */
@@ -142,7 +164,9 @@ export function requireDifferentFiles(artefacts: ArmPair<Artefact>, allowIdentic
   if (allowIdentical || base.sha256 !== head.sha256) return;
   throw new Refusal("identical-files", "base and head load identical files", {
     where: `${base.files} files, sha256 ${base.sha256.slice(0, 16)}`,
-    hint: "Nothing that the benches run has changed. Was the head built? --allow-identical measures the noise.",
+    hint:
+      "Nothing that the benches run has changed. Was the head built? --identical neutral makes it no error, " +
+      "--allow-identical measures the noise.",
   });
 }
 

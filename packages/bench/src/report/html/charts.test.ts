@@ -17,26 +17,43 @@ describe("ratio rows", () => {
   it("a bar begins at 1× and ends at its ratio", () => {
     const rows = [row({ ratio: 2, low: null, high: null }), row({ ratio: 0.5, low: null, high: null })];
     const chart = ratioRows(rows, engineScale(rows));
-    const bars = Array.from(chart.matchAll(/class="bar c" x="([\d.]+)%" width="([\d.]+)%"/g), ([, x, width]) => [
+    const bars = Array.from(chart.matchAll(/class="bar c" x="([\d.]+)" width="([\d.]+)"/g), ([, x, width]) => [
       Number(x),
       Number(x) + Number(width),
     ]) as [[number, number], [number, number]];
-    const one = attribute(chart, /class="one" x1="([\d.]+)%"/);
-    expect(bars[0][0]).toBeCloseTo(one, 1);
-    expect(bars[1][1]).toBeCloseTo(one, 1);
-    expect(bars[0][1] - one).toBeCloseTo(one - bars[1][0], 1);
+    const one = attribute(chart, /class="one" d="M([\d.]+) 0V1000"/);
+    expect(bars[0][0]).toBeCloseTo(one, 0);
+    expect(bars[1][1]).toBeCloseTo(one, 0);
+    expect(bars[0][1] - one).toBeCloseTo(one - bars[1][0], 0);
     expectBalanced(chart);
   });
 
   it("the band is the threshold, and pairs are dots at their ratios", () => {
     const rows = [row({ band: 0.05, pairs: [1.05, 1 / 1.05] })];
     const chart = ratioRows(rows, gateScale(rows));
-    const from = attribute(chart, /class="band" x="([\d.]+)%"/);
-    const width = attribute(chart, /class="band" x="[\d.]+%" width="([\d.]+)%"/);
-    const dots = Array.from(chart.matchAll(/M([\d.]+) [\d.]+h0/g), ([, x]) => Number(x) / 10);
+    const from = attribute(chart, /class="band" x="([\d.]+)"/);
+    const width = attribute(chart, /class="band" x="[\d.]+" width="([\d.]+)"/);
+    const dots = Array.from(chart.matchAll(/M([\d.]+) [\d.]+h0/g), ([, x]) => Number(x));
     expect(dots[0]).toBeCloseTo(from + width, 0);
     expect(dots[1]).toBeCloseTo(from, 0);
-    expect(from + width / 2).toBeCloseTo(50, 0);
+    expect(from + width / 2).toBeCloseTo(500, 0);
+  });
+
+  it("a row is drawn with few shapes, whatever it shows", () => {
+    const rows = [row({ band: 0.05, pairs: Array.from({ length: 48 }, (_, i) => 1 + i / 1000) })];
+    const item = ratioRows(rows, gateScale(rows)).split("<li")[1] ?? "";
+    expect(item.match(/<[a-z]+/g)).toEqual([
+      "<span",
+      "<svg",
+      "<svg",
+      "<rect",
+      "<path",
+      "<path",
+      "<rect",
+      "<path",
+      "<path",
+      "<span",
+    ]);
   });
 
   it("one ratio beyond reason does not squeeze the others: it gets an arrow", () => {

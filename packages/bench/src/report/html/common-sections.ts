@@ -2,6 +2,7 @@
 
 import type { Results, RooflinePoint } from "../../results/schema.ts";
 import { escapeHtml, shorten } from "../escape.ts";
+import { engineText, settingsText } from "../engine-facts.ts";
 import type { Footnotes } from "../footnotes.ts";
 import { digits, formatBytes } from "../format.ts";
 import { armText, reproduceCommand } from "../gate-facts.ts";
@@ -112,7 +113,7 @@ export function comparabilitySection(results: Results, notes: Footnotes): Sectio
 }
 
 export function environmentSection(results: Results): Section {
-  const { environment, arms = [], run, settings } = results;
+  const { environment, arms = [], run } = results;
   const command = reproduceCommand(results);
   const body = [
     ...(command === undefined ? [] : [`<h3>Repeat</h3><pre><code>${escapeHtml(command)}</code></pre>`]),
@@ -136,14 +137,7 @@ export function environmentSection(results: Results): Section {
                   ],
                 ]),
           ] as [string, string][])),
-      ...(run === undefined
-        ? ([
-            [
-              "settings",
-              `seed ${settings.seed}, ${settings.secondsPerEngine} s per engine and case, ${settings.processes} processes each, slices of ${settings.sliceMs} ms, idle engines ${settings.idle}`,
-            ],
-          ] as [string, string][])
-        : []),
+      ...(run === undefined ? ([["settings", settingsText(results)]] as [string, string][]) : []),
     ]),
   ];
   return { id: "environment", heading: "Environment", body: body.join("\n") };
@@ -189,14 +183,7 @@ function machineFacts(results: Results): [string, string][] {
       `peak, ${point.threads} thread${point.threads === 1 ? "" : "s"}`,
       peakText(point),
     ]),
-    ...engines.map((engine): [string, string] => [
-      engine.name,
-      [
-        `version ${engine.version}`,
-        ...(engine.sha256 === null ? [] : [`${engine.library} sha256 ${engine.sha256.slice(0, 16)}…`]),
-        ...Object.entries(engine.settings).map(([name, value]) => `${name}: ${value}`),
-      ].join("; "),
-    ]),
+    ...engines.map((engine): [string, string] => [engine.name, engineText(engine)]),
     ...deviceLines(results).map(([engine, device]): [string, string] => [`${engine} ran on`, device]),
   ];
 }

@@ -42,14 +42,13 @@ export function distributionChart(label: string, series: readonly DistributionSe
     svgText("48", down(share) + 4, `${100 * share} %`, { anchor: "end", cssClass: "tick" }),
   );
   const area = [
-    ...shares.map((share) => `<line class="grid" x1="0" x2="100%" y1="${px(down(share))}" y2="${px(down(share))}"/>`),
     ...x.ticks.map((tick) =>
       svgText(percent(x.at(tick)), HEIGHT - 6, formatMs(tick), { anchor: anchorAt(x.at(tick)), cssClass: "tick" }),
     ),
     stretched(
       TOP,
       BOTTOM - TOP,
-      curves
+      `<path class="grid" d="${shares.map((share) => `M0 ${px(1000 * (1 - share))}H1000`).join("")}"/>${curves
         .map(({ sorted, label: name, series: index }) => {
           const steps = Math.min(POINTS, sorted.length + 1) - 1;
           const points = Array.from({ length: steps + 1 }, (_, i) => {
@@ -58,7 +57,7 @@ export function distributionChart(label: string, series: readonly DistributionSe
           });
           return `<path class="curve l${index % 6}" d="M${points.join("L")}">${title(`${name}: ${describe(sorted)}`)}</path>`;
         })
-        .join(""),
+        .join("")}`,
     ),
   ];
   const summary = curves.map(({ label: name, sorted }) => `${name} ${describe(sorted)}`).join("; ");

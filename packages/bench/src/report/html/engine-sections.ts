@@ -25,8 +25,9 @@ const NAME_LENGTH = 160;
 const OPEN_DISTRIBUTIONS = 6;
 const OPEN_TREEMAPS = 2;
 const MOST_CHARTS = 120;
-/** Areas of all treemaps together: a page of 200 rows stays below a megabyte. */
-const MOST_AREAS = 1200;
+const MOST_TREEMAPS = 40;
+/** Areas of all treemaps together: a page of 200 rows stays below a megabyte, and opens at once. */
+const MOST_AREAS = 800;
 
 /** "quern high, 2 threads": an engine as it was set up. Each has one colour and one shape in all charts. */
 export function armLabel(row: Pick<Result, "engine" | "precision" | "threads" | "weights">): string {
@@ -226,9 +227,10 @@ function distributionSection(results: Results): Section {
 }
 
 function timeSection(results: Results): Section {
-  const profiled = results.results
-    .flatMap((row) => (row.profile === undefined || row.profile.length === 0 ? [] : [{ row, profile: row.profile }]))
-    .slice(0, MOST_CHARTS);
+  const all = results.results.flatMap((row) =>
+    row.profile === undefined || row.profile.length === 0 ? [] : [{ row, profile: row.profile }],
+  );
+  const profiled = all.slice(0, MOST_TREEMAPS);
   const areas = Math.max(8, Math.min(48, Math.floor(MOST_AREAS / Math.max(1, profiled.length))));
   const figures = profiled.map(({ row, profile }) => {
     const label = shorten(`${row.case}, ${armLabel(row)}`, NAME_LENGTH);
@@ -240,6 +242,7 @@ function timeSection(results: Results): Section {
   const body = [
     ...figures.slice(0, OPEN_TREEMAPS),
     folded(`${rest.length} more`, rest),
+    ...(all.length > profiled.length ? [note(`${all.length - profiled.length} more are in the JSON report.`)] : []),
     note("Areas are shares of the time of one run. Parts with one name are together."),
   ];
   return { id: "time", heading, body: body.join("\n") };

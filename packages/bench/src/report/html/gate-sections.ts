@@ -15,7 +15,8 @@ export const MOST_ROWS = 1000;
 const NAME_LENGTH = 160;
 /** Distributions that are shown at once; the others are folded. */
 const OPEN_DISTRIBUTIONS = 12;
-const MOST_DISTRIBUTIONS = 240;
+/** Worst first: those of more benches that did not change would be most of the page. */
+const MOST_DISTRIBUTIONS = 100;
 
 const BAR_CLASSES = {
   ERROR: "bad-bar",
@@ -34,6 +35,7 @@ export function gateSections(results: Results): Section[] {
   const all = bySeverity(results.benches ?? []);
   const benches = all.slice(0, MOST_ROWS);
   const cut = all.length - benches.length;
+  if (all.length === 0) return [missingSection(results)];
   return [
     ratioSection(benches),
     tableSection(benches, cut, disturbances(results)),
@@ -42,11 +44,12 @@ export function gateSections(results: Results): Section[] {
   ];
 }
 
-/** Benches that only one of the arms has. */
+/** Benches that only one of the arms has, or that are the same in both. */
 function missingSection(results: Results): Section {
   const lines = missingLines(results).slice(0, MOST_ROWS);
   const items = lines.map((line) => `<li>${escapeHtml(shorten(line, 400))}</li>`);
-  return { id: "missing", heading: "Not in both", body: items.length === 0 ? "" : `<ul>${items.join("\n")}</ul>` };
+  const heading = results.run?.identical === true ? "Not measured" : "Not in both";
+  return { id: "missing", heading, body: items.length === 0 ? "" : `<ul>${items.join("\n")}</ul>` };
 }
 
 function ratioRow(bench: BenchRecord): RatioRow {
@@ -160,6 +163,9 @@ function distributionSection(benches: readonly BenchRecord[]): Section {
     `<ul class="legend"><li>${strokeOf(1)} base</li><li>${strokeOf(0)} head</li></ul>`,
     grid(figures.slice(0, OPEN_DISTRIBUTIONS)),
     folded(`${rest.length} more`, rest.length === 0 ? [] : [grid(rest)]),
+    ...(benches.length > MOST_DISTRIBUTIONS
+      ? [note(`The samples of ${benches.length - MOST_DISTRIBUTIONS} more are in the JSON and CSV reports.`)]
+      : []),
     note(
       "Share of the rounds that took at most so long. Both curves drift together with the machine; what counts is the gap.",
     ),

@@ -5,6 +5,7 @@ import { hostileTexts, withHostileTexts } from "../hostile.test-support.ts";
 import { renderHtml } from "../html.ts";
 import { sampleGate, samplePairs } from "../../results/sample-gate.ts";
 import { sampleResults } from "../../results/sample-results.ts";
+import { sampleServing } from "../../results/sample-serving.ts";
 import { Random } from "../../harness/random.ts";
 import type { BenchRecord, Results } from "../../results/schema.ts";
 import { expectBalanced } from "./balanced.test-support.ts";
@@ -127,32 +128,7 @@ describe("sections", () => {
   });
 
   it("a load test of a server", () => {
-    const latency = { samples: 20, mean: 5, p50: 5, p90: 8, p95: null, p99: null };
-    const serving = {
-      engine: "url",
-      url: "http://localhost/v1",
-      model: "<m>",
-      seed: 1,
-      promptWords: 8,
-      maxTokens: 4,
-      warmUp: 0,
-      arrivals: { kind: "poisson", concurrency: null, rate: 2 },
-      requests: 20,
-      completed: 19,
-      failed: 1,
-      wallMs: 9000,
-      tokensCounted: "usage",
-      latency: { ttft: latency, tpot: latency, interToken: latency, endToEnd: latency, late: latency },
-      requestsPerSecond: 2,
-      outputTokensPerSecond: 8,
-      goodput: { limits: { ttft: 200 }, kept: 18, share: 0.9 },
-      failures: [{ kind: "status", count: 1, example: "500" }],
-      samples: Array.from({ length: 20 }, (_, i) => {
-        const scheduled = i * 500;
-        return { scheduled, sent: scheduled, ended: scheduled + 40 + i, tokens: 4, parts: [scheduled + 20 + i] };
-      }),
-    } as NonNullable<Results["serving"]>[number];
-    const page = renderHtml({ ...sampleResults(), results: [], comparisons: [], serving: [serving] });
+    const page = renderHtml(sampleServing());
     expectBalanced(content(page));
     expect(headings(page)).toContain("Load tests");
     expect(page).toContain("90.0 % within ttft ≤ 200 ms");
@@ -180,10 +156,14 @@ describe("sections", () => {
 });
 
 describe("sizes", () => {
+  /** What a browser makes when it opens the page takes most of the time until it is shown. */
+  const elements = (page: string): number => page.match(/<[a-z]/gi)?.length ?? 0;
+
   it("200 benches take at most a megabyte", () => {
     const page = renderHtml(large());
     expect(Buffer.byteLength(page)).toBeLessThan(1_000_000);
     expect(page.match(/<tr data-name=|<tr class="bad" data-name=/g)).toHaveLength(200);
+    expect(elements(page)).toBeLessThan(7500);
   });
 
   it("200 rows of engines take at most a megabyte", () => {
@@ -207,6 +187,8 @@ describe("sizes", () => {
     }));
     const page = renderHtml({ ...sample, results, comparisons });
     expect(Buffer.byteLength(page)).toBeLessThan(1_000_000);
+    expect(elements(page)).toBeLessThan(15_000);
+    expect(page).toContain("160 more are in the JSON report.");
   });
 
   it("far more rows are cut, and the page says so", () => {

@@ -4,7 +4,7 @@
  */
 
 import { escapeHtml } from "../escape.ts";
-import { anchorAt, percent, px, stretched, svgText, title } from "./markup.ts";
+import { anchorAt, percent, px, stretched, svgText } from "./markup.ts";
 import { extent, logScale, ratioTicks, type Scale } from "./scale.ts";
 
 export interface RatioRow {
@@ -78,56 +78,75 @@ const BAR_HEIGHT = 10;
 const DOTS_TOP = 20;
 const DOTS_HEIGHT = 11;
 
+/**
+ * The drawing is one stretched box of few shapes, for a page of hundreds of rows: all lines of the grid are one path, so are the
+ * whiskers, and so are the dots.
+ */
 function item(row: RatioRow, scale: Scale): string {
   const { label, value, pairs = [], name, kind } = row;
   const height = pairs.length > 0 ? DOTS_TOP + DOTS_HEIGHT + 2 : 20;
   const attributes = `${name === undefined ? "" : ` data-name="${escapeHtml(name)}"`}${kind === undefined ? "" : ` data-kind="${escapeHtml(kind)}"`}`;
-  const drawing = [band(row, scale, height), grid(scale, height), bar(row, scale), dots(pairs, scale)].join("");
-  return `<li class="row"${attributes}><span class="name">${escapeHtml(label)}</span><svg width="100%" height="${height}" aria-hidden="true">${title(`${label}: ${value}`)}${drawing}</svg><span class="val">${escapeHtml(value)}</span></li>`;
+  const box: Box = {
+    x: (ratio) => px(1000 * scale.at(ratio)),
+    y: (pixels) => px((1000 * pixels) / height),
+    width: (from, to) => px(1000 * (scale.at(to) - scale.at(from))),
+  };
+  const shapes = [band(row, box), grid(scale, box), bar(row, scale, box), dots(pairs, box)].join("");
+  const drawing = stretched(0, height, shapes) + arrow(row.ratio, scale);
+  return `<li class="row"${attributes}><span class="name">${escapeHtml(label)}</span><svg width="100%" height="${height}" aria-hidden="true">${drawing}</svg><span class="val">${escapeHtml(value)}</span></li>`;
 }
 
-function grid(scale: Scale, height: number): string {
-  return scale.ticks
-    .map((tick) => {
-      const x = percent(scale.at(tick));
-      return `<line class="${tick === 1 ? "one" : "grid"}" x1="${x}" x2="${x}" y1="0" y2="${height}"/>`;
-    })
-    .join("");
+/** Places in the box of 1000 by 1000 units. */
+interface Box {
+  /** Of a ratio */
+  x(ratio: number): string;
+  /** Of a distance in pixels from the top */
+  y(pixels: number): string;
+  /** Between two ratios */
+  width(from: number, to: number): string;
 }
 
-function band({ band: delta }: RatioRow, scale: Scale, height: number): string {
+function grid(scale: Scale, box: Box): string {
+  const lines = scale.ticks.filter((tick) => tick !== 1).map((tick) => `M${box.x(tick)} 0V1000`);
+  const path = lines.length === 0 ? "" : `<path class="grid" d="${lines.join("")}"/>`;
+  return scale.ticks.includes(1) ? `${path}<path class="one" d="M${box.x(1)} 0V1000"/>` : path;
+}
+
+function band({ band: delta }: RatioRow, box: Box): string {
   if (delta === undefined || delta <= 0) return "";
-  const from = scale.at(1 / (1 + delta));
-  return `<rect class="band" x="${percent(from)}" width="${percent(scale.at(1 + delta) - from)}" y="0" height="${height}"/>`;
+  const [low, high] = [1 / (1 + delta), 1 + delta];
+  return `<rect class="band" x="${box.x(low)}" width="${box.width(low, high)}" y="0" height="1000"/>`;
 }
 
-function bar({ ratio, low, high, cssClass, hollow }: RatioRow, scale: Scale): string {
+/** As wide as can be seen, in units of the box */
+const LEAST_WIDTH = 3;
+
+function bar({ ratio, low, high, cssClass, hollow }: RatioRow, scale: Scale, box: Box): string {
   if (ratio === null || !(ratio > 0)) return "";
-  const [one, end] = [scale.at(1), scale.at(ratio)];
-  const from = Math.min(one, end);
-  const shape = `<rect class="bar ${cssClass}${hollow === true ? " hollow" : ""}" x="${percent(from)}" width="${percent(Math.max(0.003, Math.abs(end - one)))}" y="${BAR_MIDDLE - BAR_HEIGHT / 2}" height="${BAR_HEIGHT}"/>`;
-  return shape + whisker(low, high, scale) + arrow(ratio, scale);
+  const [from, to] = ratio < 1 ? [ratio, 1] : [1, ratio];
+  const width = px(Math.max(LEAST_WIDTH, 1000 * (scale.at(to) - scale.at(from))));
+  const shape = `<rect class="bar ${cssClass}${hollow === true ? " hollow" : ""}" x="${box.x(from)}" width="${width}" y="${box.y(BAR_MIDDLE - BAR_HEIGHT / 2)}" height="${box.y(BAR_HEIGHT)}"/>`;
+  return shape + whisker(low, high, box);
 }
 
-function whisker(low: number | null, high: number | null, scale: Scale): string {
+function whisker(low: number | null, high: number | null, box: Box): string {
   if (low === null || high === null) return "";
-  const [a, b] = [percent(scale.at(low)), percent(scale.at(high))];
-  const cap = (x: string): string =>
-    `<line class="whisker" x1="${x}" x2="${x}" y1="${BAR_MIDDLE - 4}" y2="${BAR_MIDDLE + 4}"/>`;
-  return `<line class="whisker" x1="${a}" x2="${b}" y1="${BAR_MIDDLE}" y2="${BAR_MIDDLE}"/>${cap(a)}${cap(b)}`;
+  const [top, middle, bottom] = [BAR_MIDDLE - 4, BAR_MIDDLE, BAR_MIDDLE + 4].map(box.y) as [string, string, string];
+  const cap = (x: string): string => `M${x} ${top}V${bottom}`;
+  return `<path class="whisker" d="M${box.x(low)} ${middle}H${box.x(high)}${cap(box.x(low))}${cap(box.x(high))}"/>`;
 }
 
 /** Says that the bar goes on beyond the axis. */
-function arrow(ratio: number, { low, high }: Scale): string {
-  if (ratio >= low && ratio <= high) return "";
+function arrow(ratio: number | null, { low, high }: Scale): string {
+  if (ratio === null || !(ratio > 0) || (ratio >= low && ratio <= high)) return "";
   return ratio > high
     ? svgText("100%", BAR_MIDDLE + 4, "▶", { anchor: "end", cssClass: "tick" })
     : svgText("0", BAR_MIDDLE + 4, "◀", { cssClass: "tick" });
 }
 
-/** One dot for each pair, as one path: a line without length and with round ends is a dot. */
-function dots(pairs: readonly number[], scale: Scale): string {
+/** One dot for each pair: a line without length and with round ends is a dot. */
+function dots(pairs: readonly number[], box: Box): string {
   if (pairs.length === 0) return "";
-  const path = pairs.map((ratio, i) => `M${px(1000 * scale.at(ratio))} ${px(180 + 64 * ((i * 7) % 11))}h0`).join("");
-  return stretched(DOTS_TOP, DOTS_HEIGHT, `<path class="dots" d="${path}"/>`);
+  const place = (i: number): string => box.y(DOTS_TOP + DOTS_HEIGHT * (0.18 + 0.064 * ((i * 7) % 11)));
+  return `<path class="dots" d="${pairs.map((ratio, i) => `M${box.x(ratio)} ${place(i)}h0`).join("")}"/>`;
 }

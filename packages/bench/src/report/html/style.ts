@@ -25,7 +25,7 @@ th button { text-decoration: underline dotted; text-underline-offset: 3px; } th 
 .tools input, .tools select { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--soft); border-radius: 4px; padding: .25rem .5rem; max-width: 100%; min-height: 32px; }
 [hidden] { display: none !important; }
 svg { display: block; font: 12px system-ui, sans-serif; } svg text { fill: var(--ink); } svg .tick { fill: var(--soft); font-size: 11px; } svg .value { font-weight: 600; }
-svg .grid { stroke: var(--line); } svg .one { stroke: var(--ink); } svg .band { fill: var(--band); } svg .change { stroke: var(--bad); stroke-dasharray: 4 3; }
+svg .grid, svg .one, svg .bar, svg .whisker { vector-effect: non-scaling-stroke; } svg .grid { stroke: var(--line); } svg .one { stroke: var(--ink); } svg .band { fill: var(--band); } svg .change { stroke: var(--bad); stroke-dasharray: 4 3; }
 svg .ceiling { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 3; } svg .whisker { stroke: var(--ink); stroke-width: 1.5; }
 svg .dots { stroke: var(--s0); stroke-width: 4; stroke-linecap: round; stroke-opacity: .75; fill: none; vector-effect: non-scaling-stroke; }
 svg .curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; } svg .faint { fill: none; stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
@@ -39,12 +39,13 @@ svg .tile { fill-opacity: .24; stroke: var(--paper); stroke-width: 2; } svg .mar
 .rows ol { list-style: none; margin: 0; padding: 0; } .row { display: grid; grid-template-columns: minmax(9rem, 19rem) 1fr 11.5rem; column-gap: .8rem; align-items: center; font-size: .86rem; line-height: 1.3; }
 .row .name { text-align: right; } .row .val { font-variant-numeric: tabular-nums; } .rows li.row { padding: 1px 0; content-visibility: auto; contain-intrinsic-size: auto 34px; }
 .plot { display: grid; grid-template-columns: 52px 1fr; } .plot .area { overflow: visible; }
+main > section { content-visibility: auto; contain-intrinsic-size: auto 900px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: .4rem 1.6rem; } .cards figure { margin: 0; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 200px; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0; margin: .3rem 0; font-size: .88rem; color: var(--soft); } .legend li { display: flex; align-items: center; gap: .4rem; }
 details { margin: .6rem 0; } summary { cursor: pointer; padding: .25rem 0; } pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; margin: .4rem 0; font-size: .85rem; }
 @media (max-width: 640px) { body { padding: 1rem .75rem 3rem; } h1 { font-size: 1.3rem; } .row { grid-template-columns: 1fr auto; row-gap: 1px; } .row .name { text-align: left; } .row svg { grid-row: 2; grid-column: 1 / -1; } .row.axis .name, .row.axis .val { display: none; }
   .rows li.row { padding: .25rem 0; } .facts th { width: 7rem; } .facts, .facts tbody { display: table; } }
-@media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --line: #ccc; --panel: #fff; --band: #e7ebf0; --s0: #2563b8; --s1: #c4622d; --s2: #3f8f5b; --s3: #8a5bb5; --s4: #a07a10; --s5: #5b7c8d; --bad: #b3261e; --warn: #8a5a00; --good: #2c7a4b; }
+@media print { main > section, .rows li.row, .cards figure { content-visibility: visible; } :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --line: #ccc; --panel: #fff; --band: #e7ebf0; --s0: #2563b8; --s1: #c4622d; --s2: #3f8f5b; --s3: #8a5bb5; --s4: #a07a10; --s5: #5b7c8d; --bad: #b3261e; --warn: #8a5a00; --good: #2c7a4b; }
   body { max-width: none; padding: 0; font-size: 12px; } nav, .tools { display: none; } .scroll { overflow: visible; } table { font-size: 9px; } td, th { white-space: normal; padding: .15rem .35rem .15rem 0; } td.n { white-space: nowrap; } td.wrap { min-width: 0; } th button { text-decoration: none; min-height: 0; }
   h1 { font-size: 1.4rem; } h2 { margin-top: 1.4rem; } .row { grid-template-columns: minmax(5rem, 12rem) 1fr 10.5rem; font-size: 10px; } .cards { grid-template-columns: repeat(3, 1fr); } figure details { display: none; } th button::after { content: none; }
   h2, h3, summary { break-after: avoid; } figure, tr, li { break-inside: avoid; } svg, .row, .verdict { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }

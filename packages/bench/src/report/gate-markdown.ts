@@ -1,0 +1,83 @@
+/** A gate run in Markdown: what needs eyes first, the rest folded away, the machine, and how to repeat it. */
+
+import type { BenchRecord, Results } from "../results/schema.ts";
+import { escapeMarkdown } from "./escape.ts";
+import { formatChangeInterval, formatChangeRatio, formatNs, formatPercent } from "./format.ts";
+import { armsLine, disturbances, machineLine, missingLines, policyLine, reproduceCommand } from "./gate-facts.ts";
+import {
+  FOLDED_AFTER,
+  code,
+  commandBlock,
+  foldedBefore,
+  name,
+  row,
+  tableHead,
+  type MarkdownParts,
+} from "./markdown-parts.ts";
+import {
+  VERDICTS,
+  armNs,
+  benchName,
+  bySeverity,
+  decidingPairs,
+  remarks,
+  totals,
+  verdictSentence,
+  verdictText,
+} from "./verdicts.ts";
+
+const REMARK_LENGTH = 300;
+
+export function gateParts(results: Results, all: readonly BenchRecord[]): MarkdownParts {
+  const benches = bySeverity(all);
+  const notable = benches.filter(({ verdict }) => verdict !== "EQUIVALENT");
+  const rest = benches.filter(({ verdict }) => verdict === "EQUIVALENT");
+  const titles = ["verdict", "bench", "base", "head", "ratio", "95 % interval", "MDE", "remarks"];
+  const head = tableHead(titles, [2, 3, 4, 6]);
+  const counts = totals(all).map(({ verdict, count }) => `${count} ${verdict}`);
+  const command = reproduceCommand(results);
+  const moved = disturbances(results);
+  return {
+    head: [
+      `### ${escapeMarkdown(verdictSentence(results))}`,
+      "",
+      name(armsLine(results), 400),
+      ...moved.map((line) => `\n**${name(line, 400)}**`),
+    ],
+    sections: [
+      { before: ["", ...head], rows: notable.map((bench) => benchRow(bench, moved)), after: [] },
+      {
+        before: [...foldedBefore(`${rest.length} unchanged`), ...head],
+        rows: rest.map((bench) => benchRow(bench, moved)),
+        after: FOLDED_AFTER,
+      },
+      {
+        before: foldedBefore(results.run?.identical === true ? "not measured" : "not in both"),
+        rows: missingLines(results).map((line) => `- ${name(line, 400)}`),
+        after: FOLDED_AFTER,
+      },
+    ],
+    foot: [
+      "",
+      `Totals: ${counts.length === 0 ? "no benchmark" : counts.join(", ")}. ratio: time of head over base, above 1 is slower. MDE: smallest change that would have been found in 95 of 100 runs.`,
+      "",
+      `<sub>${name(machineLine(results), 600)}<br>${name(policyLine(results), 600)}</sub>`,
+      ...(command === undefined ? [] : commandBlock(command)),
+    ],
+  };
+}
+
+function benchRow(bench: BenchRecord, said: readonly string[]): string {
+  const pairs = decidingPairs(bench);
+  const { estimate } = bench;
+  return row([
+    `${VERDICTS[bench.verdict].sign} ${verdictText(bench)}`,
+    code(benchName(bench)),
+    formatNs(armNs(pairs, "base")),
+    formatNs(armNs(pairs, "head")),
+    estimate === null ? "–" : formatChangeRatio(estimate.ratio),
+    estimate === null ? "" : formatChangeInterval(estimate.low, estimate.high),
+    estimate === null ? "" : formatPercent(estimate.mde),
+    name(remarks(bench, said), REMARK_LENGTH),
+  ]);
+}

@@ -1,0 +1,107 @@
+/**
+ * Pieces of a report in Markdown: tables, and a text that fits its place. What does not fit is left out row by row, from the
+ * end, and how many rows is said.
+ */
+
+import { escapeMarkdown, shorten } from "./escape.ts";
+
+export interface MarkdownSection {
+  /** Lines above the rows; the head of their table is part of them. */
+  readonly before: readonly string[];
+  readonly rows: readonly string[];
+  readonly after: readonly string[];
+}
+
+export interface MarkdownParts {
+  readonly head: readonly string[];
+  /** Most important first. */
+  readonly sections: readonly MarkdownSection[];
+  readonly foot: readonly string[];
+}
+
+const NAME_LENGTH = 120;
+
+/** Takes rows from the end of the last section on until the text is no longer than `limit` bytes. */
+export function fit({ head, sections, foot }: MarkdownParts, limit: number): string {
+  const assemble = (kept: number): string => {
+    const lines = [...head];
+    let left = kept;
+    for (const { before, rows, after } of sections) {
+      const shown = rows.slice(0, left);
+      left -= shown.length;
+      if (shown.length > 0) lines.push(...before, ...shown, ...after);
+    }
+    const dropped = sections.reduce((sum, { rows }) => sum + rows.length, 0) - kept;
+    if (dropped > 0) lines.push("", `${dropped} more rows do not fit here: see the JSON, CSV or HTML report.`);
+    return `${[...lines, ...foot].join("\n")}\n`;
+  };
+  // The most rows that fit, by halving.
+  let fits = 0;
+  let tooMany = sections.reduce((sum, { rows }) => sum + rows.length, 0) + 1;
+  while (tooMany - fits > 1) {
+    const middle = (fits + tooMany) >> 1;
+    if (Buffer.byteLength(assemble(middle)) <= limit) fits = middle;
+    else tooMany = middle;
+  }
+  return assemble(fits);
+}
+
+export function row(cells: readonly string[]): string {
+  return `| ${cells.join(" | ")} |`;
+}
+
+/** The head of a table; `right`: indices of columns that are set to the right. */
+export function tableHead(titles: readonly string[], right: readonly number[]): string[] {
+  return [row(titles), row(titles.map((_, i) => (right.includes(i) ? "---:" : "---")))];
+}
+
+export interface MarkdownColumn<Item> {
+  readonly title: string;
+  readonly right?: boolean;
+  /** Markdown: texts of a file must have passed `name` or `code`. */
+  readonly cell: (item: Item) => string;
+}
+
+/** A table as a section. Columns that are empty in every row are left out. */
+export function tableSection<Item>(
+  columns: readonly MarkdownColumn<Item>[],
+  items: readonly Item[],
+  before: readonly string[] = [],
+  after: readonly string[] = [],
+): MarkdownSection {
+  const cells = items.map((item) => columns.map(({ cell }) => cell(item)));
+  const used = columns.map((_, i) => cells.some((line) => line[i] !== ""));
+  const kept = columns.filter((_, i) => used[i]);
+  const right = kept.flatMap((column, i) => (column.right === true ? [i] : []));
+  return {
+    before: [
+      ...before,
+      ...tableHead(
+        kept.map(({ title }) => title),
+        right,
+      ),
+    ],
+    rows: cells.map((line) => row(line.filter((_, i) => used[i]))),
+    after,
+  };
+}
+
+/** Text of a result file, harmless and of bounded length. */
+export function name(text: string, length: number = NAME_LENGTH): string {
+  return escapeMarkdown(shorten(text, length));
+}
+
+export function code(text: string): string {
+  return `<code>${name(text)}</code>`;
+}
+
+/** Lines above and below what is folded away. */
+export function foldedBefore(summary: string): string[] {
+  return ["", `<details><summary>${name(summary)}</summary>`, ""];
+}
+export const FOLDED_AFTER: readonly string[] = ["", "</details>"];
+
+/** A command on lines of its own, whatever backticks it holds. */
+export function commandBlock(command: string): string[] {
+  return ["", `<pre><code>${name(command, 1000)}</code></pre>`];
+}
