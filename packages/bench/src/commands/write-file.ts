@@ -3,7 +3,20 @@
  * full or the process ends half-way.
  */
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import { UserError } from "@quern/core/errors";
 
@@ -20,11 +33,27 @@ function described(cause: unknown): string {
   return (code === undefined ? undefined : CAUSES[code]) ?? message;
 }
 
+/**
+ * Where the content of `path` goes: through links to the file itself, so that they stay links. A device or a pipe is written to
+ * and not replaced: a file in the place of /dev/null would take it from everybody.
+ */
+function placeOf(path: string): { readonly target: string; readonly replace: boolean } {
+  const target = resolve(path);
+  const found = statSync(target, { throwIfNoEntry: false });
+  if (found === undefined) return { target, replace: true };
+  return { target: realpathSync(target), replace: found.isFile() || found.isDirectory() };
+}
+
 /** Checks that `path` can be written before hours of work go into its content. `option` names it in the error. */
 export function requireWritable(path: string, option: string): void {
   if (path === "-") return;
-  const probe = `${resolve(path)}.${process.pid}.part`;
   try {
+    const { target, replace } = placeOf(path);
+    if (!replace) {
+      accessSync(target, constants.W_OK);
+      return;
+    }
+    const probe = `${target}.${process.pid}.part`;
     makeFolder(dirname(probe));
     writeFileSync(probe, "");
     rmSync(probe);
@@ -45,14 +74,19 @@ export function writeWhole(path: string, content: string | Uint8Array): void {
     process.stdout.write(content);
     return;
   }
-  const target = resolve(path);
-  const part = `${target}.${process.pid}.part`;
+  let part: string | undefined;
   try {
+    const { target, replace } = placeOf(path);
+    if (!replace) {
+      writeFileSync(target, content);
+      return;
+    }
     makeFolder(dirname(target));
+    part = `${target}.${process.pid}.part`;
     writeSynced(part, content);
     renameSync(part, target);
   } catch (cause) {
-    rmSync(part, { force: true });
+    if (part !== undefined) rmSync(part, { force: true });
     throw new UserError(`the file cannot be written (${described(cause)})`, { where: path, cause });
   }
 }

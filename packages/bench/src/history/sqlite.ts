@@ -1,6 +1,6 @@
 /** A history as a SQLite database, by the SQLite that Node brings along. */
 
-import { renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { UserError } from "@quern/core/errors";
 import type { SeriesAnalysis } from "./analyse.ts";
@@ -35,6 +35,9 @@ export async function writeSqlite(
 ): Promise<void> {
   const { DatabaseSync } = await importSqlite();
   const target = resolve(path);
+  if (statSync(target, { throwIfNoEntry: false })?.isFile() === false) {
+    throw new UserError("the database cannot be written: this is no file", { where: path });
+  }
   const part = `${target}.${process.pid}.part`;
   try {
     rmSync(part, { force: true });

@@ -2,7 +2,7 @@
  * Where a file is written to, piece by piece: memory, or a file of Node that appears whole or not at all.
  */
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
 import { UserError } from "@quern/core";
 
@@ -62,8 +62,8 @@ function attempt<T>(path: string, act: () => T): T {
 }
 
 /**
- * Writes a file under a temporary name in the same folder and renames it at the end. Throws a `UserError` where the system
- * refuses.
+ * Writes a file under a temporary name in the same folder and renames it at the end. Devices and pipes are written to and not
+ * replaced. Throws a `UserError` where the system refuses.
  */
 export class FileSink implements ByteSink {
   readonly name: string;
@@ -73,8 +73,11 @@ export class FileSink implements ByteSink {
 
   constructor(path: string) {
     this.name = path;
-    this.#target = resolve(path);
-    this.#part = `${this.#target}.${process.pid}.part`;
+    const given = resolve(path);
+    const found = statSync(given, { throwIfNoEntry: false });
+    this.#target = found === undefined ? given : attempt(path, () => realpathSync(given));
+    const replaced = found === undefined || found.isFile() || found.isDirectory();
+    this.#part = replaced ? `${this.#target}.${process.pid}.part` : this.#target;
     this.#descriptor = attempt(path, () => openSync(this.#part, "w"));
   }
 
@@ -90,10 +93,10 @@ export class FileSink implements ByteSink {
     const descriptor = this.#open();
     attempt(this.name, () => {
       // A rename that survives a crash which the content did not would leave a file of holes.
-      fsyncSync(descriptor);
+      if (this.#part !== this.#target) fsyncSync(descriptor);
       closeSync(descriptor);
       this.#descriptor = undefined;
-      renameSync(this.#part, this.#target);
+      if (this.#part !== this.#target) renameSync(this.#part, this.#target);
     });
   }
 
@@ -102,7 +105,7 @@ export class FileSink implements ByteSink {
       closeSync(this.#descriptor);
       this.#descriptor = undefined;
     }
-    rmSync(this.#part, { force: true });
+    if (this.#part !== this.#target) rmSync(this.#part, { force: true });
   }
 
   #open(): number {

@@ -1,6 +1,18 @@
 /** What is written is read back, whole or not at all. */
 
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -138,6 +150,24 @@ describe("files appear whole or not at all", () => {
     ).toThrow('tensor "w" appears twice');
     expect(readdirSync(folder)).toEqual(["model.gguf"]);
     expect(() => writer.write(new Uint8Array(0))).toThrow("the file was closed");
+  });
+
+  it("a pipe is written to and not replaced", (context) => {
+    if (process.platform === "win32") return context.skip("no pipes in folders here");
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    // Open for reading and writing, it takes what is written without anybody at the other end.
+    const reader = openSync(pipe, constants.O_RDWR);
+    const writer = GgufWriter.toFile(pipe, one);
+    writer.begin("w");
+    writer.write(f32Bytes([1, 2, 3, 4]));
+    writer.finish();
+    const head = Buffer.alloc(4);
+    readSync(reader, head);
+    closeSync(reader);
+    expect(head.toString()).toBe("GGUF");
+    expect(lstatSync(pipe).isFIFO()).toBe(true);
+    rmSync(pipe);
   });
 
   it("not in a folder that does not exist", () => {
