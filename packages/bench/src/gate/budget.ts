@@ -14,18 +14,20 @@ export interface PairShape {
   readonly warmUpMs: number;
 }
 
-/** Starting a process of Node, loading the harness and a bench file, making the first inputs. */
-const START_MS = 250;
-/** The first call, its estimate, verification of kept outputs: of one bench in one process. */
-const OPEN_MS = 40;
-/** Messages, untimed calls before each slice, garbage collection: of one slice. */
-const BETWEEN_SLICES_MS = 2;
+/** Starting both processes of a pair side by side, loading the harness and a bench file, pinning. */
+const START_MS = 170;
+/** The first inputs and calls of one bench, side by side, and the verification of kept outputs. */
+const OPEN_MS = 45;
+/** A warm-up is extended now and then, and both of them share the machine. */
+const WARM_UP_SHARE = 1.3;
+/** Messages, inputs renewed, untimed calls before each slice, garbage collection: of one slice. */
+const BETWEEN_SLICES_MS = 2.3;
 
 /** Predicted time of one pair of processes for every bench, ms. */
 export function pairMs(benches: readonly BenchRef[], { rounds, sliceMs, warmUpMs }: PairShape): number {
-  const groupMs = ({ benches: members }: BenchGroup): number =>
-    START_MS + members.length * (OPEN_MS + warmUpMs + rounds * (sliceMs + BETWEEN_SLICES_MS));
-  return 2 * groupBenches(benches).reduce((sum, group) => sum + groupMs(group) / (group.benches[0]?.every ?? 1), 0);
+  const benchMs = OPEN_MS + WARM_UP_SHARE * warmUpMs + 2 * rounds * (sliceMs + BETWEEN_SLICES_MS);
+  const groupMs = ({ benches: members }: BenchGroup): number => START_MS + members.length * benchMs;
+  return groupBenches(benches).reduce((sum, group) => sum + groupMs(group) / (group.benches[0]?.every ?? 1), 0);
 }
 
 export interface StagePlan {

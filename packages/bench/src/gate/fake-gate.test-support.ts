@@ -88,6 +88,7 @@ export function partsOf(world: World): GateParts {
       };
     },
     controlBenches: () => [{ id: "ctl.fma", file: "/controls.mjs", control: true }],
+    wait: async () => {},
     measureSpeed: async () => (speeds++ > 0 && world.throttled === true ? 1500 : 1000),
     readFingerprint: () => {
       const quota = looks++ > 0 && world.quotaChanges === true ? "50000" : "max";

@@ -1,5 +1,6 @@
 /** What a gate is put together from. Tests put in others: a fake machine has no noise, and takes no time. */
 
+import { setTimeout } from "node:timers/promises";
 import { listBenches } from "../define/list-benches.ts";
 import { loadConfig } from "../define/load-config.ts";
 import { describeMachine } from "../harness/machine.ts";
@@ -22,6 +23,7 @@ export interface GateParts {
   readonly measurePairs: typeof measurePairs;
   readonly describeMachine: typeof describeMachine;
   readonly now: () => number;
+  readonly wait: (ms: number) => Promise<void>;
 }
 
 export const GATE_PARTS: GateParts = {
@@ -36,4 +38,5 @@ export const GATE_PARTS: GateParts = {
   measurePairs,
   describeMachine,
   now: Date.now,
+  wait: (ms) => setTimeout(ms),
 };

@@ -104,7 +104,9 @@ class GateRun {
   /** A clock that was lowered stays so; what neighbours take for a moment does not make a run invalid. */
   async #speedAtEnd(firstNs: number): Promise<SpeedIndex> {
     let fastest = Infinity;
-    for (let attempt = 0; attempt < SPEED_ATTEMPTS; attempt++) {
+    for (const pauseMs of SPEED_PAUSES_MS) {
+      if (pauseMs > 0) await this.#parts.wait(pauseMs);
+      if (this.#state.aborted) break;
       fastest = Math.min(fastest, await this.#parts.measureSpeed());
       if (!speedIndex(firstNs, fastest).throttled) break;
     }
@@ -212,7 +214,8 @@ class GateRun {
   }
 }
 
-const SPEED_ATTEMPTS = 5;
+/** Pauses before looks at the speed: a neighbour may stay for seconds. */
+const SPEED_PAUSES_MS: readonly number[] = [0, 1000, 2000, 4000, 8000];
 
 const STAGE_TEXT: Readonly<Record<StageName, string>> = {
   screen: "screening",

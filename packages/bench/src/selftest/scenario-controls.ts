@@ -40,7 +40,7 @@ function changing(fact: string): GateParts {
 /** The speed of the machine, as the controls before and after the run find it. */
 function slowing(): GateParts {
   let looks = 0;
-  return { ...GATE_PARTS, measureSpeed: async () => (looks++ === 0 ? 1000 : 1300) };
+  return { ...GATE_PARTS, measureSpeed: async () => (looks++ === 0 ? 1000 : 1300), wait: async () => {} };
 }
 
 const ownControl: GateParts = {
