@@ -48,7 +48,10 @@ export function addSelftest(program: Command): void {
     .option("--runs <count>", "gate runs of the tests that measure the suite")
     .option("--scale <factor>", "of what is simulated or measured by default; limits belong to 1")
     .option("--json <file>", "write the results; - is standard output")
-    .option("--keep <folder>", "keep the samples of every gate run, compressed; AT16 judges them again")
+    .option(
+      "--keep <folder>",
+      "keep the samples of every gate run, and go on behind those of an interrupted series; AT16 judges them again",
+    )
     .option("-q, --quiet", "no progress");
   addSettings(command, ["strict", "budgetS", "threads"])
     .addHelpText("after", examples(program.name()))

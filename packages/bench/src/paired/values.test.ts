@@ -79,6 +79,27 @@ describe("overwrite", () => {
     [1, 2],
   ])("says that %j cannot take %j", (into, from) => expect(overwrite(into, from)).toBe(false));
 
+  it("ends in a cycle, and what was shared gets one content", () => {
+    interface Node {
+      readonly data: Float64Array;
+      self?: Node;
+    }
+    const node = (value: number): Node => {
+      const made: Node = { data: new Float64Array([value]) };
+      made.self = made;
+      return made;
+    };
+    const into = node(1);
+    const { data } = into;
+    expect(overwrite(into, node(2))).toBe(true);
+    expect(into.data).toBe(data);
+    expect([data[0], into.self === into]).toEqual([2, true]);
+    const shared = new Float64Array([1]);
+    const both = { a: shared, b: shared };
+    expect(overwrite(both, { a: new Float64Array([3]), b: new Float64Array([4]) })).toBe(true);
+    expect([both.a[0], both.b[0]]).toEqual([3, 4]);
+  });
+
   it("replaces the parts of a record that differ in shape", () => {
     const into = { a: new Float64Array(2), b: new Float64Array(1) };
     const { b } = into;

@@ -64,20 +64,29 @@ export function copyValue<T>(value: T, seen: Map<object, unknown> = new Map()): 
  * content is new. False: they differ, and nothing can be said of the content of `into`.
  */
 export function overwrite(into: unknown, from: unknown): boolean {
+  return overwriteOnce(into, from, new Map());
+}
+
+/** `done`: what has been written into which object, so that cycles end, and what is shared gets one content. */
+function overwriteOnce(into: unknown, from: unknown, done: Map<object, unknown>): boolean {
+  if (typeof into !== "object" || into === null) return false;
+  if (done.has(into)) return done.get(into) === from;
+  done.set(into, from);
   if (isNumericArray(into)) {
     if (!isNumericArray(from) || from.constructor !== into.constructor || from.length !== into.length) return false;
     (into as Float64Array).set(from as Float64Array);
     return true;
   }
+  if (Object.isFrozen(into)) return false;
   if (Array.isArray(into)) {
-    if (!Array.isArray(from) || from.length !== into.length || Object.isFrozen(into)) return false;
-    for (let i = 0; i < into.length; i++) if (!overwrite(into[i], from[i])) into[i] = from[i] as unknown;
+    if (!Array.isArray(from) || from.length !== into.length) return false;
+    for (let i = 0; i < into.length; i++) if (!overwriteOnce(into[i], from[i], done)) into[i] = from[i] as unknown;
     return true;
   }
-  if (!isRecord(into) || !isRecord(from) || Object.isFrozen(into)) return false;
+  if (!isRecord(into) || !isRecord(from)) return false;
   const keys = Object.keys(into);
   if (keys.length !== Object.keys(from).length || !keys.every((key) => Object.hasOwn(from, key))) return false;
-  for (const key of keys) if (!overwrite(into[key], from[key])) into[key] = from[key];
+  for (const key of keys) if (!overwriteOnce(into[key], from[key], done)) into[key] = from[key];
   return true;
 }
 

@@ -51,11 +51,22 @@ export function disturbances({ environment }: Results): string[] {
   ];
 }
 
-/** The command that repeats the run; undefined where the file does not say. */
+/** The command that repeats the run; undefined where the file does not say. Where its reports went is left out. */
 export function reproduceCommand({ run, settings }: Results): string | undefined {
   if (run === undefined) return settings.command;
-  const words = run.argv.includes("--seed") ? run.argv : [...run.argv, "--seed", String(run.seed)];
-  return commandLine([run.tool.name, ...words]);
+  const words = withoutOutputs(run.argv);
+  return commandLine([run.tool.name, ...words, ...(words.includes("--seed") ? [] : ["--seed", String(run.seed)])]);
+}
+
+/** Options that say where reports go, those with a file and those without. */
+const FILE_OPTIONS = new Set(["-o", "--output", "--json", "--html", "--keep"]);
+const SILENT_OPTIONS = new Set(["-q", "--quiet", "-v", "--verbose", "--json-summary"]);
+
+function withoutOutputs(argv: readonly string[]): string[] {
+  return argv.filter((word, i) => {
+    const name = word.split("=", 1)[0] as string;
+    return !FILE_OPTIONS.has(name) && !SILENT_OPTIONS.has(word) && !FILE_OPTIONS.has(argv[i - 1] ?? "");
+  });
 }
 
 /** Words as a shell reads them. */

@@ -2,13 +2,15 @@
 
 import { UserError } from "@quern/core/errors";
 import type { BenchConfig } from "../define/config.ts";
-import type { Flags } from "../define/resolve-config.ts";
+import { resolveConfig, type Flags } from "../define/resolve-config.ts";
 import { GATE_PARTS, type GateParts } from "../gate/gate-parts.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import type { GateProgress, GateRequest } from "../gate/gate-request.ts";
 import { runGate } from "../gate/run-gate.ts";
 import type { Results, Verdict } from "../results/schema.ts";
-import { keepRun } from "./kept-runs.ts";
+import { readFingerprint } from "../paired/fingerprint.ts";
+import { policyOf, presetsWith } from "../gate/presets.ts";
+import { keepRun, keptRun } from "./kept-runs.ts";
 import type { SelftestOptions, SelftestResult } from "./result.ts";
 import { suiteArms, type ArmFolders, type SuiteArm } from "./suite-arms.ts";
 
@@ -91,24 +93,51 @@ export async function gateSuite(
   { repeatInvalid = true, allowIdentical = true }: { repeatInvalid?: boolean; allowIdentical?: boolean } = {},
 ): Promise<SuiteRun> {
   for (let attempt = 0; ; attempt++) {
-    const folders = suiteArms(arms.base, arms.head);
-    try {
-      const ended = await gateFolders(folders, {
-        config: SUITE_CONFIG,
-        allowIdentical,
-        flags: { ...options.flags, seed: seedOf(options.seed, run, attempt) },
-        progress: (stage, text, share, left) => options.progress(`${name} run ${run + 1}, ${stage}`, text, share, left),
-        signal: options.signal,
-      });
-      const { results, exitCode, refused } = ended;
-      if (results === undefined) throw new UserError(`${name}: the run was refused: ${refused}`);
-      if (results.run?.aborted === true) options.signal?.throwIfAborted();
-      if (options.keep !== undefined) keepRun(options.keep, name, run, attempt, results);
-      const again = repeatInvalid && exitCode === EXIT.invalid && attempt + 1 < ATTEMPTS;
-      if (!again) return { results, exitCode, invalid: attempt };
-    } finally {
-      folders.remove();
-    }
+    const kept = alreadyKept(name, run, attempt, options);
+    const made = kept ?? (await measureSuite(name, run, attempt, arms, allowIdentical, options));
+    const exitCode = made.summary?.exitCode ?? EXIT.internal;
+    const again = repeatInvalid && exitCode === EXIT.invalid && attempt + 1 < ATTEMPTS;
+    if (!again) return { results: made, exitCode, invalid: attempt };
+  }
+}
+
+/** A run of a series that was interrupted. */
+function alreadyKept(name: string, run: number, attempt: number, options: MeasuredOptions): Results | undefined {
+  const { keep, flags } = options;
+  if (keep === undefined) return undefined;
+  const config = resolveConfig({ flags, env: {}, file: SUITE_CONFIG, presets: presetsWith(0) });
+  const expected = {
+    seed: seedOf(options.seed, run, attempt),
+    policy: policyOf(config),
+    class: readFingerprint(config.nodeOptions).class,
+  };
+  return keptRun(keep, name, run, attempt, expected);
+}
+
+async function measureSuite(
+  name: string,
+  run: number,
+  attempt: number,
+  arms: { readonly base: SuiteArm; readonly head: SuiteArm },
+  allowIdentical: boolean,
+  options: MeasuredOptions,
+): Promise<Results> {
+  const folders = suiteArms(arms.base, arms.head);
+  try {
+    const ended = await gateFolders(folders, {
+      config: SUITE_CONFIG,
+      allowIdentical,
+      flags: { ...options.flags, seed: seedOf(options.seed, run, attempt) },
+      progress: (stage, text, share, left) => options.progress(`${name} run ${run + 1}, ${stage}`, text, share, left),
+      signal: options.signal,
+    });
+    const { results, refused } = ended;
+    if (results === undefined) throw new UserError(`${name}: the run was refused: ${refused}`);
+    if (results.run?.aborted === true) options.signal?.throwIfAborted();
+    if (options.keep !== undefined) keepRun(options.keep, name, run, attempt, results);
+    return results;
+  } finally {
+    folders.remove();
   }
 }
 
