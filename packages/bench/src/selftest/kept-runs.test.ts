@@ -13,7 +13,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 it("a series goes on behind what was kept, unless that is of another kind", () => {
   const own = join(folder, "own");
   const sample = sampleGate();
-  const { seed = 0, policy } = sample.run as NonNullable<Results["run"]>;
+  const { seed, policy } = sample.run as NonNullable<Results["run"]>;
   const machine = sample.environment?.before.class as string;
   const expected = { seed, policy: policy as GatePolicy, class: machine };
   keepRun(own, "AT1", 0, 0, sample);
