@@ -97,16 +97,12 @@ async function warmBoth(
   { id, native }: BenchRef,
   request: WarmRequest,
 ): Promise<Warmed[]> {
-  const names = inOrder(orders.warmUp);
   const ask = async (name: ArmName): Promise<Warmed> => (await processes.askAlone(name, id, request)).warmed;
   if (native !== true && availableParallelism() > 1) {
-    const both = await Promise.allSettled(names.map(ask));
-    return both.map((ended) => {
-      if (ended.status === "rejected") throw ended.reason;
-      return ended.value;
-    });
+    const { base, head } = await forBoth(ask, orders.warmUp);
+    return [base, head];
   }
   const warmed: Warmed[] = [];
-  for (const name of names) warmed.push(await ask(name));
+  for (const name of inOrder(orders.warmUp)) warmed.push(await ask(name));
   return warmed;
 }

@@ -73,7 +73,8 @@ export class PairProcesses {
 
   /** Puts both main threads on one processor. */
   async pinBoth(processor: number): Promise<void> {
-    await Promise.all(ARMS.map((name) => pinMainThread(this.#processes[name].pid ?? 0, processor)));
+    const pids = ARMS.flatMap((name) => this.#processes[name].pid ?? []);
+    await Promise.all(pids.map((pid) => pinMainThread(pid, processor)));
   }
 
   /** Ends both: what is being asked fails at once. */
@@ -82,10 +83,14 @@ export class PairProcesses {
   }
 }
 
-/** Does something for both arms side by side; the first failure does not leave the other one unobserved. */
-export async function forBoth<T>(act: (name: ArmName) => Promise<T>): Promise<Readonly<Record<ArmName, T>>> {
-  const [base, head] = await Promise.allSettled([act("base"), act("head")]);
+/** Does something for both arms side by side, begun in `order`; the first failure does not leave the other one unobserved. */
+export async function forBoth<T>(
+  act: (name: ArmName) => Promise<T>,
+  order: Order = "base-first",
+): Promise<Readonly<Record<ArmName, T>>> {
+  const begun = new Map(inOrder(order).map((name) => [name, act(name)]));
+  const [base, head] = await Promise.allSettled([begun.get("base"), begun.get("head")]);
   if (base.status === "rejected") throw base.reason;
   if (head.status === "rejected") throw head.reason;
-  return { base: base.value, head: head.value };
+  return { base: base.value as T, head: head.value as T };
 }

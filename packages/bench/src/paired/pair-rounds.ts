@@ -10,7 +10,7 @@ import type { TimedBench } from "./timed-bench.ts";
 /** Significant digits of a time that are kept: a millionth is far below what any slice can tell, and results stay small. */
 const KEPT_DIGITS = 6;
 /** Every round starts with young garbage collected, one in so many with all; so does the warm-up. */
-const FULL_COLLECTION = 10;
+export const FULL_COLLECTION = 10;
 
 /** Measures all rounds; times are added to the benches. */
 export async function measureRounds(

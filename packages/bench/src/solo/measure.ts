@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Random } from "../harness/random.ts";
 import { ArmProcess, BenchFailure, type ArmProcessOptions } from "../paired/arm-process.ts";
 import { groupBenches, type BenchGroup } from "../paired/groups.ts";
+import { FULL_COLLECTION } from "../paired/pair-rounds.ts";
 import { POOL_SETS } from "../paired/input-pool.ts";
 import type { BenchRef, MeasuredArm } from "../paired/plan.ts";
 import type { CheckOutcome, PairedRequest, PairedResponse } from "../paired/protocol.ts";
@@ -41,7 +42,6 @@ export interface SoloBench {
 
 /** Fewer slices have no interval worth the name. */
 const LEAST_SLICES = 6;
-const FULL_COLLECTION = 10;
 
 /** Measures every bench; those after an interruption are left out. */
 export async function measureSolo(
