@@ -1,7 +1,12 @@
 /** What every benchmark does with its results: files, the table, the exit code. */
 
+import type { Command } from "commander";
+import { UserError } from "@quern/core";
 import { renderTerminal, type Results } from "@quern/bench";
-import { loadOutputs, type Output } from "@quern/bench/commands";
+import { interruptible, loadOutputs, toolOf, type Output } from "@quern/bench/commands";
+import { measureRoofline, type BenchSettings } from "@quern/bench/engines";
+import { INTERRUPTED } from "./interrupt.ts";
+import type { ProgressLine } from "./progress.ts";
 
 type Forms = Awaited<ReturnType<typeof loadOutputs>>;
 
@@ -21,12 +26,47 @@ export function reportOutputs({ output = [], json, html }: ReportOptions): Outpu
   return forms.parseOutputs([...output, ...(html === undefined ? [] : [`html=${html}`])], json);
 }
 
+/**
+ * Runs a benchmark and reports it. After Ctrl-C what was measured as a whole is reported, marked as interrupted, with exit code
+ * 130; nothing is written where there is none.
+ */
+export async function measureAndReport(
+  command: Command,
+  outputs: readonly Output[],
+  progress: ProgressLine,
+  measure: (run: Pick<BenchSettings, "call" | "signal" | "measureRoofline">) => Promise<Results>,
+): Promise<void> {
+  const { tool, argv } = toolOf(command);
+  const results = await interruptible(async (signal) => {
+    try {
+      return await measure({ call: { tool, argv }, signal, measureRoofline });
+    } catch (error) {
+      if (!signal.aborted || !(error === signal.reason || error instanceof UserError)) throw error;
+      progress.clear();
+      process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
+      process.exitCode = INTERRUPTED;
+      return undefined;
+    } finally {
+      progress.clear();
+    }
+  });
+  // Not above: a report that cannot be written is an error, after Ctrl-C too.
+  if (results === undefined) return;
+  reportBench(results, outputs);
+  if (results.run?.aborted === true) process.exitCode = INTERRUPTED;
+}
+
 /** Sets exit code 1 where an output differs or an engine failed. */
-export function reportBench(results: Results, outputs: readonly Output[]): void {
-  const written = forms.writeOutputs(results, outputs);
+function reportBench(results: Results, outputs: readonly Output[]): void {
   // Standard output may be a report itself.
-  if (outputs.every(({ path }) => path !== "-")) {
-    process.stdout.write([renderTerminal(results), ...written.map((file) => `wrote ${file}\n`)].join(""));
+  const text = outputs.every(({ path }) => path !== "-");
+  // Before the files: a full disk must not hide what was found.
+  if (text) process.stdout.write(renderTerminal(results));
+  const written: string[] = [];
+  try {
+    forms.writeOutputs(results, outputs, written);
+  } finally {
+    if (text) process.stdout.write(written.map((file) => `wrote ${file}\n`).join(""));
   }
   const wrong =
     results.results.some((row) => row.verified === false) || results.skipped.some((row) => row.failed === true);

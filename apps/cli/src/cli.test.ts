@@ -3,12 +3,13 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { bundledModels } from "@quern/bench/engines";
 import { describe, expect, it } from "vitest";
 import { packageVersion } from "./version.ts";
 import { spawnedCli, main } from "./spawn-cli.test-support.ts";
 
-const { folder, quern } = spawnedCli("cli");
+const { folder, quern, start } = spawnedCli("cli");
 
 const mnist = bundledModels().find((file) => file.includes("mnist")) ?? "";
 
@@ -126,15 +127,36 @@ describe("bench", () => {
     expect(stdout).toMatch(/gemm\/16x24x32 +1 +onnxruntime +highest .*✓/);
     const results = JSON.parse(readFileSync(join(folder, "out/results.json"), "utf8")) as {
       schema: string;
-      settings: { command: string };
+      run?: { argv: string[] };
     };
     expect(results.schema).toBe("quern.results/1");
-    expect(results.settings.command).toContain("quern bench gemm,ops --shapes 16x24x32");
+    expect(results.run).toMatchObject({ kind: "engines", tool: { name: "quern" } });
+    expect(results.run?.argv.join(" ")).toContain("bench gemm,ops --shapes 16x24x32");
     // Ops have their usual size beside products.
     expect(readFileSync(join(folder, "out/report.md"), "utf8")).toMatch(/gemm\/16x24x32<.*\n.*op\/add</);
     for (const file of ["results.json", "report.html", "report.md"]) expect(stdout).toContain(`wrote out/${file}\n`);
     expect(readFileSync(join(folder, "out/report.html"), "utf8")).toContain("</html>");
     expect(readdirSync(join(folder, "out")).filter((name) => name.endsWith(".part"))).toEqual([]);
+  });
+
+  it("Ctrl-C reports what was measured as a whole", async (context) => {
+    if (process.platform === "win32") context.skip("signals end processes on Windows");
+    const few = ["--shapes", "16x16x16", "--engines", "onnxruntime", "--time", "60", "--processes", "100"];
+    const child = start("bench", "gemm", ...few, "--json", "interrupted.json");
+    let stderr = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    const end = new Promise((done) => child.once("close", done));
+    await setTimeout(5000);
+    child.kill("SIGINT");
+    expect(await end).toBe(130);
+    // How many repeats are done by then is the machine's business.
+    if (stderr === "") {
+      const kept = JSON.parse(readFileSync(join(folder, "interrupted.json"), "utf8")) as { run?: object };
+      expect(kept.run).toMatchObject({ aborted: true });
+    } else {
+      expect(stderr).toBe("quern: interrupted before anything was measured\n");
+      expect(readdirSync(folder)).not.toContain("interrupted.json");
+    }
   });
 
   it("a model that no engine can read is a failure, and no success is claimed", () => {

@@ -20,6 +20,7 @@ import {
 } from "@quern/llm";
 import { quantMixes } from "@quern/llm/quantise";
 import { attempt, cachePerToken, openGguf } from "./gguf-facts.ts";
+import { elementsOf } from "./tensor-types.ts";
 
 /** `fine`; `slow`: it works, at a price; `missing`: something that the file could have; `broken`: the model does not run. */
 export type Condition = "fine" | "slow" | "missing" | "broken";
@@ -95,7 +96,7 @@ export function diagnoseModel(path: string, options: DiagnosisOptions = {}): Mod
     file: path,
     name: metadata.string("general.name", ""),
     architecture: metadata.string("general.architecture", ""),
-    parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((size, dim) => size * dim, 1), 0),
+    parameters: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
     quant: quantMixes.find((mix) => mix.fileType === fileType)?.name ?? null,
     tensorBytes,
     runs: findings.every(({ condition }) => condition !== "broken"),
@@ -130,7 +131,7 @@ function weightUses(graph: Graph): WeightUse[] {
       seen.add(key);
       const { encoding } = data;
       const before = uses.get(encoding.name) ?? { encoding, matrices: 0, expanded: 0, extraBytes: 0 };
-      const floats = 4 * (data.shape as readonly number[]).reduce((size, dim) => size * dim, 1);
+      const floats = 4 * elementsOf(data.shape as readonly number[]);
       uses.set(encoding.name, {
         encoding,
         matrices: before.matrices + 1,

@@ -4,7 +4,10 @@
  */
 
 import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
+import { numberOption } from "@quern/bench/commands";
 import { DEVICE_KINDS, parseNumbers, type DeviceKind } from "@quern/bench/engines";
+
+export { numberOption };
 
 const PRECISIONS = ["highest", "high", "medium"] as const;
 const MAX_THREADS = 1024;
@@ -58,16 +61,6 @@ export const PRECISION_DEFAULT = "(default: highest; with --quantize to blocks, 
 
 export function parseNames(text: string): string[] {
   return [...new Set(list(text))];
-}
-
-/** Parser of a number in a range. */
-export function numberOption(option: string, least: number, most: number, integer = false): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && value >= least && value <= most && (!integer || Number.isInteger(value))) return value;
-    const kind = integer ? "a whole number" : "a number";
-    throw new UserError(`"${text}" is not ${kind} from ${least} to ${most}`, { where: option });
-  };
 }
 
 export const parseSeed: (text: string) => number = numberOption("--seed", 0, 2 ** 31 - 1, true);

@@ -10,6 +10,10 @@ export interface TypeRow {
   readonly bytes: number;
 }
 
+export function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
 /** One row per type, those with most bytes first. */
 export function typeSummary(
   tensors: readonly { readonly name: string; readonly shape: readonly number[]; readonly type: BlockType }[],
@@ -21,7 +25,7 @@ export function typeSummary(
     rows.set(type, {
       type,
       tensors: count + 1,
-      weights: weights + tensor.shape.reduce((product, dim) => product * dim, 1),
+      weights: weights + elementsOf(tensor.shape),
       bytes: bytes + tensorBytes(tensor),
     });
   }

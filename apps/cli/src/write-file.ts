@@ -1,2 +1,2 @@
 /** Writing results: as the commands of `@quern/bench` do. */
-export { requireWritable, writeWhole } from "@quern/bench/commands";
+export { requireWritable, writeJson, writeWhole } from "@quern/bench/commands";

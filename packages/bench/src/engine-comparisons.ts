@@ -2,7 +2,8 @@
  * The entry point `@quern/bench/engines`: inference engines beside each other, Quern's own among them. The engines and
  * Quern's packages are optional peers, loaded when they are asked for; a missing one is a `UserError` that names it.
  */
-export { runBench, DEFAULT_SETTINGS, type BenchPlan, type BenchSettings, type CaseRequest } from "./harness/bench.ts";
+export { runBench, DEFAULT_SETTINGS, type BenchPlan, type CaseRequest } from "./harness/bench.ts";
+export type { BenchSettings } from "./harness/comparison.ts";
 export { measureRoofline } from "./harness/roofline.ts";
 export { differences, verifyTensors, MODEL_TOLERANCE, modelLimits, type Verification } from "./harness/verify.ts";
 export { CACHE_STATES, parseCacheState, type CacheState } from "./cases/caches.ts";

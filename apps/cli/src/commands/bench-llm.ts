@@ -7,7 +7,6 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
-import { commandLine } from "@quern/bench";
 import { FileSink } from "@quern/importers/gguf";
 import {
   DEFAULT_SETTINGS,
@@ -15,7 +14,6 @@ import {
   parseNumbers,
   parseTests,
   withLlmDefaults,
-  measureRoofline,
   runLlmBench,
   type LlmOptions,
   type LlmPlan,
@@ -27,7 +25,7 @@ import { planSynth, synthPresets, writeSynthInTurns } from "@quern/llm/synth";
 import { numberOption, parseNames, parsePrecision, parseSeed, parseThreads } from "../options.ts";
 import { whole } from "../interrupt.ts";
 import { ProgressLine } from "../progress.ts";
-import { outputOption, reportBench, reportOutputs, type ReportOptions } from "../bench-report.ts";
+import { measureAndReport, outputOption, reportOutputs, type ReportOptions } from "../bench-report.ts";
 
 interface BenchLlmOptions extends ReportOptions {
   readonly prompt: number[];
@@ -72,7 +70,8 @@ Examples:
   quern bench llm llama-3.2-1b --quant Q4_K_M,Q8_0,F16 --tests pp512,tg64,tg16x4,pp512@d4096 -o md=table.md
   quern bench llm qwen3-4b --quant Q6_K --parallel 1,8 --engines quern,llama.cpp --json results.json
 
-Exit code: 0 all measured and equal, 1 logits differ or an engine failed, 2 wrong use.`;
+Exit code: 0 all measured and equal, 1 logits differ or an engine failed, 2 wrong use, 130 interrupted (what was
+measured as a whole is reported).`;
 
 const CACHE_FORMATS: readonly LlmOptions["cache"][] = ["f32", "f16", "q8_0"];
 
@@ -149,12 +148,10 @@ async function benchLlm(models: readonly string[], options: BenchLlmOptions, com
       processes: options.processes,
       sliceMs: DEFAULT_SETTINGS.sliceMs,
       timeoutMs: options.timeout * 1000,
-      command: commandLine(["quern", ...process.argv.slice(2)]),
-      measureRoofline,
     };
-    const results = await runLlmBench(plan, settings, progress.update);
-    progress.clear();
-    reportBench(results, outputs);
+    await measureAndReport(command, outputs, progress, (run) =>
+      runLlmBench(plan, { ...settings, ...run }, progress.update),
+    );
   } finally {
     progress.clear();
   }

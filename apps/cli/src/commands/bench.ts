@@ -5,13 +5,11 @@
 
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
-import { commandLine, type Results } from "@quern/bench";
 import {
   CACHE_STATES,
   DEFAULT_SETTINGS,
   bundledModels,
   engines,
-  measureRoofline,
   opCases,
   parseCacheState,
   parseOpSizes,
@@ -36,7 +34,7 @@ import {
   parseThreads,
 } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { outputOption, reportBench, reportOutputs, type ReportOptions } from "../bench-report.ts";
+import { measureAndReport, outputOption, reportOutputs, type ReportOptions } from "../bench-report.ts";
 import { addBenchLlm } from "./bench-llm.ts";
 
 interface BenchOptions extends ReportOptions {
@@ -89,7 +87,8 @@ Examples:
   quern bench model encoder.onnx --quantize Q8_0 --dim batch=1 --dim sequence=128
   quern bench model mnist.onnx --engines quern,onnxruntime --html report.html --json results.json
 
-Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use.`;
+Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use, 130 interrupted (what was
+measured as a whole is reported).`;
 
 export function addBench(program: Command): Command {
   const command = program
@@ -204,7 +203,12 @@ function opRequests({ ops, cache }: BenchOptions, shapes: string | undefined): C
   );
 }
 
-async function bench(what: string | undefined, files: readonly string[], options: BenchOptions): Promise<void> {
+async function bench(
+  what: string | undefined,
+  files: readonly string[],
+  options: BenchOptions,
+  command: Command,
+): Promise<void> {
   const plan: BenchPlan = {
     cases: requestsOf(what, files, options),
     engines: options.defaults ? withDefaults(options.engines) : options.engines,
@@ -217,23 +221,12 @@ async function bench(what: string | undefined, files: readonly string[], options
   const outputs = reportOutputs(options);
 
   const progress = new ProgressLine();
-  let results: Results;
-  try {
-    results = await runBench(
-      plan,
-      {
-        seed: options.seed,
-        secondsPerEngine: options.time,
-        processes: options.processes,
-        sliceMs: DEFAULT_SETTINGS.sliceMs,
-        timeoutMs: options.timeout * 1000,
-        command: commandLine(["quern", ...process.argv.slice(2)]),
-        measureRoofline,
-      },
-      progress.update,
-    );
-  } finally {
-    progress.clear();
-  }
-  reportBench(results, outputs);
+  const settings = {
+    seed: options.seed,
+    secondsPerEngine: options.time,
+    processes: options.processes,
+    sliceMs: DEFAULT_SETTINGS.sliceMs,
+    timeoutMs: options.timeout * 1000,
+  };
+  await measureAndReport(command, outputs, progress, (run) => runBench(plan, { ...settings, ...run }, progress.update));
 }

@@ -22,7 +22,7 @@ import {
 import { terminalLines } from "../terminal-lines.ts";
 import { inputLines, readText } from "../text-input.ts";
 import { TextOutput, writeNotice, writeStatistics } from "../text-output.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { requireWritable, writeJson } from "../write-file.ts";
 
 interface ChatCommandOptions extends ModelOptions, SamplingOptions {
   readonly system?: string;
@@ -76,7 +76,7 @@ async function chat(path: string, options: ChatCommandOptions): Promise<void> {
     await (interactive ? talk(open, conversation, quiet) : answerLines(conversation));
     if (json === undefined) return;
     const { messages, turns } = conversation;
-    writeWhole(json, `${JSON.stringify({ file: path, device: open.device.name, messages, turns }, null, 2)}\n`);
+    writeJson(json, { file: path, device: open.device.name, messages, turns });
   });
 }
 

@@ -6,7 +6,7 @@ import { isGguf } from "../gguf-facts.ts";
 import { requireLanguageModel } from "../language-model-options.ts";
 import { type Condition, type DiagnosisOptions, type ModelDiagnosis, diagnoseModel } from "../model-diagnosis.ts";
 import { forTerminal } from "../text-output.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { requireWritable, writeJson } from "../write-file.ts";
 
 const SIGNS: Readonly<Record<Condition, string>> = { fine: "✓", slow: "!", missing: "–", broken: "✗" };
 
@@ -26,7 +26,7 @@ export function doctorModel(path: string, { json, ...options }: DoctorModelOptio
   const diagnosis = diagnoseModel(path, options);
   if (!diagnosis.runs) process.exitCode = 1;
   if (json !== undefined) {
-    writeWhole(json, `${JSON.stringify(diagnosis, null, 2)}\n`);
+    writeJson(json, diagnosis);
     if (json === "-") return;
   }
   process.stdout.write(`${forTerminal(lines(diagnosis).join("\n"))}\n`);

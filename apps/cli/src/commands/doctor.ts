@@ -13,7 +13,7 @@ import { DEVICE_KINDS, engines, llmEngineNamed, openDevice, type DeviceKind } fr
 import type { CacheFormat } from "@quern/llm";
 import { count, parseCacheFormat } from "../language-model-options.ts";
 import { packageVersion } from "../version.ts";
-import { writeWhole } from "../write-file.ts";
+import { writeJson } from "../write-file.ts";
 import { doctorModel } from "./doctor-model.ts";
 
 interface Finding {
@@ -127,10 +127,7 @@ async function doctorMachine(options: { readonly json?: string }): Promise<void>
     );
   }
   if (options.json !== undefined) {
-    writeWhole(
-      options.json,
-      `${JSON.stringify({ version: packageVersion(), machine, devices, kernels, engines: installed }, null, 2)}\n`,
-    );
+    writeJson(options.json, { version: packageVersion(), machine, devices, kernels, engines: installed });
     if (options.json === "-") return;
   }
   const { cpu } = machine;

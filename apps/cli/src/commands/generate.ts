@@ -29,7 +29,7 @@ import {
 import { numberOption } from "../options.ts";
 import { readText } from "../text-input.ts";
 import { TextOutput, writeStatistics } from "../text-output.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { requireWritable, writeJson } from "../write-file.ts";
 
 interface GenerateCommandOptions extends ModelOptions, SamplingOptions {
   readonly prompt?: string;
@@ -188,7 +188,7 @@ function report(
     const { contextLength, cacheBytes } = model;
     const settings = { file: path, device: device.name, precision, kv, contextLength, cacheBytes, loadMs };
     const summary = { ...settings, completions: completions.map((each) => completionJson(model, each)) };
-    writeWhole(json, `${JSON.stringify(summary, null, 2)}\n`);
+    writeJson(json, summary);
   }
   const summaries = completions.map(({ summary }) => summary);
   const lines = summaries.flatMap(statisticLines);

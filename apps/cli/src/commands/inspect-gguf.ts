@@ -9,9 +9,9 @@ import type { GgufTensor } from "@quern/importers/gguf";
 import { type Hyperparameters, buildStepGraph, readHyperparameters } from "@quern/llm";
 import { quantMixes } from "@quern/llm/quantise";
 import { type TokenizerFacts, attempt, cachePerToken, openGguf, tokenizerFacts } from "../gguf-facts.ts";
-import { typeSummary } from "../tensor-types.ts";
+import { elementsOf, typeSummary } from "../tensor-types.ts";
 import { forTerminal } from "../text-output.ts";
-import { writeWhole } from "../write-file.ts";
+import { writeJson } from "../write-file.ts";
 
 /** The graph of one step, with the default cache. */
 export function readStepGraph(path: string): Graph {
@@ -52,7 +52,7 @@ export function inspectGguf(path: string, json: string | undefined): void {
     architecture: metadata.string("general.architecture", ""),
     version: file.version,
     files: new Set(tensors.map(({ part }) => part)).size,
-    parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((size, dim) => size * dim, 1), 0),
+    parameters: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
     tensorBytes: tensors.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
     quant: quantMixes.find((mix) => mix.fileType === fileType)?.name ?? null,
     hyperparameters: "value" in hyper ? hyper.value : null,
@@ -64,7 +64,7 @@ export function inspectGguf(path: string, json: string | undefined): void {
     problem: "problem" in runs ? runs.problem : null,
   };
   if (json !== undefined) {
-    writeWhole(json, `${JSON.stringify(summary, null, 2)}\n`);
+    writeJson(json, summary);
     if (json === "-") return;
   }
   const { name, architecture, parameters, tensorBytes, quant, types, tensors: groups, problem } = summary;

@@ -27,7 +27,7 @@ import {
   parsePrecision,
 } from "../options.ts";
 import { quantisedLine, quantisedTable } from "../quantised-weights.ts";
-import { writeWhole } from "../write-file.ts";
+import { writeJson } from "../write-file.ts";
 import { isGguf } from "../gguf-facts.ts";
 import { inspectGguf, readStepGraph } from "./inspect-gguf.ts";
 
@@ -96,7 +96,7 @@ async function inspect(file: string, options: InspectOptions): Promise<void> {
   const device = await openDevice(options.device, options);
   try {
     const precision = options.precision ?? (language ? "medium" : impliedPrecision(options.quantize));
-    const executable = device.compile(graph, { matmulPrecision: precision });
+    using executable = device.compile(graph, { matmulPrecision: precision });
     if (options.stage !== undefined) {
       const text = executable.dump(options.stage);
       process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
@@ -104,33 +104,27 @@ async function inspect(file: string, options: InspectOptions): Promise<void> {
     }
     const { inputs, outputs, report } = executable;
     if (options.json !== undefined) {
-      const value = (spec: TensorSpec): object => ({
-        name: spec.name,
-        dtype: spec.dtype,
-        shape: spec.shape.map(String),
-      });
       const summary = {
         file,
         device: device.name,
         importMs,
-        inputs: inputs.map(value),
-        outputs: outputs.map(value),
+        inputs: inputs.map(specJson),
+        outputs: outputs.map(specJson),
         ops: Object.fromEntries(countOps(graph)),
         ...(quantised === undefined ? {} : { quantised }),
         report,
       };
-      writeWhole(options.json, `${JSON.stringify(summary, null, 2)}\n`);
+      writeJson(options.json, summary);
       if (options.json === "-") return;
     }
-    const text = (spec: TensorSpec): string => `  ${spec.name}: ${spec.dtype} ${printShape(spec.shape)}`;
     const lines = [
       `${file}: ${graph.nodes.length} nodes, imported in ${formatMs(importMs)}`,
       "",
       "inputs",
-      ...inputs.map(text),
+      ...inputs.map(specLine),
       "",
       "outputs",
-      ...outputs.map(text),
+      ...outputs.map(specLine),
       "",
       "ops",
       `  ${countOps(graph)
@@ -143,10 +137,17 @@ async function inspect(file: string, options: InspectOptions): Promise<void> {
       ...compileLines(device.name, report),
     ];
     process.stdout.write(`${lines.join("\n")}\n`);
-    executable.dispose();
   } finally {
     device.dispose();
   }
+}
+
+function specJson({ name, dtype, shape }: TensorSpec): object {
+  return { name, dtype, shape: shape.map(String) };
+}
+
+function specLine({ name, dtype, shape }: TensorSpec): string {
+  return `  ${name}: ${dtype} ${printShape(shape)}`;
 }
 
 /** How often each op occurs, sub-graphs included, most frequent first. */

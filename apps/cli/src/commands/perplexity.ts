@@ -1,6 +1,5 @@
 /** `quern perplexity`: how well a model predicts a text, chunk by chunk, as llama.cpp measures it. */
 
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { UserError, type MatmulPrecision } from "@quern/core";
 import { formatMs } from "@quern/bench/format";
@@ -8,7 +7,8 @@ import { DEVICE_KINDS, openDevice, type DeviceKind } from "@quern/bench/engines"
 import { loadModel, perplexity, type CacheFormat, type Perplexity } from "@quern/llm";
 import { numberOption, parseDevice, parsePrecision } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { readText } from "../text-input.ts";
+import { requireWritable, writeJson } from "../write-file.ts";
 
 interface PerplexityCommandOptions {
   readonly file: string;
@@ -39,7 +39,7 @@ export function addPerplexity(program: Command): void {
     .command("perplexity")
     .description("Measure how well a language model predicts a text.")
     .argument("<model>", "a GGUF file")
-    .requiredOption("-f, --file <text>", "the text, UTF-8")
+    .requiredOption("-f, --file <text>", "the text, UTF-8; - is standard input")
     .option(
       "-c, --context <tokens>",
       `tokens of a chunk (default: ${DEFAULT_CONTEXT}, or what the model has)`,
@@ -59,21 +59,6 @@ export function addPerplexity(program: Command): void {
     .action(measure);
 }
 
-/** Throws a `UserError` unless the file is UTF-8 text. */
-function readText(path: string): string {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (cause) {
-    throw new UserError(`the text cannot be read (${(cause as Error).message})`, { where: `--file ${path}`, cause });
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new UserError("the text is not UTF-8", { where: `--file ${path}`, hint: "Convert it first.", cause });
-  }
-}
-
 async function measure(path: string, options: PerplexityCommandOptions): Promise<void> {
   const { json, kv, precision, threads } = options;
   if (!CACHE_FORMATS.includes(kv)) {
@@ -81,7 +66,7 @@ async function measure(path: string, options: PerplexityCommandOptions): Promise
     throw new UserError(`there is no cache format "${kv}"`, { where: "--kv", hint });
   }
   if (json !== undefined) requireWritable(json, "--json");
-  const text = readText(options.file);
+  const text = await readText(options.file, "--file");
   const device = await openDevice(options.device, { threads });
   const progress = new ProgressLine();
   try {
@@ -119,10 +104,7 @@ function report(
   ms: number,
 ): void {
   if (json !== undefined) {
-    writeWhole(
-      json,
-      `${JSON.stringify({ model, text: file, contextLength, kv, precision, ...result, ms }, null, 2)}\n`,
-    );
+    writeJson(json, { model, text: file, contextLength, kv, precision, ...result, ms });
     if (json === "-") return;
   }
   const { tokens, chunks } = result;

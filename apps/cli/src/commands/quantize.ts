@@ -15,7 +15,7 @@ import { INTERRUPTED, whole } from "../interrupt.ts";
 import { numberOption } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { typeSummary } from "../tensor-types.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { requireWritable, writeJson } from "../write-file.ts";
 
 interface QuantizeOptions {
   readonly output: string;
@@ -105,7 +105,7 @@ function report(
         error,
       })),
     };
-    writeWhole(json, `${JSON.stringify(summary, null, 2)}\n`);
+    writeJson(json, summary);
     if (json === "-") return;
   }
   const lines = [

@@ -50,7 +50,7 @@ import {
   parseSeed,
 } from "../options.ts";
 import { quantisedLine } from "../quantised-weights.ts";
-import { writeWhole } from "../write-file.ts";
+import { writeJson, writeWhole } from "../write-file.ts";
 
 interface RunOptions {
   readonly input: Record<string, string>;
@@ -268,10 +268,9 @@ function report(
   }
   if (options.json !== undefined) {
     const { plannedPeakBytes, kernels } = executable.report;
-    writeWhole(
-      options.json,
-      `${JSON.stringify({ file, device, precision: options.precision, quantize: options.quantize, seed: options.seed, ...times, plannedPeakBytes, kernels, outputs: summaries, checks }, null, 2)}\n`,
-    );
+    const { precision, quantize, seed } = options;
+    const settings = { file, device, precision, quantize, seed };
+    writeJson(options.json, { ...settings, ...times, plannedPeakBytes, kernels, outputs: summaries, checks });
     if (options.json === "-") return;
   }
   const number = (value: number): string => (Number.isInteger(value) ? String(value) : value.toPrecision(5));

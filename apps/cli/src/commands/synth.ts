@@ -13,7 +13,7 @@ import { INTERRUPTED, whole } from "../interrupt.ts";
 import { numberOption, parseSeed } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { typeSummary } from "../tensor-types.ts";
-import { requireWritable, writeWhole } from "../write-file.ts";
+import { requireWritable, writeJson } from "../write-file.ts";
 
 interface SynthCommandOptions {
   readonly output: string;
@@ -106,7 +106,7 @@ function report(model: SynthModel, bytes: number, ms: number, { output, json, se
   const types = typeSummary(tensors);
   if (json !== undefined) {
     const summary = { file: output, bytes, parameters, quant: mix.name, seed, ms, shape, types };
-    writeWhole(json, `${JSON.stringify(summary, null, 2)}\n`);
+    writeJson(json, summary);
     if (json === "-") return;
   }
   const columns = [

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Random } from "../harness/random.ts";
 import { makeRepository, temporaryFolder, type Repository } from "../paired/arms/repository.test-support.ts";
-import { commitCandidates, packageVersion, versionCandidates, type Candidates } from "./candidates.ts";
+import { commitCandidates, npmVersion, versionCandidates, type Candidates } from "./candidates.ts";
 import { compareVersions } from "./versions.ts";
 
 describe("versions", () => {
@@ -65,10 +65,10 @@ describe("versionCandidates", () => {
   });
 
   it("read names with and without a scope", () => {
-    expect(packageVersion("npm:@a/b@1.0.0")).toEqual({ name: "@a/b", version: "1.0.0" });
-    expect(packageVersion("npm:b@1.0.0")).toEqual({ name: "b", version: "1.0.0" });
-    expect(packageVersion("npm:@a/b")).toBeUndefined();
-    expect(packageVersion("b@1.0.0")).toBeUndefined();
+    expect(npmVersion("npm:@a/b@1.0.0")).toEqual({ name: "@a/b", version: "1.0.0" });
+    expect(npmVersion("npm:b@1.0.0")).toEqual({ name: "b", version: "1.0.0" });
+    expect(npmVersion("npm:@a/b")).toBeUndefined();
+    expect(npmVersion("b@1.0.0")).toBeUndefined();
   });
 });
 

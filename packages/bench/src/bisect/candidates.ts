@@ -79,7 +79,7 @@ export const versionsOfNpm: ListVersions = async (name, cwd) => {
 };
 
 /** `name` and `version` of `npm:name@version`, or undefined. */
-export function packageVersion(source: string): { readonly name: string; readonly version: string } | undefined {
+export function npmVersion(source: string): { readonly name: string; readonly version: string } | undefined {
   const match = /^npm:(@?[^@\s,]+)@([^@\s,]+)$/.exec(source);
   return match === null ? undefined : { name: match[1] ?? "", version: match[2] ?? "" };
 }
@@ -89,7 +89,7 @@ export async function versionCandidates(
   { good, bad, cwd }: { readonly good: string; readonly bad: string; readonly cwd: string },
   listVersions: ListVersions = versionsOfNpm,
 ): Promise<Candidates> {
-  const [from, to] = [good, bad].map(packageVersion);
+  const [from, to] = [good, bad].map(npmVersion);
   const where = `--good ${good} --bad ${bad}`;
   if (from === undefined || to === undefined || from.name !== to.name) {
     throw new UserError("good and bad are not two versions of one package", {

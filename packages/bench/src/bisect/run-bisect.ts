@@ -41,7 +41,10 @@ export interface BisectListener {
 /** Where none is given: whoever goes on with an interrupted search draws as it did. */
 const SEED = 1;
 
-/** Runs a bisection; nothing of it stays but the state file. The budget of the configuration ends it between comparisons. */
+/**
+ * Runs a bisection; nothing of it stays but the state file. The budget of the configuration ends it between comparisons. Throws a
+ * `UserError` where the builds or the bench are not there, the bad build cannot be measured, or the state is that of another question.
+ */
 export async function runBisect(
   request: BisectRequest,
   listener: BisectListener,

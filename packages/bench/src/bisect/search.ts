@@ -32,7 +32,7 @@ const NOT_SLOW = 0.05;
  * Probability that build `k` is the first slow one, for k = 0 to count - 1; the last member, at `count`, is that of none
  * being slow.
  */
-export function posterior(answers: readonly Answer[], { count, errorRate }: SearchOptions): number[] {
+function posterior(answers: readonly Answer[], { count, errorRate }: SearchOptions): number[] {
   const logs = Array.from({ length: count + 1 }, (_, k) => Math.log(k === count ? NOT_SLOW : (1 - NOT_SLOW) / count));
   const [right, wrong] = [Math.log(1 - errorRate), Math.log(errorRate)];
   for (const { index, slow } of answers) {

@@ -5,10 +5,10 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { UserError } from "@quern/core/errors";
-import { writeWhole } from "../commands/write-file.ts";
+import { writeJson } from "../commands/write-file.ts";
 import type { Probe, Rules } from "./probes.ts";
 
-export const STATE_SCHEMA = "quern.bisect/1";
+const STATE_SCHEMA = "quern.bisect/1";
 
 export interface BisectState {
   readonly schema: typeof STATE_SCHEMA;
@@ -39,7 +39,7 @@ export function readState(file: string, question: Question): readonly Probe[] {
 export function writeState(file: string, question: Question, probes: readonly Probe[]): void {
   const { bench, good, after, rules } = question;
   const state: BisectState = { schema: STATE_SCHEMA, bench, good, after, rules, probes };
-  writeWhole(file, `${JSON.stringify(state, undefined, 2)}\n`);
+  writeJson(file, state);
 }
 
 function parse(file: string): BisectState {

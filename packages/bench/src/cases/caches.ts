@@ -26,7 +26,7 @@ export function poolSize(inputBytes: number): number {
 }
 
 /** Bytes of the largest cache of this machine. */
-export function lastLevelBytes(): number {
+function lastLevelBytes(): number {
   const sizes = describeMachine().cpu.caches.map(({ bytes }) => bytes);
   return Math.max(0, ...sizes) || ASSUMED_LAST_LEVEL_BYTES;
 }

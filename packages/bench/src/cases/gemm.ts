@@ -5,8 +5,7 @@
  * needs no full float64 product: sampled elements are computed exactly, and random projections (Freivalds) see all others.
  */
 
-import { UserError, type Tensor } from "@quern/core";
-import type { MatmulPrecision } from "@quern/core";
+import { UserError, type MatmulPrecision, type Tensor } from "@quern/core";
 import { openSync, readSync, closeSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "../harness/random.ts";

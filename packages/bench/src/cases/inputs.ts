@@ -9,8 +9,7 @@ import type { InputRecipe, Workload } from "./workload.ts";
 
 export type TensorSet = Readonly<Record<string, Tensor>>;
 
-/** All input sets of a workload. */
-/** The tensor of one input in one set of the pool. */
+/** All input sets of a workload, equal in every process for one seed. */
 export function makeInputs(workload: Workload, seed: number): TensorSet[] {
   return Array.from({ length: workload.sets }, (_, set) =>
     Object.fromEntries(

@@ -64,6 +64,7 @@ export function parseNpy(bytes: Uint8Array, where: string): Tensor {
   return new Tensor(dtype, shape, new constructor(copy.buffer, 0, count));
 }
 
+/** Reads a `.npy` file. Throws a `UserError` that names it where it cannot be read or is none. */
 export function readNpy(file: string): Tensor {
   let bytes: Uint8Array;
   try {

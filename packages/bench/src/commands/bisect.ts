@@ -11,6 +11,7 @@ import { formatChangeRatio } from "../report/format.ts";
 import { addSettings, collect, settingFlags } from "./gate-options.ts";
 import { interruptible } from "./interrupt.ts";
 import { GateProgress } from "./progress.ts";
+import { toolOf } from "./tool.ts";
 import { requireWritable, writeWhole } from "./write-file.ts";
 
 interface BisectFlags {
@@ -81,40 +82,54 @@ function parseConfidence(text: string): number {
   });
 }
 
-async function bisectBench(bench: string, options: BisectFlags): Promise<void> {
+async function bisectBench(bench: string, options: BisectFlags, command: Command): Promise<void> {
   const { good, bad, config, path, currentBenches, state, restart, json } = options;
   if (json !== undefined) requireWritable(json, "--json");
   requireWritable(state, "--state");
   const progress = new GateProgress(options.quiet === true);
   const { env } = process;
   let stage = "bisecting";
-  const result = await interruptible((signal) =>
-    runBisect(
-      {
-        good,
-        bad,
-        bench,
-        cwd: process.cwd(),
-        configFile: config,
-        flags: settingFlags(options as unknown as Record<string, unknown>),
-        env,
-        paths: path,
-        currentBenches,
-        threshold: parseThreshold(options.threshold),
-        confidence: parseConfidence(options.confidence),
-        stateFile: state,
-        restart,
-        signal,
-      },
-      {
-        progress: ({ text, done, left }) => {
-          stage = `${text} (${done} done, about ${left} to come)`;
-          progress.update(stage);
+  const threshold = parseThreshold(options.threshold);
+  const confidence = parseConfidence(options.confidence);
+  const result = await interruptible(async (signal) => {
+    try {
+      return await runBisect(
+        {
+          good,
+          bad,
+          bench,
+          cwd: process.cwd(),
+          configFile: config,
+          flags: settingFlags(options as unknown as Record<string, unknown>),
+          env,
+          paths: path,
+          currentBenches,
+          threshold,
+          confidence,
+          stateFile: state,
+          restart,
+          signal,
         },
-        detail: (text) => progress.update(stage, text),
-      },
-    ).finally(() => progress.clear()),
-  );
+        {
+          progress: ({ text, done, left }) => {
+            stage = `${text} (${done} done, about ${left} to come)`;
+            progress.update(stage);
+          },
+          detail: (text) => progress.update(stage, text),
+        },
+      );
+    } catch (error) {
+      // The search itself has a result then; this was before it.
+      if (!signal.aborted) throw error;
+      progress.clear();
+      process.stderr.write(`${toolOf(command).tool.name}: interrupted before anything was measured\n`);
+      process.exitCode = EXIT.interrupted;
+      return undefined;
+    } finally {
+      progress.clear();
+    }
+  });
+  if (result === undefined) return;
   if (json !== undefined) writeWhole(json, `${JSON.stringify(result, null, 2)}\n`);
   if (json !== "-") process.stdout.write(resultText(bench, result, state));
   process.exitCode = CODES[result.outcome];

@@ -13,6 +13,7 @@ import { storedPolicy } from "../gate/policy.ts";
 import { runGate } from "../gate/run-gate.ts";
 import { measureRoofline } from "../harness/roofline.ts";
 import type { Peaks } from "../paired/plan.ts";
+import { plainText } from "../report/escape.ts";
 import { formatChange, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import type { Results } from "../results/schema.ts";
@@ -44,7 +45,10 @@ real extra work into benches and counts.
 Examples:
   ${name} calibrate
   ${name} calibrate --inject 5%
-  ${name} calibrate --aa 10 --profile ci -o bench.calibration.json`;
+  ${name} calibrate --aa 10 --profile ci -o bench.calibration.json
+
+Exit codes: 0 measured, 2 wrong use or configuration, 3 all runs were disturbed or the disk is full (nothing is written), 4 a
+build or a bench fails, 130 Ctrl-C (nothing is written).`;
 
 /** Fewer estimates have a spread that says nothing. */
 const FEWEST_FOR_FLOOR = 5;
@@ -77,7 +81,11 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
     try {
       for (let run = 0; run < runs; run++) results.push(await gateSelf(run, options, command, progress, signal));
       if (options.peaks) progress.update("measuring the machine's ceilings");
-      return calibrationOf(results, options.peaks ? await peaksOf() : undefined);
+      const peaks = options.peaks ? await peaksOf() : undefined;
+      // Ctrl-C ends the measurement of ceilings, and a file without them would say that there are none.
+      signal.throwIfAborted();
+      const calm = results.filter((one) => !isInvalid(one));
+      return calm.length === 0 ? undefined : calibrationOf(calm, peaks);
     } catch (error) {
       if (!signal.aborted) throw error;
       process.exitCode = EXIT.interrupted;
@@ -86,10 +94,35 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
       progress.clear();
     }
   });
-  if (calibration === undefined) return;
+  if (process.exitCode === EXIT.interrupted) return;
+  const failures = failuresOf(results);
+  process.stderr.write(failures.join(""));
+  if (failures.length > 0) process.exitCode = EXIT.wrong;
+  if (calibration === undefined || Object.keys(calibration.benches).length === 0) {
+    process.exitCode ??= EXIT.invalid;
+    const why = failures.length > 0 ? "no bench was measured" : "all runs were disturbed (doctor says by what)";
+    process.stderr.write(`error: ${why}: ${options.output} is not written\n`);
+    return;
+  }
   writeWhole(options.output, `${JSON.stringify(calibration, null, 2)}\n`);
   const power = injected === undefined ? undefined : powerOf(calibration, results, injected);
-  process.stdout.write(`${calibrationText(calibration, power)}wrote ${options.output}\n`);
+  const left = results.length - calibration.runs;
+  const disturbed = left === 0 ? "" : `${left} of ${results.length} runs were disturbed and are left out\n`;
+  process.stdout.write(`${calibrationText(calibration, power)}${disturbed}wrote ${options.output}\n`);
+}
+
+function isInvalid({ benches = [] }: Results): boolean {
+  const measured = benches.filter(({ verdict }) => verdict !== "ERROR");
+  return measured.length > 0 && measured.every(({ verdict }) => verdict === "INVALID");
+}
+
+/** A line for each bench that failed in any run, with the reason of the first time. */
+function failuresOf(results: readonly Results[]): string[] {
+  const reasons = new Map<string, string>();
+  for (const { id, verdict, reason } of results.flatMap(({ benches = [] }) => benches)) {
+    if (verdict === "ERROR" && !reasons.has(id)) reasons.set(id, reason);
+  }
+  return [...reasons].map(([id, reason]) => plainText(`${id} failed: ${reason}`) + "\n");
 }
 
 function parseShare(text: string | undefined): number | undefined {

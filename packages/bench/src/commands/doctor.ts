@@ -4,12 +4,12 @@
  */
 
 import type { Command } from "commander";
-import { UserError } from "@quern/core/errors";
 import { type Diagnosis, diagnoseMachine } from "../doctor/diagnose.ts";
 import type { Condition } from "../doctor/finding.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import { plainText } from "../report/escape.ts";
-import { requireWritable, writeWhole } from "./write-file.ts";
+import { numberOption } from "./number-option.ts";
+import { requireWritable, writeJson } from "./write-file.ts";
 
 export interface BenchDoctorOptions {
   readonly json?: string | undefined;
@@ -24,16 +24,10 @@ export function addBenchDoctor(program: Command): void {
   program
     .command("doctor")
     .description("Say whether times measured on this machine can be trusted, and what would mend it.")
-    .option("--seconds <count>", "how long to measure", seconds, 1)
+    .option("--seconds <count>", "how long to measure", numberOption("--seconds", 0.1, 600), 1)
     .option("--json <file>", "write the findings as JSON; - is standard output")
     .addHelpText("after", `\nExit code: 0 fit, 2 wrong use, ${EXIT.invalid} unfit for a gate.`)
     .action(doctorBench);
-}
-
-function seconds(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= 0.1 && value <= 600) return value;
-  throw new UserError(`"${text}" is not a number from 0.1 to 600`, { where: "--seconds" });
 }
 
 /** Sets the exit code for an invalid environment where the machine is unfit. */
@@ -42,7 +36,7 @@ export function doctorBench({ json, seconds: length = 1 }: BenchDoctorOptions): 
   const diagnosis = diagnoseMachine(length);
   if (!diagnosis.fit) process.exitCode = EXIT.invalid;
   if (json !== undefined) {
-    writeWhole(json, `${JSON.stringify(diagnosis, null, 2)}\n`);
+    writeJson(json, diagnosis);
     if (json === "-") return;
   }
   process.stdout.write(`${doctorLines(diagnosis).join("\n")}\n`);

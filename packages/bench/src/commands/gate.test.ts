@@ -1,9 +1,10 @@
 /** The command from outside: exit codes, files, the line for scripts, Ctrl-C. What is measured is as small as it can be. */
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { readResults } from "../results/read.ts";
@@ -134,5 +135,33 @@ describe("quern-bench gate", () => {
     const code = await new Promise((resolve) => child.once("close", resolve));
     expect(code).toBe(EXIT.interrupted);
     expect(readResults(file).run?.aborted).toBe(true);
+  });
+});
+
+describe("quern-bench bisect", () => {
+  it("Ctrl-C before the search is no defect", async () => {
+    const hanging = join(folder, "hanging");
+    writeFileSync(
+      join(folder, "hang.config.mjs"),
+      `import { writeFileSync } from "node:fs";
+writeFileSync(${JSON.stringify(hanging)}, "");
+await new Promise(() => setInterval(() => {}, 1000));
+export default { version: 1 };
+`,
+    );
+    const builds = ["--good", "a", "--bad", "b", "--config", "hang.config.mjs"];
+    const args = ["bisect", "sum", ...builds, "--state", join(folder, "bisect.json"), "-q"];
+    const child = spawn(process.execPath, [...ARGS, ...args], {
+      cwd: folder,
+      env: SMALL,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let heard = "";
+    child.stderr.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+    const end = new Promise((resolve) => child.once("close", resolve));
+    while (!existsSync(hanging) && child.exitCode === null) await setTimeout(20);
+    child.kill("SIGINT");
+    expect(await end).toBe(EXIT.interrupted);
+    expect(heard).toBe("quern-bench: interrupted before anything was measured\n");
   });
 });

@@ -43,7 +43,7 @@ export function addGate(program: Command): void {
     .description("Compare the speed of two builds, and fail on a confirmed regression.");
   addGateOptions(gate)
     .option("--accept-from <file>", "text with Bench-Accept: trailers, such as the body of a pull request")
-    .option("--advisory", "verdicts are shown and never fail")
+    .option("--advisory", "neither a regression nor a doubt fails the run")
     .addOption(
       new Option(
         "--identical <what>",

@@ -1,7 +1,7 @@
 /** The history and its changes as text for a terminal. */
 
 import { plainText } from "../report/escape.ts";
-import { formatBytes, formatMs } from "../report/format.ts";
+import { formatBytes, formatChange, formatMs } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import { type SeriesAnalysis, LEAST_POINTS, bisectCommand } from "../history/analyse.ts";
 import type { HistoryRecord } from "../history/record.ts";
@@ -49,11 +49,6 @@ export function printRecords(records: readonly HistoryRecord[], all: number): vo
   process.stdout.write(`${[...lines, ...more].join("\n")}\n`);
 }
 
-function percent(ratio: number): string {
-  const share = 100 * (ratio - 1);
-  return `${share > 0 ? "+" : "−"}${Math.abs(share).toFixed(1)} %`;
-}
-
 function changeLines(analysis: SeriesAnalysis, tool: string): string[] {
   const { series, changes } = analysis;
   return changes.flatMap((change) => {
@@ -62,7 +57,7 @@ function changeLines(analysis: SeriesAnalysis, tool: string): string[] {
     const command = bisectCommand(analysis, change, tool);
     const dates = [before.at, after.at].map((at) => new Date(at).toISOString().slice(0, 10)).join(" … ");
     return [
-      `  ${ratio > 1 ? "▲" : "▼"} ${percent(ratio)} ${words[ratio > 1 ? 0 : 1]}, ${dates}, p = ${p.toPrecision(2)}`,
+      `  ${ratio > 1 ? "▲" : "▼"} ${formatChange(ratio)} ${words[ratio > 1 ? 0 : 1]}, ${dates}, p = ${p.toPrecision(2)}`,
       ...(range === undefined ? [] : [`    commits ${shortCommit(before)}..${shortCommit(after)}`]),
       ...notes.map((note) => `    ${plainText(note)}`),
       ...(command === undefined ? [] : [`    ${plainText(command)}`]),

@@ -100,6 +100,16 @@ describe("add", () => {
   });
 });
 
+it("what is not added is told without commanding the terminal", async () => {
+  const benches = gate().benches!.map((bench) =>
+    bench.verdict === "INVALID" ? { ...bench, reason: "\u001b[31mred\u202e" } : bench,
+  );
+  writeFileSync(path("hostile.json"), JSON.stringify(gate({ benches })));
+  const { err } = await history("add", path("hostile.json"), "--dir", path("hostile"));
+  expect(err).toContain("[31mred");
+  for (const sign of ["\u001b", "\u202e"]) expect(err).not.toContain(sign);
+});
+
 describe("show", () => {
   it("the last first, by bench, class, time and number", async () => {
     const { out } = await history("show", "--dir", path("h"), "--limit", "2", "--bench", "sort");

@@ -14,6 +14,7 @@ import { parseMoment, selectRecords } from "../history/select.ts";
 import { seriesOf } from "../history/series.ts";
 import { addRecords, shardPath } from "../history/shards.ts";
 import { type HistoryStore, problemText, readHistory } from "../history/store.ts";
+import { plainText } from "../report/escape.ts";
 import { readResults } from "../results/read.ts";
 import { type ExportFlags, EXPORT_FORMS, exportHistory } from "./history-export.ts";
 import { printAnalyses, printRecords } from "./history-text.ts";
@@ -136,8 +137,9 @@ async function storeOf({ dir, branch, repo }: StoreFlags): Promise<DirectoryStor
   return dir === undefined ? BranchStore.open(repo, branch) : new DirectoryStore(dir);
 }
 
+/** Names and reasons in it may come from anyone. */
 function notice(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${plainText(text)}\n`);
 }
 
 /** Changes the history, and brings it to where it is wanted. */

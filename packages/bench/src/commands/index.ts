@@ -6,9 +6,11 @@
 import type { Command } from "commander";
 
 export { interruptible } from "./interrupt.ts";
+export { numberOption } from "./number-option.ts";
 export type { Output } from "./outputs.ts";
 export { reportError, runProgram } from "./run-program.ts";
-export { requireWritable, writeWhole } from "./write-file.ts";
+export { toolOf, type ToolCall } from "./tool.ts";
+export { requireWritable, writeJson, writeWhole } from "./write-file.ts";
 
 export type AddCommand = (program: Command) => void;
 export type CommandLoaders = Readonly<Record<string, () => Promise<AddCommand>>>;

@@ -1,8 +1,8 @@
 /** The `quern-bench` command: gate, compare and report any two builds, without an inference engine in sight. */
 
 import { Command } from "commander";
+import { packageVersion } from "../version.ts";
 import { addAskedCommands, benchCommands, loadBenchDoctor, loadList, loadRun, loadUrl, runProgram } from "./index.ts";
-import { packageVersion } from "./tool.ts";
 
 const program = new Command("quern-bench")
   .description("Compares the speed of two builds of the same benches, and fails on a confirmed regression.")

@@ -1,6 +1,6 @@
 /** `report` as users meet it: forms, files, and what it makes of files that are no results. */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { Command } from "commander";
@@ -120,6 +120,13 @@ describe("report", () => {
 
   it("refuses to write over the results, unknown forms, a missing history", async () => {
     await expect(report(path("gate.json"), "-o", `html=${path("gate.json")}`)).rejects.toThrow(
+      "the place of the results",
+    );
+    await expect(report(path("gate.json"), "-o", `html=${folder}/./gate.json`)).rejects.toThrow(
+      "the place of the results",
+    );
+    symlinkSync(path("gate.json"), path("link.json"));
+    await expect(report(path("gate.json"), "-o", `md=${path("link.json")}`)).rejects.toThrow(
       "the place of the results",
     );
     await expect(report(path("gate.json"), "-o", "pdf=x.pdf")).rejects.toThrow('no report in the form "pdf"');

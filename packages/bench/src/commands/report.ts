@@ -3,7 +3,7 @@
  * of it is shown.
  */
 
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
 import { analyseSeries, trendOf } from "../history/analyse.ts";
@@ -62,7 +62,10 @@ export function addReport(program: Command): void {
 async function show(file: string, { output = [], history, verbose }: ReportFlags): Promise<void> {
   const read = readResults(file);
   const outputs = parseOutputs(output);
-  if (outputs.some(({ path }) => path === file)) {
+  // The same file may be written in several ways, or reached through a link.
+  const isSource = (path: string): boolean =>
+    path !== "-" && existsSync(path) && realpathSync(path) === realpathSync(file);
+  if (outputs.some(({ path }) => isSource(path))) {
     throw new UserError("the report would take the place of the results", { where: `-o ${file}` });
   }
   const results = history === undefined ? read : await withTrends(read, history);

@@ -9,6 +9,7 @@ import { CommanderError, Option, type Command } from "commander";
 import { debugLevel } from "@quern/core";
 import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
+import { plainText } from "../report/escape.ts";
 
 /** Prints the error and gives the exit code that it stands for. */
 export function reportError(error: unknown, name: string): number {
@@ -19,11 +20,19 @@ export function reportError(error: unknown, name: string): number {
   const given = error instanceof Error ? error : new Error(String(error));
   const expected = given instanceof UserError;
   const details = !expected || debugLevel() > 0;
-  const text = details ? (given.stack ?? given.message) : given.message;
+  const said = details ? (given.stack ?? given.message) : given.message;
+  // It may quote a file, or a program, of anyone: no error commands the terminal.
+  const text = said.split("\n").map(plainLine).join("\n");
   process.stderr.write(`${name}: ${expected ? "" : `this is a defect of ${name}: `}${text}\n`);
   if (!expected) return EXIT.internal;
   const { exitCode } = given as { readonly exitCode?: unknown };
   return typeof exitCode === "number" ? exitCode : EXIT.usage;
+}
+
+/** Indented as it was. */
+function plainLine(line: string): string {
+  const indent = /^ */.exec(line)?.[0] ?? "";
+  return indent + plainText(line.slice(indent.length));
 }
 
 /** Commands take over settings when they are made only, and those of the program are made before it runs. */

@@ -1,5 +1,6 @@
 /** `selftest`: the acceptance tests that prove the gate, on this machine. */
 
+import { setImmediate } from "node:timers/promises";
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
@@ -38,7 +39,7 @@ Examples:
   ${name} selftest AT16 --keep samples
   ${name} selftest AT4 --runs 60
 
-Exit codes: 0 all passed, 1 one failed, 2 wrong use.`;
+Exit codes: 0 all passed, 1 one failed, 2 wrong use, 130 Ctrl-C.`;
 
 export function addSelftest(program: Command): void {
   const command = program
@@ -110,6 +111,9 @@ async function selftest(names: readonly string[], options: SelftestFlags, comman
       if (test === undefined) continue;
       progress.update(name);
       try {
+        // What is simulated leaves no time to hear of Ctrl-C.
+        await setImmediate();
+        signal.throwIfAborted();
         results.push(await test({ seed: Number(seed), runs, scale, flags, keep, signal, progress: progress.update }));
       } catch (error) {
         progress.clear();

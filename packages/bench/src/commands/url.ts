@@ -5,6 +5,7 @@
 
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
+import { EXIT } from "../gate/exit-codes.ts";
 import { renderServing } from "../report/serving-terminal.ts";
 import type { Results } from "../results/schema.ts";
 import { parseGoals } from "../serving/goals.ts";
@@ -46,7 +47,8 @@ Examples:
   quern bench url http://localhost:8080/v1 --model qwen3 --rate 2 --requests 300 --goodput ttft:200,tpot:50
   quern bench url http://localhost:8000/v1 --model m --body '{"ignore_eos":true}' --max-tokens 128 --json load.json
 
-Exit code: 0 all requests were answered, 1 some failed, 2 wrong use or no answer at all.`;
+Exit code: 0 all requests were answered, 1 some failed, 2 wrong use or no answer to the warm-up, 130 Ctrl-C (what was
+measured is reported).`;
 
 function wholeNumber(option: string, least: number): (text: string) => number {
   return (text) => {
@@ -153,10 +155,18 @@ async function benchUrl(url: string, options: UrlOptions, command: Command): Pro
       signal,
     ),
   ).finally(() => progress.clear());
-  const results: Results = servingResults(plan, test, withoutSecrets(process.argv.slice(2)), toolOf(command).tool);
+  const { tool } = toolOf(command);
+  if (test.aborted && test.exchanges.length === 0) {
+    // Nothing takes the place of an earlier result.
+    process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
+    process.exitCode = EXIT.interrupted;
+    return;
+  }
+  const results: Results = servingResults(plan, test, withoutSecrets(process.argv.slice(2)), tool);
   const record = results.serving?.[0];
   const toScreen = outputs.every(({ path }) => path !== "-");
   if (toScreen && record !== undefined) process.stdout.write(renderServing(record));
   writeOutputs(results, outputs);
-  if (record === undefined || record.failed > 0 || test.aborted) process.exitCode = 1;
+  if (record === undefined || record.failed > 0) process.exitCode = 1;
+  if (test.aborted) process.exitCode = EXIT.interrupted;
 }

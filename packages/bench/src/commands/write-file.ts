@@ -63,10 +63,20 @@ export function requireWritable(path: string, option: string): void {
 }
 
 /** Makes a folder and those above it. (Node's own recursive mkdir never returns for some paths below /proc.) */
-function makeFolder(folder: string): void {
+export function makeFolder(folder: string): void {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));
-  mkdirSync(folder);
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // Another writer may have made it meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
+/** Indented, as all JSON that commands write; members that are `undefined` are left out. */
+export function writeJson(path: string, value: unknown): void {
+  writeWhole(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 export function writeWhole(path: string, content: string | Uint8Array): void {
@@ -92,7 +102,7 @@ export function writeWhole(path: string, content: string | Uint8Array): void {
 }
 
 /** File systems that allocate late report a full disk only here: before the new file takes the place of the old. */
-function writeSynced(path: string, content: string | Uint8Array): void {
+export function writeSynced(path: string, content: string | Uint8Array): void {
   const file = openSync(path, "w");
   try {
     writeFileSync(file, content);

@@ -58,11 +58,11 @@ export interface Bench<State = unknown, Input = unknown, Output = unknown> {
    * Typed arrays of `output` are as they were after the call.
    */
   readonly check?: (input: Input, output: Output, state: State) => number | void | Promise<number | void>;
-  /** Largest error that passes. Default 0. */
+  /** Largest error that passes, in the unit of `check`. Default 0. */
   readonly tolerance?: number;
-  /** Work of one call: a rate above what the machine can do is an error. */
+  /** Work of one call, in operations and bytes: a rate above what the machine can do is an error. */
   readonly work?: { readonly flops?: number; readonly bytes?: number };
-  /** Relative change that matters in practice, as 0.025. Default: that of the run. */
+  /** Relative change that matters in practice, as 0.025 for 2.5 %. Default: that of the run. */
   readonly delta?: number;
   /** `run` returns a promise. Default: found out from the first call. */
   readonly async?: boolean;
@@ -146,7 +146,7 @@ export function benchesOfModule(exported: unknown, where: string, reserved = fal
 }
 
 /**
- * Checks a bench and gives it back, with its types tied together.
+ * Checks a bench and gives it back, with its types tied together. Throws a `UserError` that names a wrong or missing key.
  *
  * @example
  * export default defineBench({

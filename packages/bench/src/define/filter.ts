@@ -101,7 +101,7 @@ function meets(term: Term, bench: Filterable): boolean {
 }
 
 /** The terms of one or several filter texts, which spaces separate. */
-export function filterTerms(texts: readonly string[]): string[] {
+function filterTerms(texts: readonly string[]): string[] {
   return texts.flatMap((text) => text.split(/\s+/)).filter((term) => term !== "");
 }
 

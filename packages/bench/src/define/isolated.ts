@@ -1,6 +1,6 @@
 /**
  * One question to code of the user, asked in a process of its own: what it prints, ends or loops for ever stays there.
- * The child loads `worker`, which answers with `answer` below; the answer is structured-cloned.
+ * The child loads `worker`, which answers through `answer.ts`; the answer is structured-cloned.
  */
 
 import { fork } from "node:child_process";

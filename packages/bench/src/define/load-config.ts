@@ -10,9 +10,7 @@ import { workerPath } from "../harness/worker-process.ts";
 import { checkConfig, CONFIG_VERSION, type BenchConfig } from "./config.ts";
 import { askIsolated } from "./isolated.ts";
 
-export const CONFIG_NAMES: readonly string[] = ["ts", "mts", "mjs", "js"].map(
-  (ending) => `quern.bench.config.${ending}`,
-);
+const CONFIG_NAMES: readonly string[] = ["ts", "mts", "mjs", "js"].map((ending) => `quern.bench.config.${ending}`);
 
 /** Bench files where no configuration says otherwise. */
 export const DEFAULT_BENCHES: readonly string[] = ["bench/**/*.bench.{ts,mts,js,mjs}"];

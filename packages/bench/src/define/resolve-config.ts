@@ -103,7 +103,7 @@ export function resolveConfig(sources: ConfigSources): ResolvedConfig {
   };
 }
 
-export const DEFAULT_PROFILE: Profile = "ci";
+const DEFAULT_PROFILE: Profile = "ci";
 
 /** The literal folders that a glob begins with, and all below them; nothing for a glob that begins with a sign. */
 function folderOf(glob: string): string[] {

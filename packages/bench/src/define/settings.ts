@@ -24,7 +24,9 @@ export interface Settings {
   readonly fdr: (typeof CORRECTIONS)[number];
   /** Process pairs of the screening, of the confirmation, and of an extension for suspects that this leaves open: none. */
   readonly pairs: readonly [screen: number, confirm: number, extension?: number];
+  /** In each pair. */
   readonly rounds: number;
+  /** Length of a slice in ms. */
   readonly sliceMs: number;
   /** Processors that pairs are timed on. */
   readonly pin: Pinning;

@@ -79,7 +79,7 @@ function firstVersion(files: SystemFiles, cpu: string | undefined, memory: strin
   };
 }
 
-/** The limits of this process. */
+/** The limits of this process; all null where the system has no control groups. */
 export function controlLimits(files: SystemFiles = systemFiles): ControlLimits {
   const groups = (files.read("/proc/self/cgroup") ?? "").split("\n").map((line) => line.split(":"));
   const pathOf = (controller: string): string | undefined =>

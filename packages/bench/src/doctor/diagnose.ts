@@ -1,7 +1,7 @@
 /** `doctor` for benchmarks: reads the machine, measures for a second, and says whether a gate can be trusted here. */
 
-import { statfsSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
+import { freeBytes } from "../paired/arms/refusal.ts";
 import { readFingerprint } from "../paired/fingerprint.ts";
 import { type MachineFacts, checkMachine } from "./checks.ts";
 import { availableMemory, controlLimits } from "./control-group.ts";
@@ -51,15 +51,6 @@ export function readMachineFacts(facts: Diagnosis["facts"], files: SystemFiles =
     builder: BUILDERS.find(([name]) => (env[name] ?? "") !== "")?.[1] ?? null,
     environment: env,
   };
-}
-
-function freeBytes(folder: string): number | null {
-  try {
-    const { bavail, bsize } = statfsSync(folder);
-    return bavail * bsize;
-  } catch {
-    return null;
-  }
 }
 
 /** Takes a little more than `seconds`. */

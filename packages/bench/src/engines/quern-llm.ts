@@ -8,9 +8,9 @@
 import { InternalError, type Device } from "@quern/core";
 import type { StepPart, StepRunner } from "@quern/llm";
 import { requirePeer } from "../harness/peers.ts";
+import { packageVersion } from "../version.ts";
 import { openDevice } from "./quern-device.ts";
 import { STEP_TOKENS, largest, type LlmEngine, type LlmModel, type LlmOptions, type LlmPart } from "./llm-engine.ts";
-import { packageVersion } from "./quern.ts";
 
 const PAGE_SIZE = 64;
 

@@ -5,7 +5,6 @@
  * where a call cannot be synchronous, it is `run`.
  */
 
-import { readFileSync } from "node:fs";
 import {
   UserError,
   bindInputs,
@@ -18,16 +17,11 @@ import {
 } from "@quern/core";
 import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
+import { packageVersion } from "../version.ts";
 import { graphFlops } from "./graph-flops.ts";
 import { loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
 import { profileLaunches } from "./quern-profile.ts";
 import type { CompiledFacts, CompiledModel, Engine, EngineOptions, OpenEngine } from "./engine.ts";
-
-/** Version of the packages, which share one. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}
 
 function quernEngine(
   name: string,

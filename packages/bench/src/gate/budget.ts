@@ -6,6 +6,8 @@
 
 import type { BenchRef } from "../paired/plan.ts";
 import { groupBenches, type BenchGroup } from "../paired/groups.ts";
+import type { GatePolicy } from "./policy.ts";
+import type { StageName } from "./samples.ts";
 
 /** What the time of a pair depends on. */
 export interface PairShape {
@@ -22,6 +24,28 @@ const OPEN_MS = 45;
 const WARM_UP_SHARE = 1.3;
 /** Messages, inputs renewed, untimed calls before each slice, garbage collection: of one slice. */
 const BETWEEN_SLICES_MS = 2.3;
+
+/** Longer warm-ups follow where the speed still changes. */
+export const WARM_UP_MS = 150;
+
+/**
+ * A quick run is for a developer who waits. With less, code of V8's last compiler is still to come in some processes; where the
+ * machine is slow for a while, with this too: such a bench is too noisy to be cleared, and is measured again.
+ */
+const QUICK_WARM_UP_MS = 75;
+
+/** Later stages decide, and measure few benches. */
+const LATER_WARM_UP_MS = 200;
+
+export function warmUpOf({ profile }: GatePolicy, stage: StageName): number {
+  if (stage !== "screen") return LATER_WARM_UP_MS;
+  return profile === "quick" ? QUICK_WARM_UP_MS : WARM_UP_MS;
+}
+
+/** What decides how long a pair of a stage takes. */
+export function shapeOf(policy: GatePolicy, stage: StageName): PairShape {
+  return { rounds: policy.rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy, stage) };
+}
 
 /** Predicted time of one pair of processes for every bench, ms. */
 export function pairMs(benches: readonly BenchRef[], { rounds, sliceMs, warmUpMs }: PairShape): number {

@@ -1,5 +1,5 @@
 /**
- * The second stage: suspects are judged by fresh pairs alone. The correction for many tests is over the suspects of one
+ * The second stage: suspects, and what the screening left open, are judged by fresh pairs alone. The correction for many tests is over the suspects of one
  * direction; those that were not measured count as accepted.
  *
  * With an extension there are two looks, decided in advance and each at half the rate: at the pairs of the confirmation,
@@ -10,7 +10,7 @@ import { adjustedPValues } from "../statistics/multiple.ts";
 import { analyse, extent, isInside, pBeyond, type Analysis } from "./estimate.ts";
 import type { GatePolicy } from "./policy.ts";
 import { pairLogRatios, type DroppedRounds, type StageName } from "./samples.ts";
-import type { Screened } from "./screen.ts";
+import { isSuspicious, type Screened } from "./screen.ts";
 import type { Direction } from "./types.ts";
 
 export type Outcome = "changed" | "unchanged" | "open";
@@ -60,10 +60,10 @@ function look(
   { direction, policy, hypotheses }: Family,
 ): [string, Confirmed][] {
   const last = stages.at(-1) as StageName;
-  const tested = suspects.flatMap(({ bench }) => {
+  const tested = suspects.flatMap(({ bench, open }) => {
     if (!bench.stages.some(({ stage }) => stage === last)) return [];
     const analysis = analyse(pairLogRatios(bench.stages, stages, dropped));
-    return analysis === null ? [] : [{ bench, analysis }];
+    return analysis === null ? [] : [{ bench, open, analysis }];
   });
   const adjusted = adjustedPValues(
     tested.map(({ analysis }) => pBeyond(analysis, direction, policy.delta0)),
@@ -71,11 +71,14 @@ function look(
     hypotheses,
   );
   const q = lookRate(policy);
-  return tested.map(({ bench, analysis }, i): [string, Confirmed] => {
+  return tested.map(({ bench, open, analysis }, i): [string, Confirmed] => {
     const adjustedP = adjusted[i] as number;
     const rejected = adjustedP <= q;
     const matters = extent(analysis, direction) >= Math.log1p(bench.delta);
-    const outcome = rejected && matters ? "changed" : isInside(analysis, bench.delta) ? "unchanged" : "open";
+    // What was only too noisy is cleared as in the screening; a suspect must lie within its threshold.
+    const clears = open && !isSuspicious(analysis, direction, policy) ? policy.screenBand : 1;
+    const within = isInside(analysis, clears * bench.delta);
+    const outcome = rejected && matters ? "changed" : within ? "unchanged" : "open";
     return [bench.id, { analysis, stage: last === "extension" ? last : "confirm", rejected, adjustedP, outcome }];
   });
 }

@@ -1,7 +1,7 @@
 /**
  * The minimum detectable effect of the whole gate: the smallest change that a run reports as one with probability 1 - beta.
  *
- * It is more than that of one test (`minimumDetectableEffect`): the screening must suspect the bench, the confirmation must
+ * It is more than that of one test (`minimumDetectableEffect`): the screening must not clear the bench, the confirmation must
  * reject its null hypothesis, and the estimate must exceed the threshold. Each is a bound on the estimate of its stage, and
  * the stages are independent, so the chances multiply.
  */
@@ -42,6 +42,7 @@ export function chance(effect: number, { sw, delta, screenPairs, confirmPairs }:
     margin: 0,
     alpha: policy.screenAlpha,
     least: Math.log1p(policy.screenEffect),
+    ...(policy.recheck ? { open: Math.log1p(policy.screenBand * delta) } : {}),
   });
   const confirm = stageChance(effect, sw, confirmPairs, {
     margin: Math.log1p(policy.delta0),
@@ -55,12 +56,16 @@ interface Bounds {
   readonly margin: number;
   readonly alpha: number;
   readonly least: number;
+  /** An interval that reaches beyond it leaves the bench open, which leads on as well. */
+  readonly open?: number;
 }
 
-function stageChance(effect: number, sw: number, pairs: number, { margin, alpha, least }: Bounds): number {
+function stageChance(effect: number, sw: number, pairs: number, { margin, alpha, least, open }: Bounds): number {
   const df = pairs - 2 * trimCount(pairs) - 1;
   const error = sw * errorFactor(pairs);
-  const bound = Math.max(least, margin + studentQuantile(1 - alpha, df) * error);
+  const rejects = Math.max(least, margin + studentQuantile(1 - alpha, df) * error);
+  const isOpen = open === undefined ? Infinity : Math.max(0, open - studentQuantile(0.975, df) * error);
+  const bound = Math.min(rejects, isOpen);
   if (error === 0) return effect >= bound ? 1 : 0;
   return studentTail((bound - effect) / error, df);
 }

@@ -3,12 +3,12 @@
 import { formatDuration, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import { NOTHING_MEASURED } from "../report/verdicts.ts";
-import { pairMs, planConfirm, planScreen, type PairShape } from "./budget.ts";
+import { pairMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
 import { FEWEST_PAIRS } from "./policy.ts";
-import { CONTROLS_EVERY, prepareArms, setUpGate, warmUpOf } from "./prepare.ts";
+import { CONTROLS_EVERY, prepareArms, setUpGate, type GateArms, type GateSetup } from "./prepare.ts";
 
 /** Stages and checks both builds, measures nothing, and tells the plan. */
 export async function planText(
@@ -20,46 +20,31 @@ export async function planText(
   const arms = await prepareArms(request, setup, progress, parts);
   arms.staged.remove();
   const { config, policy, calibration } = setup;
-  const { refs, entries, checked, staged } = arms;
-  if (arms.identical && entries.length === 0) return `${NOTHING_MEASURED}\n`;
-  const shape: PairShape = { rounds: policy.rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy) };
+  const { refs, checked, staged } = arms;
+  if (arms.identical && arms.entries.length === 0) return `${NOTHING_MEASURED}\n`;
   const controls = parts.controlBenches();
   const budgetMs = config.settings.budgetS === null ? null : 1000 * config.settings.budgetS;
-  const onePair = pairMs([...refs, ...controls], shape);
+  const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
   const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, budgetMs, 0);
   const screenMs = screen.pairs * onePair;
   const first = refs[0];
   const suspectMs =
     first === undefined
       ? 0
-      : pairMs([first, ...controls.map((control) => ({ ...control, every: CONTROLS_EVERY }))], shape);
+      : pairMs(
+          [first, ...controls.map((control) => ({ ...control, every: CONTROLS_EVERY }))],
+          shapeOf(policy, "confirm"),
+        );
   const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, budgetMs, screenMs);
-  const rows = entries.map(({ id, delta, failure }) => {
-    const sw = calibration?.benches[id]?.sw;
-    const confirmPairs = policy.confirmPairs + policy.extensionPairs;
-    const found =
-      sw === undefined
-        ? "–"
-        : formatPercent(detectableEffect({ sw, delta, screenPairs: screen.pairs, confirmPairs }, policy));
-    return [id, formatPercent(delta), found, failure ?? ""];
-  });
   const lines = [
     `base: ${staged.base.resolved}`,
     `head: ${staged.head.resolved}`,
     "",
-    ...formatTable(
-      [
-        { title: "bench", align: "left" },
-        { title: "threshold", align: "right" },
-        { title: "MDE", align: "right" },
-        { title: "", align: "left" },
-      ],
-      rows,
-    ),
+    ...benchTable(arms, setup, screen.pairs),
     "",
     ...checked.added.map(({ id }) => `only in head, not compared: ${id}`),
     `screening: ${screen.pairs} pairs of ${refs.length} benches, about ${formatDuration(screenMs)}`,
-    `confirmation: ${confirm.pairs} pairs of each suspect, about ${formatDuration(confirm.pairs * suspectMs)} for one`,
+    `confirmation: ${confirm.pairs} pairs of what is suspected or not cleared, about ${formatDuration(confirm.pairs * suspectMs)} for one`,
     ...(policy.extensionPairs === 0
       ? []
       : [`extension: ${policy.extensionPairs} pairs of each suspect that the confirmation leaves open`]),
@@ -70,4 +55,24 @@ export async function planText(
       : `MDE: smallest change that would be found in 95 of 100 runs, by ${calibration.runs} runs of ${calibration.createdAt.slice(0, 10)}`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** Threshold of each bench, and the smallest change that so many pairs would find. */
+function benchTable({ entries }: GateArms, { policy, calibration }: GateSetup, screenPairs: number): string[] {
+  const confirmPairs = policy.confirmPairs + policy.extensionPairs;
+  const rows = entries.map(({ id, delta, failure }) => {
+    const sw = calibration?.benches[id]?.sw;
+    const found =
+      sw === undefined ? "–" : formatPercent(detectableEffect({ sw, delta, screenPairs, confirmPairs }, policy));
+    return [id, formatPercent(delta), found, failure ?? ""];
+  });
+  return formatTable(
+    [
+      { title: "bench", align: "left" },
+      { title: "threshold", align: "right" },
+      { title: "MDE", align: "right" },
+      { title: "", align: "left" },
+    ],
+    rows,
+  );
 }

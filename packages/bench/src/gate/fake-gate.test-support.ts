@@ -33,6 +33,8 @@ export interface World {
   readonly abortIn?: string;
   readonly quotaChanges?: boolean;
   readonly throttled?: boolean;
+  /** Why the controls cannot be measured. */
+  readonly controlFails?: string;
   /** Instead of `ratios`: what a bench shows in each stage, its pairs evenly spread on both sides. */
   readonly stages?: Readonly<Record<string, readonly { readonly ratio: number; readonly spread: number }[]>>;
   /** Both arms are the same file by file. */
@@ -70,6 +72,10 @@ export function partsOf(world: World): GateParts {
       return { index: plan.firstIndex + pair, order, base, head: base.map((ns) => ns * shift) };
     });
     const ref = plan.benches.find((bench) => bench.id === id) ?? { id, file: "" };
+    if (control && world.controlFails !== undefined) {
+      const error = { kind: "crash", arm: "base", reason: world.controlFails } as const;
+      return { id, ref, pairs: [], flags: [], check: null, error };
+    }
     return { id, ref, pairs, flags: [], check: control ? null : { checked: 3, maxError: 0, passed: true } };
   };
   return {

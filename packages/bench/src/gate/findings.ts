@@ -44,13 +44,14 @@ export function unsuspected({ bench, analysis }: Screened, record: GateRecord, p
   return inconclusive(`${width}; ${pairsToClear(analysis, band)}`);
 }
 
-/** A suspect; `confirmed` is missing where it was not measured again. */
+/** A suspect, or what the screening left open; `confirmed` is missing where it was not measured again. */
 export function suspected(
-  { bench, analysis, suspect }: Screened & { readonly suspect: Direction },
+  { bench, analysis, suspect, open }: Screened & { readonly suspect: Direction },
   confirmed: Confirmed | undefined,
   record: GateRecord,
   policy: GatePolicy,
 ): Finding {
+  const before = open ? "not cleared by the screening" : `suspected to be ${suspect}`;
   if (confirmed === undefined) {
     const seen = analysis === null ? "" : ` (${change(Math.exp(analysis.found.centre))} in the screening)`;
     const why =
@@ -59,7 +60,7 @@ export function suspected(
         : record.outOfTime === true
           ? "the budget was spent"
           : "there are no fresh pairs";
-    return inconclusive(`suspected to be ${suspect}${seen}, not confirmed: ${why}`);
+    return inconclusive(`${before}${seen}, ${open ? "nor measured again" : "not confirmed"}: ${why}`);
   }
   const { found } = confirmed.analysis;
   const ends = ratios(confirmed.analysis);
@@ -72,10 +73,13 @@ export function suspected(
     };
   }
   if (confirmed.outcome === "unchanged") {
-    const inside = `95 % interval ${interval(ends)} of ${found.count} fresh pairs, inside ±${share(bench.delta)}`;
+    const limit = isInside(confirmed.analysis, bench.delta) ? bench.delta : policy.screenBand * bench.delta;
+    const inside = `95 % interval ${interval(ends)} of ${found.count} fresh pairs, inside ±${share(limit)}`;
     const reason = confirmed.rejected
       ? `${suspect}, but by too little to matter`
-      : `suspected to be ${suspect}, not confirmed`;
+      : open
+        ? "left open by the screening, cleared"
+        : `${before}, not confirmed`;
     return { verdict: "EQUIVALENT", reason: `${reason}: ${inside}` };
   }
   if (confirmed.rejected) {
@@ -84,7 +88,7 @@ export function suspected(
     );
   }
   return inconclusive(
-    `suspected to be ${suspect}, ${size}, not confirmed: ${evidence}; ${pairsToDecide(confirmed.analysis, suspect, bench.delta, policy)}`,
+    `${before}, ${size}, ${open ? "nor by fresh pairs" : "not confirmed"}: ${evidence}; ${pairsToDecide(confirmed.analysis, suspect, bench.delta, policy)}`,
   );
 }
 

@@ -5,8 +5,8 @@ import { simulateGate, simulateRecord, normalNoise, type SimulatedBench } from "
 import { EXIT } from "./exit-codes.ts";
 import { judge, suspectsOf } from "./judge.ts";
 import { bench, only, pairs, run, stage, steady } from "./made-up-runs.test-support.ts";
-import { gatePolicy } from "./policy.ts";
-import type { GateRecord, MeasuredBench } from "./types.ts";
+import { gatePolicy, storedPolicy } from "./policy.ts";
+import type { BenchVerdict, GateRecord, MeasuredBench } from "./types.ts";
 
 const SEED = 20261128;
 const POLICY = gatePolicy("ci", { bootstrap: 0 });
@@ -53,13 +53,43 @@ describe("verdict of one bench", () => {
     const wide = only(judge(run([bench("x", [stage("screen", 16, 0, 0.1)])]), POLICY));
     expect(wide).toMatchObject({ verdict: "EQUIVALENT", suspect: null });
     expect(wide.reason).toContain("inside ±5 %");
-    const blind = only(judge(run([bench("x", [stage("screen", 16, 0, 0.3)])]), POLICY));
+    const blind = only(judge(run([bench("x", [stage("screen", 16, 0, 0.3)])]), { ...POLICY, recheck: false }));
     expect(blind.verdict).toBe("INCONCLUSIVE");
     expect(blind.reason).toMatch(/no suspect, but not cleared: 95 % interval .*; needs about \d+ more pairs/);
   });
 
+  describe("what the screening cannot clear is measured again", () => {
+    const blind = stage("screen", 16, 0.001, 0.3);
+    const judged = (...fresh: Parameters<typeof stage>[]): BenchVerdict =>
+      only(judge(run([bench("x", [blind, ...fresh.map((args) => stage(...args))])]), POLICY));
+
+    it("and stays open without fresh pairs", () => {
+      expect(suspectsOf(run([bench("x", [blind])]), POLICY)).toEqual(["x"]);
+      const reason =
+        /^not cleared by the screening \(\+\d.* in the screening\), nor measured again: there are no fresh pairs/;
+      expect(judged()).toMatchObject({ verdict: "INCONCLUSIVE", reason: expect.stringMatching(reason) as string });
+    });
+
+    it("and is cleared, convicted or left open by fresh pairs alone", () => {
+      expect(judged(["confirm", 48, 0, 0.1])).toMatchObject({
+        verdict: "EQUIVALENT",
+        reason: expect.stringContaining("left open by the screening, cleared: 95 % interval") as string,
+      });
+      expect(judged(["confirm", 48, 0.05])).toMatchObject({ verdict: "REGRESSED", fails: true });
+      expect(judged(["confirm", 16, 0.001, 0.3])).toMatchObject({
+        verdict: "INCONCLUSIVE",
+        reason: expect.stringContaining("nor by fresh pairs") as string,
+      });
+    });
+
+    it("but not by policies stored before that was the rule", () => {
+      const { recheck: _, ...older } = POLICY;
+      expect(suspectsOf(run([bench("x", [blind])]), storedPolicy(older))).toEqual([]);
+    });
+  });
+
   it("the pairs that are said to be needed are enough", () => {
-    const found = only(judge(run([bench("x", [stage("screen", 16, 0, 0.2)])]), POLICY));
+    const found = only(judge(run([bench("x", [stage("screen", 16, 0, 0.2)])]), { ...POLICY, recheck: false }));
     const more = Number(/about (\d+) more/.exec(found.reason)?.[1]);
     const enough = only(judge(run([bench("x", [stage("screen", 16 + more, 0, 0.2)])]), POLICY));
     expect(enough.verdict).toBe("EQUIVALENT");

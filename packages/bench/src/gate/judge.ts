@@ -19,7 +19,7 @@ import { summarise } from "./summary.ts";
 import type { BenchVerdict, GateRecord, MeasuredBench, Verdicts } from "./types.ts";
 import { change, share } from "./wording.ts";
 
-/** Judges a whole run. */
+/** Judges a whole run. `policy` as `gatePolicy` or `storedPolicy` makes it: it is not checked again. */
 export function judge(record: GateRecord, policy: GatePolicy): Verdicts {
   const { controls, dropped, invalid } = judgeEnvironment(record, policy);
   const screened = screenAll(record, dropped, policy);
@@ -37,7 +37,7 @@ export function judge(record: GateRecord, policy: GatePolicy): Verdicts {
   return { benches, controls, invalid, summary: summarise(benches, invalid, record, policy) };
 }
 
-/** Suspects of the screening, which need fresh pairs. Benches that are known to fail are left out. */
+/** Suspects of the screening and what it left open, which need fresh pairs. Benches that are known to fail are left out. */
 export function suspectsOf(record: GateRecord, policy: GatePolicy): string[] {
   const { dropped } = judgeEnvironment(record, policy);
   return screenAll(record, dropped, policy)

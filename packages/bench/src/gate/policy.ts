@@ -32,6 +32,8 @@ export interface GatePolicy {
   readonly beta: number;
   /** A bench that is no suspect passes if its interval lies inside this many times its threshold. */
   readonly screenBand: number;
+  /** What neither is a suspect nor passes is measured again like one; false: it stays open. */
+  readonly recheck: boolean;
   /** A control whose interval lies wholly outside this share has moved. */
   readonly controlMargin: number;
   /** A round is disturbed if the control slice of one arm took this many times that of the other. */
@@ -55,6 +57,7 @@ const DEFAULTS: Omit<GatePolicy, "profile" | "screenPairs" | "confirmPairs" | "r
   screenEffect: 0.01,
   beta: 0.05,
   screenBand: 2,
+  recheck: true,
   controlMargin: 0.01,
   controlSpike: 1.5,
   maxDisturbed: 0.25,
@@ -132,7 +135,7 @@ export function gatePolicy(profile: string = "ci", changes: Partial<Omit<GatePol
 }
 
 /** Returns `policy` if every member has a value that makes sense. */
-export function checkPolicy(policy: GatePolicy): GatePolicy {
+function checkPolicy(policy: GatePolicy): GatePolicy {
   for (const key of Object.keys(RULES) as NumberKey[]) {
     const value: unknown = policy[key];
     if (typeof value === "number" && RULES[key].accepts(value)) continue;
@@ -150,7 +153,7 @@ export function checkPolicy(policy: GatePolicy): GatePolicy {
   return policy;
 }
 
-/** The complete policy of a stored one: members that an older file lacks have their defaults. */
+/** The complete policy of a stored one: members that an older file lacks have their defaults, or what held at its time. */
 export function storedPolicy(policy: Policy): GatePolicy {
-  return checkPolicy({ ...DEFAULTS, ...policy });
+  return checkPolicy({ ...DEFAULTS, recheck: false, ...policy });
 }

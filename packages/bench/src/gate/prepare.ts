@@ -26,21 +26,12 @@ import type { EntryFacts } from "./run-state.ts";
 /** Controls of later stages are measured in every third pair. */
 export const CONTROLS_EVERY = 3;
 
-/** Longer warm-ups follow where the speed still changes. */
-export const WARM_UP_MS = 150;
-
-/** A quick run is for a developer who waits. With less, code of V8's second compiler is still to come in some processes. */
-const QUICK_WARM_UP_MS = 75;
-
-export function warmUpOf({ profile }: GatePolicy): number {
-  return profile === "quick" ? QUICK_WARM_UP_MS : WARM_UP_MS;
-}
-
 /** What is needed before anything is staged. */
 export interface GateSetup {
   readonly loaded: LoadedConfig;
   readonly config: ResolvedConfig;
   readonly policy: GatePolicy;
+  /** Of this class of machine. */
   readonly calibration: Calibration | undefined;
   readonly pin: PinPlan;
 }
@@ -66,7 +57,10 @@ export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PA
     file: loaded.config,
     presets: presetsWith(randomInt(2 ** 31 - 1)),
   });
-  const calibration = readCalibration(request.calibrationFile);
+  const found = readCalibration(request.calibrationFile);
+  // Floors and ceilings of another machine would widen thresholds, or call right results impossible.
+  const isOfThis = found !== undefined && found.class === parts.readFingerprint(config.nodeOptions).class;
+  const calibration = isOfThis ? found : undefined;
   return { loaded, config, policy: policyOf(config), calibration, pin: await parts.planPinning(config.settings.pin) };
 }
 

@@ -11,6 +11,7 @@ import { folder, gate, partsOf, REQUEST, verdicts, type World } from "./fake-gat
 import { judged } from "./gate-results.ts";
 import type { GateRequest } from "./gate-request.ts";
 import { storedPolicy } from "./policy.ts";
+import { runGate } from "./run-gate.ts";
 
 describe("a gate run", () => {
   it("passes identical code, and measures nothing twice", async () => {
@@ -106,6 +107,28 @@ describe("what makes a run worthless", () => {
     expect(results.summary?.exitCode).toBe(EXIT.interrupted);
     expect(results.benches?.[0]?.stages[0]?.pairs).toHaveLength(1);
   });
+
+  it("so does one while the machine is looked at once more", async () => {
+    const controller = new AbortController();
+    let looks = 0;
+    const measureSpeed = async (): Promise<number> => {
+      if (looks++ === 0) return 1000;
+      controller.abort();
+      // As where Ctrl-C has killed its process.
+      throw new Error("the process of the speed control was ended by SIGKILL");
+    };
+    const parts = { ...partsOf({ ratios: { a: 1 } }), measureSpeed };
+    const results = await runGate({ ...REQUEST, signal: controller.signal }, () => {}, parts);
+    expect(results.run?.aborted).toBe(true);
+    expect(results.summary?.exitCode).toBe(EXIT.interrupted);
+    expect(results.benches?.[0]?.stages[0]?.pairs).toHaveLength(16);
+  });
+
+  it("a control that cannot be measured is exit code 3: nobody would know of a disturbance", async () => {
+    const results = await gate({ ratios: { a: 1, slow: 1.2 }, controlFails: "it crashed\nstack" });
+    expect(results.summary).toMatchObject({ verdict: "INVALID", exitCode: EXIT.invalid });
+    expect(results.environment?.disturbances).toEqual(["the control ctl.fma could not be measured: it crashed"]);
+  });
 });
 
 describe("a filter", () => {
@@ -165,21 +188,19 @@ describe("a dry run", () => {
   it("says what would be found once the noise is known", async () => {
     const calibrationFile = join(folder, "bench.calibration.json");
     const benches = { a: { sw: 0.01 }, b: { sw: 0.02, layoutFloor: 0.02 } };
-    writeFileSync(
-      calibrationFile,
-      JSON.stringify({
-        schema: "quern.calibration/1",
-        createdAt: "2026-11-01T00:00:00Z",
-        class: "x",
-        runs: 5,
-        seed: 1,
-        benches,
-      }),
-    );
-    const text = await planText({ ...REQUEST, calibrationFile }, () => {}, partsOf({ ratios: { a: 1, b: 1 } }));
+    const world: World = { ratios: { a: 1, b: 1 } };
+    const facts = { schema: "quern.calibration/1", createdAt: "2026-11-01T00:00:00Z", runs: 5, seed: 1, benches };
+    const machine = partsOf(world).readFingerprint().class;
+    writeFileSync(calibrationFile, JSON.stringify({ ...facts, class: machine }));
+    const text = await planText({ ...REQUEST, calibrationFile }, () => {}, partsOf(world));
     expect(text).toMatch(/^a +2\.5\d* % +2\.\d+ %/m);
     // Twice the floor.
     expect(text).toMatch(/^b +4\.0\d* %/m);
+    // Nothing of it is known of another machine.
+    writeFileSync(calibrationFile, JSON.stringify({ ...facts, class: "another" }));
+    const other = await planText({ ...REQUEST, calibrationFile }, () => {}, partsOf(world));
+    expect(other).toMatch(/^b +2\.5\d* % +–/m);
+    expect(other).toMatch(/MDE: unknown before/);
   });
 
   it("refuses a calibration that is none", async () => {

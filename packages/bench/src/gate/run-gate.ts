@@ -10,25 +10,21 @@ import { changedFacts, type Fingerprint } from "../paired/fingerprint.ts";
 import type { BenchRef, MeasurePlan } from "../paired/plan.ts";
 import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
 import type { Results } from "../results/schema.ts";
-import { pairMs, planConfirm, planScreen, type PairShape } from "./budget.ts";
+import { pairMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import { resultsOf, type RunFacts } from "./gate-results.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
 import { LoadedCheck } from "./loaded-check.ts";
 import { extendable, suspectsOf } from "./judge.ts";
 import { FEWEST_PAIRS, isAdvisory } from "./policy.ts";
-import {
-  CONTROLS_EVERY,
-  environmentOf,
-  prepareArms,
-  setUpGate,
-  type GateArms,
-  type GateSetup,
-  warmUpOf,
-} from "./prepare.ts";
-import { RunState, type StageName } from "./run-state.ts";
+import { CONTROLS_EVERY, environmentOf, prepareArms, setUpGate, type GateArms, type GateSetup } from "./prepare.ts";
+import { RunState } from "./run-state.ts";
+import type { StageName } from "./samples.ts";
 
-/** Runs a gate. Throws before measuring begins; from then on the outcome is in the result. */
+/**
+ * Runs a gate. Before measuring begins it throws a `UserError` (what is wrong in the request or in a build; a `Refusal` has an
+ * `exitCode`), or the reason of the signal; from then on the outcome is in the result.
+ */
 export async function runGate(
   request: GateRequest,
   progress: GateProgress,
@@ -52,7 +48,6 @@ class GateRun {
   readonly #parts: GateParts;
   readonly #startedAt: number;
   readonly #state: RunState;
-  readonly #shape: PairShape;
   readonly #loaded: LoadedCheck;
   /** Index of the next pair: stages go on counting. */
   #nextIndex = 0;
@@ -75,8 +70,6 @@ class GateRun {
     this.#startedAt = startedAt;
     this.#state = new RunState(arms.entries);
     this.#loaded = new LoadedCheck(arms.staged, arms.loaded, setup.config.shared);
-    const { rounds, sliceMs } = setup.policy;
-    this.#shape = { rounds, sliceMs, warmUpMs: warmUpOf(setup.policy) };
   }
 
   async run(): Promise<Results> {
@@ -97,18 +90,29 @@ class GateRun {
         ? [`the machine was ${Math.round(100 * (1 - speed.ratio))} % slower at the end than at the start`]
         : []),
       ...[...this.#state.changedFiles].map((file) => `${file} changed while it was measured`),
+      ...this.#state.failedControls.values(),
     ];
     return this.#results(before, after, disturbances);
   }
 
-  /** A clock that was lowered stays so; what neighbours take for a moment does not make a run invalid. */
-  async #speedAtEnd(firstNs: number): Promise<SpeedIndex> {
+  /**
+   * A clock that was lowered stays so; what neighbours take for a moment does not make a run invalid. Undefined after Ctrl-C,
+   * which ends the control: what the stages have measured is kept, as that of an interrupted run.
+   */
+  async #speedAtEnd(firstNs: number): Promise<SpeedIndex | undefined> {
+    const { signal } = this.#request;
     let fastest = Infinity;
-    for (const pauseMs of SPEED_PAUSES_MS) {
-      if (pauseMs > 0) await this.#parts.wait(pauseMs);
-      if (this.#state.aborted) break;
-      fastest = Math.min(fastest, await this.#parts.measureSpeed());
-      if (!speedIndex(firstNs, fastest).throttled) break;
+    try {
+      for (const pauseMs of SPEED_PAUSES_MS) {
+        if (pauseMs > 0) await this.#parts.wait(pauseMs);
+        signal?.throwIfAborted();
+        fastest = Math.min(fastest, await this.#parts.measureSpeed());
+        if (!speedIndex(firstNs, fastest).throttled) break;
+      }
+    } catch (error) {
+      if (signal?.aborted !== true) throw error;
+      this.#state.aborted = true;
+      return undefined;
     }
     return speedIndex(firstNs, fastest);
   }
@@ -148,7 +152,7 @@ class GateRun {
     const { refs } = this.#arms;
     if (refs.length === 0) return;
     const controls = this.#parts.controlBenches();
-    const onePair = pairMs([...refs, ...controls], this.#shape);
+    const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
     const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
     await this.#stage("screen", [...refs, ...controls], screen);
     if (screen.pairs < policy.screenPairs) this.#state.outOfTime = true;
@@ -165,7 +169,7 @@ class GateRun {
     // A few suspects would take less time than the controls beside them.
     const controls = this.#parts.controlBenches().map((control) => ({ ...control, every: CONTROLS_EVERY }));
     const refs = [...this.#arms.refs.filter(({ id }) => ids.includes(id)), ...controls];
-    const onePair = this.#slowness * pairMs(refs, this.#shape);
+    const onePair = this.#slowness * pairMs(refs, shapeOf(this.#setup.policy, stage));
     const plan = planConfirm(pairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
     if (plan.pairs < pairs) this.#state.outOfTime = true;
     if (plan.pairs > 0) await this.#stage(stage, refs, plan);
@@ -182,14 +186,13 @@ class GateRun {
   ): Promise<void> {
     const { config, policy } = this.#setup;
     const { base, head } = this.#arms.staged;
+    const shape = shapeOf(policy, stage);
     const plan: MeasurePlan = {
       benches,
       arms: [base, head],
       pairs,
       firstIndex: this.#nextIndex,
-      rounds: policy.rounds,
-      sliceMs: policy.sliceMs,
-      warmUpMs: this.#shape.warmUpMs,
+      ...shape,
       seed: config.settings.seed,
       deadline: untilMs === undefined ? undefined : this.#startedAt + untilMs,
       signal: this.#request.signal,
@@ -205,7 +208,7 @@ class GateRun {
     );
     this.#nextIndex += pairs;
     if (!samples.outOfTime && !samples.aborted) {
-      this.#slowness = Math.max(0.2, samples.wallMs / (pairs * pairMs(benches, this.#shape)));
+      this.#slowness = Math.max(0.2, samples.wallMs / (pairs * pairMs(benches, shape)));
     }
     this.#state.add(stage, samples);
     const { foreign, changed } = this.#loaded.add(samples.loaded);

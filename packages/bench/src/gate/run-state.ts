@@ -6,9 +6,8 @@
 import type { BenchParams } from "../define/bench.ts";
 import type { BenchRef, BenchSamples, PairSamples } from "../paired/plan.ts";
 import type { BenchRecord, PairRecord, StageRecord } from "../results/schema.ts";
+import type { StageName } from "./samples.ts";
 import type { GateRecord, MeasuredBench, MeasuredControl } from "./types.ts";
-
-export type StageName = StageRecord["stage"];
 
 interface Check {
   readonly checked: number;
@@ -65,6 +64,8 @@ export class RunState {
   readonly changedFiles: Set<string> = new Set();
   /** Files that an arm loaded and that are not its own, in plain words. */
   readonly foreignFiles: Set<string> = new Set();
+  /** What the controls failed of, by their names, in plain words. */
+  readonly failedControls: Map<string, string> = new Map();
 
   constructor(benches: readonly EntryFacts[]) {
     for (const { id, params, work, delta, recentMdes = [], failure } of benches) {
@@ -82,7 +83,9 @@ export class RunState {
       const record: StageRecord = { stage, pairs: pairs.map(pairRecord) };
       if (ref.control === true) {
         this.#controls.set(id, [...(this.#controls.get(id) ?? []), record]);
-        // A control that fails is a fault of the harness or the machine: its samples are missing, which is noticed.
+        // A fault of the harness or the machine. Without the control nobody would know whether the machine was disturbed.
+        const why = error?.reason.split("\n", 1)[0];
+        if (why !== undefined) this.failedControls.set(id, `the control ${id} could not be measured: ${why}`);
         continue;
       }
       const entry = this.#benches.get(id);

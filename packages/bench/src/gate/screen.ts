@@ -1,6 +1,9 @@
-/** The first stage: which benches look slower or faster. Nothing is concluded from it against a bench. */
+/**
+ * The first stage: which benches look slower or faster, and which are too noisy to be cleared. Nothing is concluded from it
+ * against a bench.
+ */
 
-import { analyse, extent, pBeyond, type Analysis } from "./estimate.ts";
+import { analyse, extent, isInside, pBeyond, type Analysis } from "./estimate.ts";
 import type { GatePolicy } from "./policy.ts";
 import { pairLogRatios, sampleFault, type DroppedRounds } from "./samples.ts";
 import type { Direction, MeasuredBench } from "./types.ts";
@@ -9,7 +12,10 @@ export interface Screened {
   readonly bench: MeasuredBench;
   /** null: too few pairs. */
   readonly analysis: Analysis | null;
+  /** Which way fresh pairs are to be judged; null: none are needed. */
   readonly suspect: Direction | null;
+  /** True for a bench that is measured again only because it could not be cleared. */
+  readonly open: boolean;
 }
 
 /** Flags of benches whose times say nothing about their bodies. */
@@ -27,13 +33,21 @@ export function faultOf({ stages, check, failure }: MeasuredBench): string | und
 }
 
 export function screen(bench: MeasuredBench, dropped: DroppedRounds, policy: GatePolicy): Screened {
-  if (faultOf(bench) !== undefined || !isEvaluated(bench)) return { bench, analysis: null, suspect: null };
+  const unknown = { bench, analysis: null, suspect: null, open: false };
+  if (faultOf(bench) !== undefined || !isEvaluated(bench)) return unknown;
   const analysis = analyse(pairLogRatios(bench.stages, ["screen"], dropped));
-  return { bench, analysis, suspect: analysis === null ? null : suspicion(analysis, policy) };
+  if (analysis === null) return unknown;
+  const direction: Direction = analysis.found.centre < 0 ? "faster" : "slower";
+  if (isSuspicious(analysis, direction, policy)) return { bench, analysis, suspect: direction, open: false };
+  const open = policy.recheck && !isInside(analysis, policy.screenBand * bench.delta);
+  return { bench, analysis, suspect: open ? direction : null, open };
 }
 
-function suspicion(analysis: Analysis, { screenAlpha, screenEffect }: GatePolicy): Direction | null {
-  const direction: Direction = analysis.found.centre < 0 ? "faster" : "slower";
+export function isSuspicious(
+  analysis: Analysis,
+  direction: Direction,
+  { screenAlpha, screenEffect }: GatePolicy,
+): boolean {
   const far = extent(analysis, direction) > Math.log1p(screenEffect);
-  return far && pBeyond(analysis, direction, 0) < screenAlpha ? direction : null;
+  return far && pBeyond(analysis, direction, 0) < screenAlpha;
 }

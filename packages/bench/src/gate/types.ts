@@ -58,7 +58,7 @@ export interface Verdicts {
   readonly summary: Summary;
 }
 
-/** What is judged of a result file. */
+/** What is judged of a result file; lists that the file lacks are empty. */
 export function gateRecord({
   run,
   environment,

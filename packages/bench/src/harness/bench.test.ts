@@ -88,6 +88,54 @@ describe("runBench", () => {
     expect(await errorOf(2)).not.toBe(first);
   });
 
+  describe("Ctrl-C", () => {
+    const call = { tool: { name: "quern", version: "0.0.0" }, argv: ["bench", "gemm"] };
+    const plan: BenchPlan = {
+      cases: parseShapes("24x16x40,8x8x8").map((shape) => ({ kind: "gemm", gemm: shape })),
+      engines: ["quern-reference", "onnxruntime"],
+      threads: [1],
+      precisions: ["highest"],
+      dims: {},
+    };
+
+    /** Interrupts the first time that the progress is like `when`. */
+    const interrupted = (when: RegExp, processes: number): Promise<Results> => {
+      const controller = new AbortController();
+      const settings = { ...DEFAULT_SETTINGS, secondsPerEngine: 0.02, processes, call, signal: controller.signal };
+      return runBench(plan, settings, (text) => {
+        if (when.test(text)) controller.abort();
+      });
+    };
+
+    it("keeps the cases measured until then, in a file that says so", async () => {
+      const results = await interrupted(/8x8x8.*round 2/, 1);
+      validate(JSON.parse(JSON.stringify(results)));
+      expect(validate.errors).toBeNull();
+      expect(new Set(results.results.map((row) => row.case))).toEqual(new Set(["gemm/24x16x40"]));
+      expect(results.run).toMatchObject({ kind: "engines", aborted: true, ...call });
+      expect(results.skipped).toEqual([]);
+    });
+
+    it("keeps whole repeats of a case", async () => {
+      let repeats = 0;
+      const controller = new AbortController();
+      const settings = { ...DEFAULT_SETTINGS, secondsPerEngine: 0.02, processes: 3, call, signal: controller.signal };
+      const results = await runBench(plan, settings, (text) => {
+        if (text.includes("24x16x40") && text.includes("round 2") && ++repeats === 3) controller.abort();
+      });
+      const steady = results.results.filter((row) => row.phase === "steady");
+      expect(steady.map((row) => [row.engine, new Set(row.processes).size])).toEqual([
+        ["quern-reference", 2],
+        ["onnxruntime", 2],
+      ]);
+      expect(results.skipped).toEqual([]);
+    });
+
+    it.each([/24x16x40.*preparing/, /24x16x40.*round 1/, /peaks/])("%s leaves nothing to report", async (when) => {
+      await expect(interrupted(when, 1)).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
+    });
+  });
+
   it.each([
     [[], ["onnxruntime"], "nothing to measure"],
     [gemm, [], "no engine to measure"],

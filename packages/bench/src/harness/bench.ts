@@ -14,17 +14,15 @@ import { modelName, modelWorkload, requireModelFile, type ModelValue } from "../
 import type { CacheState } from "../cases/caches.ts";
 import { opCase, opWorkload, type OpSizes } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
-import { withClaims } from "../claims/claim.ts";
-import { withIsa } from "../claims/isa.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { EngineOptions } from "../engines/engine.ts";
-import type { EngineRecord, Result, Results, Comparison, Skipped, RooflinePoint } from "../results/schema.ts";
+import type { Comparison, EngineRecord, Machine, Result, Results, Skipped } from "../results/schema.ts";
 import { describeAffinity } from "./affinity.ts";
 import { IDLE, cleanUpAtEnd, withProcess } from "./engine-process.ts";
-import { workloadFacts } from "./claim-facts.ts";
+import { workloadFacts, type ClaimFacts } from "./claim-facts.ts";
+import { ComparisonRun, type BenchSettings } from "./comparison.ts";
 import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
 import { describeMachine } from "./machine.ts";
-import { higherPeaks } from "./roofline.ts";
 
 export type CaseRequest =
   | { readonly kind: "gemm"; readonly gemm: GemmCase }
@@ -44,13 +42,7 @@ export interface BenchPlan {
   readonly quantize?: string | undefined;
 }
 
-export interface BenchSettings extends GroupSettings {
-  /** The command line, for the record. */
-  readonly command?: string | undefined;
-  /** Peaks by thread count, measured before and after everything else; undefined: no roofline. */
-  readonly measureRoofline?: ((threads: readonly number[]) => Promise<RooflinePoint[]>) | undefined;
-}
-
+/** A second of timed calls for each engine, case and thread count, in four fresh processes; slices of 5 ms. */
 export const DEFAULT_SETTINGS: GroupSettings = {
   seed: 1,
   secondsPerEngine: 1,
@@ -61,87 +53,87 @@ export const DEFAULT_SETTINGS: GroupSettings = {
 
 const BASELINE = "onnxruntime";
 
-/** Runs the plan. `progress` is told what is going on and the share done. */
+/**
+ * Runs the plan. `progress` is told what is going on and the share done. Ctrl-C by `settings.signal`: the results are those
+ * of whole repeats until then, marked as aborted; the reason of the signal is thrown where there are none. Throws a `UserError` for a
+ * plan that cannot be, an engine that is not there, and where nothing could be measured.
+ */
 export async function runBench(plan: BenchPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
   if (plan.cases.length === 0) throw new UserError("bench: nothing to measure");
   if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
   for (const request of plan.cases) requireCase(request, plan);
   for (const name of plan.engines) engineNamed(name);
   const engines = await describeEngines(plan, settings.timeoutMs);
+  const run = new ComparisonRun("engines", settings);
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
   const removeDirectory = cleanUpAtEnd(() => rmSync(directory, { recursive: true, force: true }));
   try {
-    progress("measuring the machine's peaks", 0);
-    const peakThreads = [...new Set([1, ...plan.threads])];
-    const peaksBefore = (await settings.measureRoofline?.(peakThreads)) ?? [];
     const skipped: Skipped[] = [];
-    const measured: { readonly workload: Workload; readonly threads: number; readonly outcomes: ArmOutcome[] }[] = [];
+    const measured: Measured[] = [];
     const groups = plan.cases.length * plan.threads.length;
-    for (const [index, request] of plan.cases.entries()) {
-      let workload: Workload;
-      try {
-        workload = await makeWorkload(request, plan, settings, directory);
-      } catch (error) {
-        skipped.push(...skippedCase(request, plan, error));
-        continue;
+    const roofline = await run.betweenPeaks(plan.threads, progress, async () => {
+      for (const [index, request] of plan.cases.entries()) {
+        settings.signal?.throwIfAborted();
+        let workload: Workload;
+        try {
+          workload = await makeWorkload(request, plan, settings, directory);
+        } catch (error) {
+          settings.signal?.throwIfAborted();
+          skipped.push(...skippedCase(request, plan, error));
+          continue;
+        }
+        await makeExpected(workload, plan, settings);
+        // Now, since Ctrl-C takes away the files of generated cases.
+        const facts = workloadFacts(workload, settings.seed);
+        for (const [turn, threads] of plan.threads.entries()) {
+          const done = index * plan.threads.length + turn;
+          const report: Progress = (text, share) =>
+            progress(`${workload.id}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
+          const arms = armsOf(plan, workload, threads, skipped);
+          measured.push({ workload, facts, threads, outcomes: await measureGroup(workload, arms, settings, report) });
+        }
       }
-      await makeExpected(workload, plan, settings);
-      for (const [turn, threads] of plan.threads.entries()) {
-        const done = index * plan.threads.length + turn;
-        const report: Progress = (text, share) =>
-          progress(`${workload.id}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
-        const arms = armsOf(plan, workload, threads, skipped);
-        measured.push({ workload, threads, outcomes: await measureGroup(workload, arms, settings, report) });
-      }
-    }
-    progress("measuring the machine's peaks again", 1);
-    const roofline =
-      peaksBefore.length === 0 ? [] : higherPeaks(peaksBefore, (await settings.measureRoofline?.(peakThreads)) ?? []);
+    });
     const machine = describeMachine(roofline);
-    // Rows bring the distribution functions, which compile when they are loaded: not at the start of every command.
-    const { compareArms, rowsOfArm, withKnownFlops } = await import("./rows.ts");
-    const results: Result[] = [];
-    const comparisons: Comparison[] = [];
-    for (const { workload: asked, threads, outcomes } of measured) {
-      const workload = withKnownFlops(asked, outcomes);
-      const single = roofline.find((candidate) => candidate.threads === 1);
-      const point = roofline.find((candidate) => candidate.threads === threads);
-      const peaks = point === undefined ? undefined : { point, single, caches: machine.cpu.caches };
-      const facts = workloadFacts(workload, settings.seed);
-      for (const outcome of outcomes) {
-        results.push(...rowsOfArm(workload, outcome, peaks).map((row) => ({ ...row, ...facts })));
-        if (outcome.failure === undefined) continue;
-        const { reason, unsupported } = outcome.failure;
-        skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
-      }
-      comparisons.push(...compareArms(workload, outcomes, BASELINE));
-    }
-    if (results.length === 0) {
-      const reasons = new Set(skipped.map((row) => `${row.case}, ${row.engine}: ${row.reason}`));
-      throw new UserError(["nothing could be measured", ...reasons].join("\n  "));
-    }
-    const all: Results = {
-      schema: "quern.results/1",
-      createdAt: new Date().toISOString(),
-      machine,
-      engines,
-      settings: {
-        seed: settings.seed,
-        secondsPerEngine: settings.secondsPerEngine,
-        processes: settings.processes,
-        sliceMs: settings.sliceMs,
-        idle: IDLE,
-        affinity: await describeAffinity(),
-        ...(settings.command === undefined ? {} : { command: settings.command }),
-      },
-      results,
-      comparisons,
-      skipped,
-    };
-    return withClaims(withIsa(all));
+    const affinity = await describeAffinity();
+    return run.results({ machine, engines, affinity, ...(await rowsOf(measured, machine, skipped)) });
   } finally {
     removeDirectory();
   }
+}
+
+/** One group: a case at a thread count. */
+interface Measured {
+  readonly workload: Workload;
+  readonly facts: ClaimFacts;
+  readonly threads: number;
+  readonly outcomes: readonly ArmOutcome[];
+}
+
+async function rowsOf(
+  measured: readonly Measured[],
+  { roofline, cpu }: Machine,
+  skippedBefore: readonly Skipped[],
+): Promise<Pick<Results, "results" | "comparisons" | "skipped">> {
+  // Rows bring the distribution functions, which compile when they are loaded: not at the start of every command.
+  const { compareArms, rowsOfArm, withKnownFlops } = await import("./rows.ts");
+  const results: Result[] = [];
+  const comparisons: Comparison[] = [];
+  const skipped = [...skippedBefore];
+  for (const { workload: asked, facts, threads, outcomes } of measured) {
+    const workload = withKnownFlops(asked, outcomes);
+    const single = roofline.find((candidate) => candidate.threads === 1);
+    const point = roofline.find((candidate) => candidate.threads === threads);
+    const peaks = point === undefined ? undefined : { point, single, caches: cpu.caches };
+    for (const outcome of outcomes) {
+      results.push(...rowsOfArm(workload, outcome, peaks).map((row) => ({ ...row, ...facts })));
+      if (outcome.failure === undefined) continue;
+      const { reason, unsupported } = outcome.failure;
+      skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
+    }
+    comparisons.push(...compareArms(workload, outcomes, BASELINE));
+  }
+  return { results, comparisons, skipped };
 }
 
 /** Finds what is misspelt or missing before anything is measured. */

@@ -37,7 +37,7 @@ function times(): Map<string, number> | undefined {
 }
 
 /** What most processes used: the median of their counts, the lower one of two; undefined where none says. */
-export function usualCount(counts: readonly (number | null)[]): number | undefined {
+function usualCount(counts: readonly (number | null)[]): number | undefined {
   const known = counts.filter((count) => count !== null).toSorted((a, b) => a - b);
   return known[(known.length - 1) >> 1];
 }

@@ -47,10 +47,14 @@ export interface ArmOutcome {
 
 export interface GroupSettings {
   readonly seed: number;
+  /** Timed seconds of each engine, case and thread count, over all processes. */
   readonly secondsPerEngine: number;
+  /** Fresh processes of each engine. */
   readonly processes: number;
   readonly sliceMs: number;
   readonly timeoutMs: number;
+  /** Ends the measurement; what whole repeats have given until then is kept. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Called often; must be cheap. */
@@ -75,7 +79,10 @@ export function armName(arm: Arm): string {
   return labels.length === 0 ? arm.engine : `${arm.engine} (${labels.join(", ")})`;
 }
 
-/** Measures one group. Failures of single arms are outcomes, not exceptions. */
+/**
+ * Measures one group. Failures of single arms are outcomes, not exceptions. Interrupted before a repeat is whole it throws the
+ * reason of the signal.
+ */
 export async function measureGroup(
   workload: Workload,
   arms: readonly Arm[],
@@ -88,7 +95,12 @@ export async function measureGroup(
     const able = arms.filter((arm) => !failures.has(arm));
     const report: Progress = (text, share) => progress(text, (repeat + share) / settings.processes);
     const random = Random.of(settings.seed, workload.id, arms[0]?.threads ?? 0, repeat);
-    await measureRepeat(workload, able, settings, random, report, runs, failures);
+    try {
+      await measureRepeat(workload, able, settings, random, report, runs, failures);
+    } catch (error) {
+      if (settings.signal?.aborted !== true || repeat === 0) throw error;
+      break;
+    }
   }
   return arms.map((arm) => {
     const failure = failures.get(arm);
@@ -109,12 +121,15 @@ async function measureRepeat(
   const kernels = mkdtempSync(join(tmpdir(), "quern-kernels-"));
   const removeKernels = cleanUpAtEnd(() => rmSync(kernels, { recursive: true, force: true }));
   const fail = (arm: Arm, error: unknown): void => {
+    // Ctrl-C kills what is measured: that is no failure of the arm.
+    settings.signal?.throwIfAborted();
     if (error instanceof InternalError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     failures.set(arm, { reason, unsupported: isUnsupported(error) });
   };
   try {
     for (const arm of random.shuffle(arms)) {
+      settings.signal?.throwIfAborted();
       progress(`${armName(arm)}: preparing`, 0.2 * (live.length / arms.length));
       const process = new EngineProcess(armName(arm));
       try {
@@ -132,11 +147,13 @@ async function measureRepeat(
     const single = timed.filter(({ arm }) => isSingle(arm)).map(({ process }) => process);
     await pinTogether(single, random);
     await measureRounds(timed, settings, random, progress, fail);
+    const whole: [Arm, ArmRun][] = [];
     for (const entry of live) {
       const finished = await finish(entry, settings, fail, failures);
       const { arm, prepared, recompileMs, slicesMs, calls } = entry;
-      runs.get(arm)?.push({ prepared, recompileMs, slicesMs, calls, finished });
+      whole.push([arm, { prepared, recompileMs, slicesMs, calls, finished }]);
     }
+    for (const [arm, run] of whole) runs.get(arm)?.push(run);
   } finally {
     for (const { process } of live) process.kill();
     removeKernels();
@@ -199,6 +216,7 @@ async function measureRounds(
   const failed = new Set<LiveArm>();
   let order = random.shuffle(arms);
   for (let round = 0; round < rounds; round++) {
+    settings.signal?.throwIfAborted();
     order = round % 2 === 1 ? order.toReversed() : random.shuffle(arms);
     progress(`round ${round + 1} of ${rounds}`, 0.2 + (0.8 * round) / rounds);
     for (const entry of order.filter((candidate) => !failed.has(candidate))) {

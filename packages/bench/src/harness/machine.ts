@@ -5,21 +5,13 @@
  */
 
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
 import { availableParallelism, arch, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { systemFiles } from "../doctor/system-files.ts";
 import type { Machine, RooflinePoint } from "../results/schema.ts";
 
 /** CPU features that matter to kernels, as /proc/cpuinfo names them. */
 const FEATURES = /^(sse4_2|avx|f16c|fma|avx2|avx_vnni|avx512\w*|amx_\w+|asimd\w*|sve\w*|bf16|i8mm)$/;
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return null;
-  }
-}
 
 function cpuinfoField(text: string, field: string): string | null {
   return new RegExp(`^${field}\\s*:\\s*(.*)$`, "m").exec(text)?.[1]?.trim() ?? null;
@@ -27,16 +19,9 @@ function cpuinfoField(text: string, field: string): string | null {
 
 function caches(): Machine["cpu"]["caches"] {
   const folder = "/sys/devices/system/cpu/cpu0/cache";
-  let entries: string[] = [];
-  try {
-    entries = readdirSync(folder)
-      .filter((name) => /^index\d+$/.test(name))
-      .sort();
-  } catch {
-    return [];
-  }
+  const entries = systemFiles.list(folder).filter((name) => /^index\d+$/.test(name));
   return entries.map((entry) => {
-    const read = (file: string): string => readText(join(folder, entry, file)) ?? "";
+    const read = (file: string): string => systemFiles.read(join(folder, entry, file)) ?? "";
     const size = /^(\d+)([KM]?)$/.exec(read("size"));
     const unit = size?.[2] === "M" ? 2 ** 20 : size?.[2] === "K" ? 2 ** 10 : 1;
     return { level: Number(read("level")), type: read("type").toLowerCase(), bytes: Number(size?.[1] ?? 0) * unit };
@@ -45,7 +30,7 @@ function caches(): Machine["cpu"]["caches"] {
 
 /** Facts of this machine; `roofline` is measured elsewhere and given. */
 export function describeMachine(roofline: readonly RooflinePoint[] = []): Machine {
-  const cpuinfo = readText("/proc/cpuinfo") ?? "";
+  const cpuinfo = systemFiles.read("/proc/cpuinfo") ?? "";
   const flags = (cpuinfoField(cpuinfo, "flags") ?? cpuinfoField(cpuinfo, "Features") ?? "").split(/\s+/);
   const cpu = {
     brand: cpuinfoField(cpuinfo, "model name") ?? cpus()[0]?.model ?? "unknown",
@@ -54,8 +39,8 @@ export function describeMachine(roofline: readonly RooflinePoint[] = []): Machin
     features: flags.filter((flag) => FEATURES.test(flag)).sort(),
     caches: caches(),
     hypervisor: flags.includes("hypervisor"),
-    governor: readText("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-    quota: readText("/sys/fs/cgroup/cpu.max"),
+    governor: systemFiles.read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+    quota: systemFiles.read("/sys/fs/cgroup/cpu.max"),
   };
   const facts = {
     cpu,

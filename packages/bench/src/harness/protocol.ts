@@ -68,5 +68,3 @@ export type Response =
   | { readonly kind: "describe"; readonly record: EngineRecord }
   | { readonly kind: "peaks"; readonly points: readonly RooflinePoint[] }
   | { readonly kind: "failed"; readonly message: string; readonly unsupported: boolean; readonly stack: string };
-
-export type ResponseOf<Kind extends Request["kind"]> = Extract<Response, { kind: Kind }>;

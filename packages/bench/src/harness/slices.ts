@@ -2,8 +2,8 @@
  * The sampling loop inside one engine's process: slices of a few milliseconds, timed call by call by tinybench.
  *
  * A slice starts with untimed calls (the pre-roll), which bring caches and thread pools back to where continuous
- * use keeps them. Inputs rotate through the pool, call by call, or slice by slice where caches are to be warm. In some slices one call, chosen at random, keeps its outputs for a
- * check after the last slice: the timed calls are the checked calls.
+ * use keeps them. Inputs rotate through the pool, call by call, or slice by slice where caches are to be warm. In some slices one
+ * call, chosen at random, keeps its outputs for a check after the last slice: the timed calls are the checked calls.
  */
 
 import { Bench, type Task } from "tinybench";

@@ -58,7 +58,13 @@ export function cleanUpAtEnd(cleanUp: () => void): () => void {
 function endAll(): void {
   for (const child of living) child.kill("SIGKILL");
   // The last first: what is in a folder goes before the folder.
-  for (const cleanUp of [...cleanups].reverse()) cleanUp();
+  for (const cleanUp of [...cleanups].reverse()) {
+    try {
+      cleanUp();
+    } catch {
+      // A process may write to its folder while it is being killed. Who made the folder tries again; the others go now.
+    }
+  }
 }
 
 let guarded = false;

@@ -3,22 +3,10 @@
  * lost process never leaves half a line.
  */
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { lstatSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { UserError } from "@quern/core/errors";
+import { makeFolder, writeSynced } from "../commands/write-file.ts";
 import { FolderLock } from "./folder-lock.ts";
 import { ATTRIBUTES, type Shards } from "./shards.ts";
 import type { HistoryStore, ShardChange } from "./store.ts";
@@ -97,7 +85,7 @@ export class DirectoryStore implements HistoryStore {
       }
       makeFolder(dirname(target));
       try {
-        writeSynced(part, Buffer.from(text));
+        writeSynced(part, text);
         renameSync(part, target);
       } catch (error) {
         rmSync(part, { force: true });
@@ -107,32 +95,9 @@ export class DirectoryStore implements HistoryStore {
   }
 }
 
-/** Makes a folder and those above it. (Node's own recursive mkdir never returns for some paths below /proc.) */
-function makeFolder(folder: string): void {
-  if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
-  try {
-    mkdirSync(folder);
-  } catch (error) {
-    // Another writer may have made it meanwhile.
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
-}
-
 /** Of the thing itself, not of what a link leads to; undefined where there is none. */
 function lookAt(path: string): ReturnType<typeof lstatSync> {
   return attempt(path, () => lstatSync(path, { throwIfNoEntry: false }));
-}
-
-/** File systems that allocate late tell of a full disk only at the end: before the new file takes the place of the old. */
-function writeSynced(path: string, bytes: Uint8Array): void {
-  const file = openSync(path, "w");
-  try {
-    for (let at = 0; at < bytes.byteLength;) at += writeSync(file, bytes, at, bytes.byteLength - at);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }
 
 function attempt<T>(path: string, act: () => T): T {

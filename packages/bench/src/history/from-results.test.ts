@@ -59,6 +59,8 @@ describe("of a run that compares two builds", () => {
     const { environment } = gate();
     const moved = { ...environment!, controls: environment!.controls.map((control) => ({ ...control, moved: true })) };
     expect(() => recordsOf(gate({ environment: moved }), "r.json")).toThrow("the machine was disturbed, ctl.fma moved");
+    const slower = { ...environment!, disturbances: ["the machine was 20 % slower at the end than at the start"] };
+    expect(() => recordsOf(gate({ environment: slower }), "r.json")).toThrow(DisturbedResults);
     expect(new DisturbedResults("x").exitCode).toBe(3);
   });
 

@@ -74,8 +74,14 @@ function centreOf(times: readonly number[]): Pick<HistoryRecord, "value" | "low"
 function requireCalm({ environment }: Results, where: string): void {
   const moved = environment?.controls.filter((control) => control.moved).map(({ id }) => id) ?? [];
   const changed = environment?.changed ?? [];
-  if (moved.length === 0 && changed.length === 0) return;
-  const what = moved.length > 0 ? `${moved.join(", ")} moved` : `${changed.join(", ")} changed during the run`;
+  const [other] = environment?.disturbances ?? [];
+  if (moved.length === 0 && changed.length === 0 && other === undefined) return;
+  const what =
+    moved.length > 0
+      ? `${moved.join(", ")} moved`
+      : changed.length > 0
+        ? `${changed.join(", ")} changed during the run`
+        : other;
   throw new DisturbedResults(`the results have no place in the history: the machine was disturbed, ${what}`, { where });
 }
 

@@ -133,6 +133,20 @@ describe("adding", () => {
     expect(addRecords(changed, [first, second]).changed.size).toBe(0);
   });
 
+  it.each([
+    ["a time that is none in JSON", { value: Infinity }, "value"],
+    ["a name that is too long", { bench: "b".repeat(5000) }, "bench"],
+    ["an interval below nothing", { low: -1 }, "low"],
+  ])("refuses %s, which no reader would take", (_, change, problem) => {
+    expect(() => addRecords(new Map(), [second, { ...first, ...change }])).toThrow(problem);
+  });
+
+  it("takes equal records of one file once, and refuses different ones of the same bench", () => {
+    const { changed, added } = addRecords(new Map(), [first, { ...first }]);
+    expect([added, changed.get(PATH)]).toEqual([1, `${recordLine(first)}\n`]);
+    expect(() => addRecords(new Map(), [first, { ...first, value: 7 }])).toThrow("another record of it");
+  });
+
   it("lines that are no records stay as they are", () => {
     expect(addRecords(new Map([[PATH, "half a li"]]), [first]).changed.get(PATH)).toBe(
       `half a li\n${recordLine(first)}\n`,

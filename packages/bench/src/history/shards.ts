@@ -6,8 +6,9 @@
  */
 
 import { createHash } from "node:crypto";
+import { UserError } from "@quern/core/errors";
 import { SchemaMismatch, acceptValue, type ValueLimits } from "../results/validate.ts";
-import { RECORD_VERSION, type HistoryRecord, recordKey, recordLine, recordSchema } from "./record.ts";
+import { RECORD_VERSION, type HistoryRecord, paramText, recordKey, recordLine, recordSchema } from "./record.ts";
 
 /** Texts of the files of a history by path; an absent file has no text. */
 export type Shards = ReadonlyMap<string, string>;
@@ -134,14 +135,35 @@ export interface AddedRecords {
   readonly known: number;
 }
 
-/** Adds records to the files that they belong to. What is wrong with other lines is not looked at. */
+/**
+ * Adds records to the files that they belong to. What is wrong with other lines is not looked at. Throws a `UserError` for
+ * records that no reader would take: one such line makes the whole history unreadable.
+ */
 export function addRecords(shards: Shards, records: readonly HistoryRecord[]): AddedRecords {
   const known = new Set(parseShards(shards).lines.map(({ record }) => recordKey(record)));
-  const fresh = records.filter((record) => !known.has(recordKey(record)));
+  const fresh = new Map<string, HistoryRecord>();
+  for (const record of records) {
+    const key = recordKey(record);
+    if (known.has(key)) continue;
+    const line = recordLine(record);
+    const other = fresh.get(key);
+    if (other !== undefined && recordLine(other) !== line)
+      throw unreadable(record, "the same run has another record of it");
+    const parsed = parseLine(line);
+    if ("problem" in parsed) throw unreadable(record, parsed.problem);
+    fresh.set(key, record);
+  }
   const changed = new Map<string, string>();
-  for (const [path, group] of Map.groupBy(fresh, shardPath))
+  for (const [path, group] of Map.groupBy(fresh.values(), shardPath))
     changed.set(path, appendLines(shards.get(path) ?? "", group.map(recordLine)));
-  return { changed, added: fresh.length, known: records.length - fresh.length };
+  return { changed, added: fresh.size, known: records.length - fresh.size };
+}
+
+const SHOWN = 80;
+
+function unreadable({ bench, params }: HistoryRecord, problem: string): UserError {
+  const name = `${bench} ${paramText(params)}`.trim().slice(0, SHOWN);
+  return new UserError(`the history cannot hold this record: ${problem}`, { where: name });
 }
 
 /**

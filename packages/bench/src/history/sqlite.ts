@@ -27,7 +27,7 @@ CREATE TABLE changes (class TEXT NOT NULL, bench TEXT NOT NULL, params TEXT NOT 
 CREATE INDEX records_by_bench ON records (class, bench, params, at);
 `;
 
-/** Writes a new file whole, in the place of an older one; its folder is there. Throws a `UserError` where that is not possible. */
+/** Writes a new file whole, in place of an older one; its folder is there. Throws a `UserError` where that is not possible. */
 export async function writeSqlite(
   path: string,
   records: readonly HistoryRecord[],

@@ -70,12 +70,20 @@ const MIN_ROUNDS_SLOW = 2;
 const SLOW_ROUND_MS = 5000;
 const MAX_ROUNDS = 200;
 
-/** Failures of single engines are outcomes, not exceptions. */
+/**
+ * Failures of single engines are outcomes, not exceptions. Interrupted before a repeat is whole it throws the reason of the
+ * signal.
+ */
 export async function measureLlm(group: LlmGroup, progress: Progress): Promise<LlmOutcome[]> {
   const measurement = new Measurement(group);
   const { settings } = group;
   for (let repeat = 0; repeat < settings.processes; repeat++) {
-    await measurement.repeat(repeat, (text, share) => progress(text, (repeat + share) / settings.processes));
+    try {
+      await measurement.repeat(repeat, (text, share) => progress(text, (repeat + share) / settings.processes));
+    } catch (error) {
+      if (settings.signal?.aborted !== true || repeat === 0) throw error;
+      break;
+    }
   }
   return measurement.outcomes();
 }
@@ -111,6 +119,7 @@ class Measurement {
     const live: Live[] = [];
     try {
       for (const engine of random.shuffle(engines.filter((name) => !this.#failures.has(name)))) {
+        settings.signal?.throwIfAborted();
         progress(`${engine}: opening`, (0.2 * live.length) / engines.length);
         await this.#open(engine, join(kernels, String(live.length)), live);
       }
@@ -120,7 +129,9 @@ class Measurement {
           progress(`${testName(test)}, ${text}`, 0.2 + (0.8 * (index + share)) / tests.length);
         await this.#measureTest(test, live, random, report);
       }
-      for (const entry of live) await this.#finish(entry);
+      const whole: [string, LlmRun][] = [];
+      for (const entry of live) whole.push([entry.engine, await this.#finish(entry)]);
+      for (const [engine, run] of whole) this.#runs.get(engine)?.push(run);
     } finally {
       for (const { process } of live) process.kill();
       removeKernels();
@@ -151,6 +162,8 @@ class Measurement {
   }
 
   #fail(engine: string, error: unknown): void {
+    // Ctrl-C kills what is measured: that is no failure of the engine.
+    this.#group.settings.signal?.throwIfAborted();
     if (error instanceof InternalError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     this.#failures.set(engine, { reason, unsupported: isUnsupported(error) });
@@ -178,6 +191,7 @@ class Measurement {
   async #measureTest(test: LlmTest, live: readonly Live[], random: Random, progress: Progress): Promise<void> {
     const ready = new Map<Live, Ready>();
     for (const entry of random.shuffle(this.#able(live))) {
+      this.#group.settings.signal?.throwIfAborted();
       progress(`${entry.engine}: warming up`, 0);
       await this.#ask(entry, async (process, timeoutMs) => {
         ready.set(entry, (await process.ask({ kind: "llm-test", test }, timeoutMs)).ready);
@@ -195,6 +209,7 @@ class Measurement {
     let order = random.shuffle(timed);
     for (let round = 0; round < rounds; round++) {
       order = round % 2 === 1 ? order.toReversed() : random.shuffle(timed);
+      this.#group.settings.signal?.throwIfAborted();
       progress(`round ${round + 1} of ${rounds}`, round / rounds);
       const { from, count } = slices[round % slices.length] as SliceRange;
       const text = Math.floor(round / slices.length) % TEXTS;
@@ -240,14 +255,14 @@ class Measurement {
     return slices * Math.max(Math.ceil(least / slices), Math.min(passes, Math.ceil(MAX_ROUNDS / slices)));
   }
 
-  async #finish(entry: Live): Promise<void> {
+  async #finish(entry: Live): Promise<LlmRun> {
     const { engine, opened, reopened, tests, agreements } = entry;
     const run: LlmRun = { opened, reopened, tests, agreements, peakBytes: opened.peakBytes };
-    this.#runs.get(engine)?.push(run);
-    if (this.#failures.has(engine)) return;
+    if (this.#failures.has(engine)) return run;
     await this.#ask(entry, async (process, timeoutMs) => {
       run.peakBytes = (await process.ask({ kind: "llm-finish" }, timeoutMs)).peakBytes;
     });
+    return run;
   }
 }
 

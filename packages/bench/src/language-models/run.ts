@@ -3,17 +3,14 @@
  */
 
 import { UserError, type MatmulPrecision } from "@quern/core";
-import { withClaims } from "../claims/claim.ts";
-import { withIsa } from "../claims/isa.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOptions } from "../engines/llm-engine.ts";
-import type { BenchSettings } from "../harness/bench.ts";
 import { fileSha256, recipeSha256 } from "../harness/claim-facts.ts";
-import { IDLE, withProcess } from "../harness/engine-process.ts";
+import { ComparisonRun, type BenchSettings } from "../harness/comparison.ts";
+import { withProcess } from "../harness/engine-process.ts";
 import type { Progress } from "../harness/interleave.ts";
 import { describeMachine } from "../harness/machine.ts";
-import { higherPeaks } from "../harness/roofline.ts";
-import type { EngineRecord, Result, Results, RooflinePoint, Skipped } from "../results/schema.ts";
+import type { EngineRecord, Machine, Result, Results, Skipped } from "../results/schema.ts";
 import { measureLlm } from "./measure.ts";
 import { readModelFacts, type ModelFacts } from "./model-facts.ts";
 import type { LlmMeasured } from "./rows.ts";
@@ -31,7 +28,7 @@ export interface LlmPlan {
   readonly features?: string | undefined;
 }
 
-/** Runs the plan. `progress` is told what is going on and the share done. */
+/** Runs the plan. `progress` is told what is going on and the share done. Ctrl-C is handled as by `runBench`. */
 export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
   if (plan.models.length === 0) throw new UserError("bench llm: no model to measure");
   if (plan.engines.length === 0) throw new UserError("bench llm: no engine to measure", { where: "--engines" });
@@ -40,25 +37,23 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
   const models: ModelFacts[] = [];
   for (const path of plan.models) models.push(await checkedFacts(path, plan.tests));
   const engines = await describeEngines(plan, settings.timeoutMs);
-  progress("measuring the machine's peaks", 0);
-  const threadCounts = [...new Set([1, ...plan.threads])];
-  const before = (await settings.measureRoofline?.(threadCounts)) ?? [];
+  const run = new ComparisonRun("llm", settings);
   const measured: LlmMeasured[] = [];
   const groups = models.length * plan.threads.length;
-  for (const facts of models) {
-    for (const threads of plan.threads) {
-      const options = optionsOf(plan, threads);
-      const done = measured.length;
-      const report: Progress = (text, share) =>
-        progress(`${facts.name}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
-      const { tests } = plan;
-      const outcomes = await measureLlm({ facts, tests, engines: enginesAt(plan, threads), options, settings }, report);
-      measured.push({ facts, options, tests, outcomes });
+  const roofline = await run.betweenPeaks(plan.threads, progress, async () => {
+    for (const facts of models) {
+      for (const threads of plan.threads) {
+        const options = optionsOf(plan, threads);
+        const done = measured.length;
+        const report: Progress = (text, share) =>
+          progress(`${facts.name}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
+        const { tests } = plan;
+        const group = { facts, tests, engines: enginesAt(plan, threads), options, settings };
+        measured.push({ facts, options, tests, outcomes: await measureLlm(group, report) });
+      }
     }
-  }
-  progress("measuring the machine's peaks again", 1);
-  const after = before.length === 0 ? [] : ((await settings.measureRoofline?.(threadCounts)) ?? []);
-  return resultsOf(measured, engines, settings, higherPeaks(before, after));
+  });
+  return run.results({ engines, ...(await rowsOf(measured, settings.seed, describeMachine(roofline))) });
 }
 
 /** Default settings have a thread budget of their own, so that they are measured once, beside the most threads. */
@@ -99,51 +94,27 @@ async function describeEngines(plan: LlmPlan, timeoutMs: number): Promise<Engine
   return records;
 }
 
-async function resultsOf(
+async function rowsOf(
   measured: readonly LlmMeasured[],
-  engines: readonly EngineRecord[],
-  settings: BenchSettings,
-  roofline: readonly RooflinePoint[],
-): Promise<Results> {
+  seed: number,
+  machine: Machine,
+): Promise<Pick<Results, "machine" | "results" | "comparisons" | "skipped">> {
   // Brings the distribution functions, which compile when they are loaded: not at the start of every command.
   const { llmComparisons, llmRows } = await import("./rows.ts");
-  const machine = describeMachine(roofline);
   const peaksAt = (threads: number): Parameters<typeof llmRows>[1] => {
-    const point = roofline.find((candidate) => candidate.threads === threads);
+    const point = machine.roofline.find((candidate) => candidate.threads === threads);
     return point === undefined ? undefined : { point, caches: machine.cpu.caches };
   };
   const results = measured
     .flatMap((one) => {
-      const facts = llmClaimFacts(one, settings.seed);
+      const facts = llmClaimFacts(one, seed);
       return llmRows(one, peaksAt(one.options.threads)).map((row) => ({ ...row, ...facts }));
     })
     .map((row) => {
       const idle = machine.cpu.features.includes("amx_int8") && leavesMatrixUnit(row);
       return idle ? { ...row, note: "no AMX buffer, though the processor has a matrix unit" } : row;
     });
-  const skipped = measured.flatMap(skippedOf);
-  if (results.length === 0) {
-    const reasons = new Set(skipped.map((row) => `${row.case}, ${row.engine}: ${row.reason}`));
-    throw new UserError(["nothing could be measured", ...reasons].join("\n  "));
-  }
-  const all: Results = {
-    schema: "quern.results/1",
-    createdAt: new Date().toISOString(),
-    machine,
-    engines,
-    settings: {
-      seed: settings.seed,
-      secondsPerEngine: settings.secondsPerEngine,
-      processes: settings.processes,
-      sliceMs: settings.sliceMs,
-      idle: IDLE,
-      ...(settings.command === undefined ? {} : { command: settings.command }),
-    },
-    results,
-    comparisons: measured.flatMap(llmComparisons),
-    skipped,
-  };
-  return withClaims(withIsa(all));
+  return { machine, results, comparisons: measured.flatMap(llmComparisons), skipped: measured.flatMap(skippedOf) };
 }
 
 /** All engines get the file, and tokens that follow from the seed. */

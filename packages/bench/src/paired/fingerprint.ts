@@ -7,8 +7,8 @@
  */
 
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
 import { arch, cpus, platform, release, totalmem } from "node:os";
+import { systemFiles } from "../doctor/system-files.ts";
 
 export interface Fingerprint {
   readonly hash: string;
@@ -24,11 +24,7 @@ const CLASS_FACTS = ["cpu", "cpu model", "cpu flags", "cores", "affinity", "smt"
 const CLASS_SYSTEM = ["hypervisor", "platform", "node major", "node flags"] as const;
 
 function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return undefined;
-  }
+  return systemFiles.read(path) ?? undefined;
 }
 
 function field(text: string, name: string): string | undefined {
@@ -40,13 +36,7 @@ function known(value: string | undefined): string {
 }
 
 function listed(path: string, pattern: RegExp): string[] {
-  try {
-    return readdirSync(path)
-      .filter((name) => pattern.test(name))
-      .sort();
-  } catch {
-    return [];
-  }
+  return systemFiles.list(path).filter((name) => pattern.test(name));
 }
 
 function cacheFacts(): string | undefined {

@@ -5,6 +5,7 @@
 
 import type { Bench } from "../define/bench.ts";
 import { Random } from "../harness/random.ts";
+import { median } from "../statistics/basics.ts";
 import { POOL_SETS } from "./input-pool.ts";
 import { BenchSession } from "./session.ts";
 
@@ -34,10 +35,6 @@ const body: Bench<undefined, Float64Array, number> = {
   },
   check: (_, sum) => (sum > 0.5 && sum < 1 ? 0 : 1),
 };
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
-}
 
 type PlainRun = (state: undefined, input: Float64Array) => number;
 

@@ -3,8 +3,8 @@
  * and never decides: neighbours of a virtual machine may slow it without a trace here.
  */
 
-import { readFileSync } from "node:fs";
 import { resourceUsage } from "node:process";
+import { systemFiles } from "../doctor/system-files.ts";
 
 /** Counters since the start of the machine or the process; null where the system has none. */
 export interface PressureCounters {
@@ -19,12 +19,8 @@ export interface PressureCounters {
 }
 
 function readNumber(path: string, pattern: RegExp): number | null {
-  try {
-    const found = pattern.exec(readFileSync(path, "utf8"))?.[1];
-    return found === undefined ? null : Number(found);
-  } catch {
-    return null;
-  }
+  const found = pattern.exec(systemFiles.read(path) ?? "")?.[1];
+  return found === undefined ? null : Number(found);
 }
 
 export function readPressure(): PressureCounters {

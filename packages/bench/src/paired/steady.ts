@@ -3,22 +3,16 @@
  * machine warmup blows hot and cold", OOPSLA 2017), so it is checked and not assumed.
  */
 
+import { median, medianAbsoluteDeviation } from "../statistics/basics.ts";
+
 const STEADY_WITHIN = 0.01;
 /** Of normal values: standard deviation over median absolute deviation, standard error of a median over that of a mean. */
 const SD_OF_MAD = 1.4826;
 const ERROR_OF_MEDIAN = 1.2533;
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
-}
-
 /** Variance of the median of `values`, from their median absolute deviation. */
-function varianceOfMedian(values: readonly number[], centre: number): number {
-  const sd = SD_OF_MAD * median(values.map((value) => Math.abs(value - centre)));
+function varianceOfMedian(values: readonly number[]): number {
+  const sd = SD_OF_MAD * medianAbsoluteDeviation(values);
   return (ERROR_OF_MEDIAN * sd) ** 2 / values.length;
 }
 
@@ -31,6 +25,6 @@ export function steadyTail(times: readonly number[], third: number): boolean {
   const early = times.slice(-2 * third, -third);
   const last = median(late);
   const before = median(early);
-  const error = Math.sqrt(varianceOfMedian(late, last) + varianceOfMedian(early, before));
+  const error = Math.sqrt(varianceOfMedian(late) + varianceOfMedian(early));
   return Math.abs(last - before) <= Math.max(STEADY_WITHIN * before, error);
 }

@@ -12,7 +12,7 @@ import { machineLine } from "./gate-facts.ts";
 import { formatTable, type Column } from "./table.ts";
 import { armNs, benchName } from "./verdicts.ts";
 
-export const UNPAIRED = "advisory: unpaired";
+const UNPAIRED = "advisory: unpaired";
 
 const COLUMNS: readonly Column[] = [
   { title: "case", align: "left" },

@@ -134,10 +134,12 @@ function* requestRows(test: ServingRecord, common: LongRow): Generator<LongRow, 
   }
 }
 
+/** The rows of `longRows` by RFC 4180: a line of titles, lines end in CR LF. */
 export function renderCsv(results: Results): string {
   return toCsv(longRows(results));
 }
 
+/** The same with the rows of `roundRows`. */
 export function renderCsvRounds(results: Results): string {
   return toCsv(roundRows(results));
 }
@@ -153,6 +155,7 @@ export function renderJsonLines(results: Results): string {
   return toJsonLines(longRows(results));
 }
 
+/** The rows of `roundRows`, likewise. */
 export function renderJsonLinesRounds(results: Results): string {
   return toJsonLines(roundRows(results));
 }

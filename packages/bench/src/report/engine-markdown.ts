@@ -5,7 +5,7 @@
 
 import { rowsOf, claimText } from "../claims/claim.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
-import { engineText, peakLines, rateOf, settingsText } from "./engine-facts.ts";
+import { engineText, peakLines, rateOf, settingsText, threadsText } from "./engine-facts.ts";
 import { Footnotes } from "./footnotes.ts";
 import {
   digits,
@@ -31,6 +31,7 @@ import {
 } from "./markdown-parts.ts";
 import { PHASES_NOTE, deviceLines, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
 import { summaries } from "./terminal.ts";
+import { INTERRUPTED } from "./verdicts.ts";
 
 const REASON_LENGTH = 400;
 /** Records of engines at their default settings are named after those at their best ones. */
@@ -45,10 +46,11 @@ export function engineParts(results: Results): MarkdownParts {
   const others = steady.filter((row) => !shown.has(row) && !wrong.includes(row) && !DEFAULTS.test(row.engine));
   const failed = results.skipped.filter((skipped) => skipped.failed === true).length;
   const phases = phasesSection(results, notes);
+  const interrupted = results.run?.aborted === true ? `; ${INTERRUPTED}` : "";
   const defaults = defaultsSection(steady);
   return {
     head: [
-      `### ${steady.length} measured, ${wrong.length} with wrong outputs, ${failed} failed, ${results.skipped.length - failed} skipped`,
+      `### ${steady.length} measured, ${wrong.length} with wrong outputs, ${failed} failed, ${results.skipped.length - failed} skipped${interrupted}`,
       ...meanLines(results, notes),
     ],
     sections: [
@@ -80,11 +82,7 @@ function comparedPairs(results: Results): Pair[] {
 }
 
 function pairSections(results: Results, pairs: readonly Pair[], notes: Footnotes): MarkdownSection[] {
-  const groups = new Map<string, Pair[]>();
-  for (const pair of pairs) {
-    const key = JSON.stringify([pair.row.engine, pair.baseline.engine]);
-    groups.set(key, [...(groups.get(key) ?? []), pair]);
-  }
+  const groups = Map.groupBy(pairs, ({ row, baseline }) => JSON.stringify([row.engine, baseline.engine]));
   return [...groups.values()].map((group) => {
     const { row, baseline } = group[0] as Pair;
     return tableSection(pairColumns(results, row.engine, baseline.engine, notes), group, [
@@ -230,7 +228,7 @@ function defaultsSection(steady: readonly Result[]): MarkdownSection[] {
 }
 
 function bestText(best: Result | undefined): string {
-  return best === undefined ? "" : `${formatMs(best.median)}, ${best.threads} thread${best.threads === 1 ? "" : "s"}`;
+  return best === undefined ? "" : `${formatMs(best.median)}, ${threadsText(best.threads)}`;
 }
 
 function skippedSection({ skipped }: Results): MarkdownSection[] {

@@ -8,6 +8,7 @@ export function digits(value: number): string {
   return value.toFixed(Math.min(places, 6));
 }
 
+/** A time in ms as "44.2 µs", "6.37 ms", "1.70 s"; null is "–". */
 export function formatMs(ms: number | null): string {
   if (ms === null) return "–";
   if (ms < 1e-3) return `${digits(ms * 1e6)} ns`;
@@ -35,6 +36,7 @@ export function formatPrecision({
     : `${asked} (${others.length === precisions?.length ? "" : "partly "}computed at ${others.join(", ")})`;
 }
 
+/** Bytes in binary units, "1.18 GiB"; null is "–". */
 export function formatBytes(bytes: number | null): string {
   if (bytes === null) return "–";
   if (bytes < 1024) return `${bytes} B`;
@@ -48,6 +50,7 @@ function ratioDigits(ratio: number): string {
   return ratio >= 0.1 && ratio < 10 ? ratio.toFixed(2) : digits(ratio);
 }
 
+/** "1.67×" */
 export function formatRatio(ratio: number): string {
   return `${ratioDigits(ratio)}×`;
 }

@@ -3,7 +3,7 @@
 import type { ArmRecord, Results } from "../results/schema.ts";
 import { digits, formatChange } from "./format.ts";
 
-/** "main 1a2b3c4d5e6f (changed files)": what an arm was made from. */
+/** "main 1a2b3c4d5e6f with changes": what an arm was made from. */
 export function armText({ source, commit, dirty }: ArmRecord): string {
   return [
     source,

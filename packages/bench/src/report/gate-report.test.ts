@@ -82,6 +82,8 @@ describe("terminal", () => {
   it("draws how pairs are spread", () => {
     expect(sparkline([0, 0, 0, Math.log(1.07)])).toBe("1.000× █      ▃ 1.070×");
     expect(sparkline([])).toBe("");
+    // More values than a call may have arguments.
+    expect(sparkline(Array.from({ length: 300_000 }, () => 0))).toMatch(/^1\.000× █ +1\.000×$/);
   });
 
   it("a pair is the median of its rounds' ratios, not the ratio of medians", () => {

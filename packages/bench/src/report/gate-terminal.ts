@@ -42,6 +42,7 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
   const { run, summary } = results;
   const command = reproduceCommand(results);
   const moved = disturbances(results);
+  const notes = new LongRemarks();
   const lines = [
     verdictSentence(results),
     "",
@@ -50,8 +51,9 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
       : [
           ...formatTable(
             COLUMNS,
-            benches.map((bench) => cells(bench, verbose, moved)),
+            benches.map((bench) => cells(bench, verbose, notes.cell(plainText(remarks(bench, moved))))),
           ),
+          ...notes.lines(),
           "",
         ]),
     "ratio: time of head over base, > 1 is slower; MDE: smallest change that would have been found in 95 of 100 runs",
@@ -73,7 +75,25 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
     .join("\n")}\n`;
 }
 
-function cells(bench: BenchRecord, verbose: boolean, said: readonly string[]): string[] {
+/** Longer ones stand below the table, which would leave the screen. */
+const REMARK_WIDTH = 40;
+
+class LongRemarks {
+  readonly #numbers = new Map<string, number>();
+
+  cell(remark: string): string {
+    if (remark.length <= REMARK_WIDTH) return remark;
+    const number = this.#numbers.get(remark) ?? this.#numbers.size + 1;
+    this.#numbers.set(remark, number);
+    return `[${number}]`;
+  }
+
+  lines(): string[] {
+    return [...this.#numbers].map(([text, number]) => `[${number}] ${text}`);
+  }
+}
+
+function cells(bench: BenchRecord, verbose: boolean, remark: string): string[] {
   const pairs = decidingPairs(bench);
   const { estimate } = bench;
   return [
@@ -85,7 +105,7 @@ function cells(bench: BenchRecord, verbose: boolean, said: readonly string[]): s
     estimate === null ? "" : formatChangeInterval(estimate.low, estimate.high),
     estimate === null ? "" : formatPercent(estimate.mde),
     verbose ? sparkline(logRatios(pairs)) : "",
-    plainText(remarks(bench, said)),
+    remark,
   ];
 }
 
@@ -94,8 +114,9 @@ const BARS = "▁▂▃▄▅▆▇█";
 /** Counts of pairs in eight steps from the least ratio to the largest, as bars: where the pairs lie, and whether in two heaps. */
 export function sparkline(values: readonly number[], steps = 8): string {
   if (values.length === 0) return "";
-  const low = Math.min(...values);
-  const high = Math.max(...values);
+  // Not by spreading: more pairs than a call may have arguments are no reason to fail.
+  const low = values.reduce((least, value) => Math.min(least, value), Infinity);
+  const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
   const counts = Array.from({ length: steps }, () => 0);
   for (const value of values) {
     const step = high === low ? 0 : Math.min(steps - 1, Math.floor((steps * (value - low)) / (high - low)));

@@ -19,14 +19,14 @@ import type { Section } from "./html/markup.ts";
 import { servingSection } from "./html/serving-section.ts";
 import { SCRIPT } from "./html/script.ts";
 import { STYLE } from "./html/style.ts";
-import { VERDICTS, isFailure, totals, verdictSentence } from "./verdicts.ts";
+import { INTERRUPTED, VERDICTS, isFailure, totals, verdictSentence } from "./verdicts.ts";
 
 function policy(): string {
   const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
   return `default-src 'none'; style-src ${hash(STYLE)}; script-src ${hash(SCRIPT)}; base-uri 'none'; form-action 'none'`;
 }
 
-/** The page. */
+/** The page as text in UTF-8, of any run. */
 export function renderHtml(results: Results): string {
   const notes = new Footnotes(results);
   const gate = results.benches !== undefined;
@@ -71,6 +71,7 @@ function header(results: Results): string {
     machineLine(results),
     results.createdAt,
     ...(run === undefined ? [] : [`took ${formatDuration(run.wallMs)}`]),
+    ...(benches === undefined && run?.aborted === true ? [INTERRUPTED] : []),
   ];
   const line = `<p class="note">${escapeHtml(facts.join(" · "))}</p>`;
   if (benches === undefined) return line;

@@ -22,6 +22,7 @@ interface TestCase {
   readonly properties: readonly (readonly [name: string, value: string])[];
 }
 
+/** One XML document, of a gate run or of a comparison of engines. */
 export function renderJunit(results: Results): string {
   const cases = results.benches === undefined ? engineCases(results) : gateCases(results, results.benches);
   const count = (outcome: Outcome): number => cases.filter((test) => test.outcome === outcome).length;

@@ -25,6 +25,7 @@ export interface MarkdownOptions {
   readonly limit?: number;
 }
 
+/** Markdown of any run, at most `limit` bytes of UTF-8 (a comment on GitHub): rows that do not fit are left out and counted. */
 export function renderMarkdown(results: Results, { limit = COMMENT_BYTES }: MarkdownOptions = {}): string {
   return fit(partsOf(results), limit);
 }

@@ -5,6 +5,7 @@ import { formatMs } from "./format.ts";
 import { machineLine, reproduceCommand } from "./gate-facts.ts";
 import { commandBlock, name, tableSection, type MarkdownParts, type MarkdownSection } from "./markdown-parts.ts";
 import { LATENCIES, LATENCY_NOTE, loadLines } from "./serving-facts.ts";
+import { INTERRUPTED } from "./verdicts.ts";
 
 const LINE_LENGTH = 400;
 
@@ -14,7 +15,7 @@ export function servingParts(results: Results, serving: readonly ServingRecord[]
     serving.reduce((total, record) => total + pick(record), 0);
   const failed = sum((record) => record.failed);
   const command = reproduceCommand(results);
-  const interrupted = results.run?.aborted === true ? "; interrupted: not all that was asked for" : "";
+  const interrupted = results.run?.aborted === true ? `; ${INTERRUPTED}` : "";
   return {
     head: [`### ${sum(({ completed }) => completed)} requests answered, ${failed} failed${interrupted}`],
     sections: serving.flatMap(loadSections),

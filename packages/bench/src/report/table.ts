@@ -8,7 +8,9 @@ export interface Column {
 /** Lines of a table; columns that are empty in every row are left out. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const used = columns.map((_, i) => rows.some((row) => (row[i] ?? "") !== ""));
-  const widths = columns.map(({ title }, i) => Math.max(width(title), ...rows.map((row) => width(row[i] ?? ""))));
+  const widths = columns.map(({ title }, i) =>
+    rows.reduce((most, row) => Math.max(most, width(row[i] ?? "")), width(title)),
+  );
   const line = (cells: readonly string[]): string =>
     columns
       .map(({ align }, i) => pad(cells[i] ?? "", widths[i] as number, align))

@@ -17,6 +17,7 @@ import {
   formatVerified,
   digits,
 } from "./format.ts";
+import { INTERRUPTED } from "./verdicts.ts";
 import { renderGateTerminal, type TerminalOptions } from "./gate-terminal.ts";
 import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
 import { servingLines } from "./serving-terminal.ts";
@@ -37,12 +38,13 @@ function renderEngines(results: Results): string {
   const lines =
     serving.length > 0 && results.results.length === 0
       ? [`requests came from ${machineText}`, ...interruptedLines(results), ...tests]
-      : [machineText, ...engineLines(results), ...tests];
-  return `${lines.map(plainText).join("\n")}\n`;
+      : [machineText, ...interruptedLines(results), ...engineLines(results), ...tests];
+  const single = lines.filter((line, i) => line !== "" || lines[i - 1] !== "");
+  return `${single.map(plainText).join("\n")}\n`;
 }
 
 function interruptedLines({ run }: Results): string[] {
-  return run?.aborted === true ? ["interrupted: not all that was asked for"] : [];
+  return run?.aborted === true ? [INTERRUPTED] : [];
 }
 
 function engineLines(results: Results): string[] {
@@ -145,7 +147,7 @@ function phasesTable(results: Results, notes: Footnotes): string[] {
       cells.planned,
     ];
   });
-  return [...formatTable(columns, rows), PHASES_NOTE];
+  return rows.length === 0 ? [] : [...formatTable(columns, rows), PHASES_NOTE];
 }
 
 /**
@@ -161,12 +163,14 @@ export function summaries(
   for (const row of results.comparisons) {
     if (row.phase !== phase || row.case.startsWith("llm/") || !notes.claim(row).comparable) continue;
     const label = `${row.engine}, ${formatPrecision(row)}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
-    groups.set(label, [...(groups.get(label) ?? []), row.ratio]);
+    const ratios = groups.get(label);
+    if (ratios === undefined) groups.set(label, [row.ratio]);
+    else ratios.push(row.ratio);
   }
   return [...groups].map(([label, ratios]) => ({
     label,
     mean: geometricMean(ratios),
-    least: Math.min(...ratios),
+    least: ratios.reduce((least, ratio) => Math.min(least, ratio), Infinity),
     cases: ratios.length,
   }));
 }

@@ -104,6 +104,9 @@ export function remarks({ reason, flags, accepted, check }: BenchRecord, said: r
 export const NOTHING_MEASURED =
   "NOTHING WAS MEASURED, since base and head load the same files; this is neutral, and no pass";
 
+/** Of a run that Ctrl-C has ended. */
+export const INTERRUPTED = "interrupted: not all that was asked for";
+
 /** One sentence: what the run found. */
 export function verdictSentence(results: Results): string {
   const { benches = [], run, summary } = results;
@@ -112,7 +115,7 @@ export function verdictSentence(results: Results): string {
   const nothing = run?.identical === true ? NOTHING_MEASURED : "no benchmark was measured";
   const found = benches.length === 0 ? nothing : `${counts.join(", ")} of ${benches.length}`;
   const notes = [
-    ...(run?.aborted === true ? ["interrupted: not all that was asked for"] : []),
+    ...(run?.aborted === true ? [INTERRUPTED] : []),
     ...(run?.outOfTime === true ? ["the budget was spent before all was measured"] : []),
     ...(run?.advisory === true ? ["advisory: fails no build"] : []),
   ];

@@ -1,6 +1,6 @@
 /**
- * What a run that compares two builds adds to a result file: the run and its policy, the arms, the environment before
- * and after, and per benchmark every sample, the estimate, and the verdict.
+ * What a run that compares two builds adds to a result file: its policy in `run`, which other runs have too, the arms, the
+ * environment before and after, and per benchmark every sample, the estimate, and the verdict.
  *
  * Verdicts follow from the samples and the policy alone: who reads a file can judge again and must find the same.
  */
@@ -46,9 +46,13 @@ export const runSchema = {
         screenAlpha: { type: "number", minimum: 0, description: "A suspect has a smaller p against no change," },
         screenEffect: { type: "number", minimum: 0, description: "and a larger change." },
         beta: { type: "number", minimum: 0, description: "Chance of a miss at the minimum detectable effect" },
+        recheck: {
+          type: "boolean",
+          description: "true: benches that the screening could not clear were measured again, like suspects.",
+        },
         screenBand: { type: "number", minimum: 0, description: "Thresholds within which a bench passes the screening" },
         controlMargin: { type: "number", minimum: 0, description: "Change, as a share, that a control may show" },
-        controlSpike: { type: "number", minimum: 0, description: "Control slice over median in a disturbed round" },
+        controlSpike: { type: "number", minimum: 0, description: "Least ratio of the slices of a disturbed round" },
         maxDisturbed: { type: "number", minimum: 0, description: "Largest share of disturbed rounds" },
         unstableRuns: { type: "integer", minimum: 0, description: "Runs too blind on end that make a bench unstable" },
         bootstrap: { type: "integer", minimum: 0, description: "Resamples of the interval that is only shown" },
@@ -156,7 +160,11 @@ export const benchSchema = {
         reason: { type: "string" },
       },
     },
-    flags: { type: "array", items: { type: "string" }, description: "timer-bound, no-steady-state, unstable" },
+    flags: {
+      type: "array",
+      items: { type: "string" },
+      description: "timer-bound, empty-body, no-steady-state, unchecked, unstable",
+    },
     failure: { type: "string", description: "Why it could not be measured, or not to the end" },
     recentMdes: {
       type: "array",

@@ -6,6 +6,7 @@ import { UserError } from "@quern/core";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, describe, expect, it } from "vitest";
 import { Random } from "../harness/random.ts";
+import { changed } from "./changed.test-support.ts";
 import { parseResults, readResults } from "./read.ts";
 import { sampleGate } from "./sample-gate.ts";
 import { sampleResults } from "./sample-results.ts";
@@ -19,17 +20,6 @@ function file(name: string, content: string | Uint8Array): string {
   const path = join(folder, name);
   writeFileSync(path, content);
   return path;
-}
-
-/** A deep copy with one member changed or removed. */
-function changed(results: Results, path: readonly (string | number)[], value: unknown): unknown {
-  const copy = structuredClone(results) as unknown as Record<string | number, unknown>;
-  let parent = copy;
-  for (const key of path.slice(0, -1)) parent = parent[key] as Record<string | number, unknown>;
-  const last = path.at(-1) as string | number;
-  if (value === undefined) delete parent[last];
-  else parent[last] = value;
-  return copy;
 }
 
 function messageOf(action: () => unknown): string {

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
+import { changed } from "./changed.test-support.ts";
 import { sampleGate } from "./sample-gate.ts";
 import { sampleResults } from "./sample-results.ts";
 import { resultsSchema } from "./schema.ts";
@@ -8,17 +9,6 @@ import { resultsSchema } from "./schema.ts";
 const shipped = new URL("../../schema/quern.results.1.schema.json", import.meta.url);
 const ajv = new Ajv2020({ strict: true, formats: { "date-time": (text: string) => !Number.isNaN(Date.parse(text)) } });
 const validate = ajv.compile(resultsSchema);
-
-/** A deep copy with one member changed or removed. */
-function changed(path: readonly (string | number)[], value: unknown): unknown {
-  const copy = structuredClone(sampleResults()) as unknown as Record<string | number, unknown>;
-  let parent = copy;
-  for (const key of path.slice(0, -1)) parent = parent[key] as Record<string | number, unknown>;
-  const last = path.at(-1) as string | number;
-  if (value === undefined) delete parent[last];
-  else parent[last] = value;
-  return copy;
-}
 
 describe("quern.results/1", () => {
   it("the shipped JSON Schema is the one that the types come from", () => {
@@ -45,7 +35,7 @@ describe("quern.results/1", () => {
     ["no verification", ["results", 0, "verified"], undefined],
     ["half a thread", ["results", 0, "threads"], 1.5],
   ])("refuses %s", (_, path, value) => {
-    expect(validate(changed(path, value))).toBe(false);
+    expect(validate(changed(sampleResults(), path, value))).toBe(false);
   });
 
   describe("a gate run whose builds are the same, or loaded what is not theirs", () => {
@@ -76,6 +66,6 @@ describe("quern.results/1", () => {
   });
 
   it("allows members that later versions add", () => {
-    expect(validate(changed(["results", 0, "energy"], null))).toBe(true);
+    expect(validate(changed(sampleResults(), ["results", 0, "energy"], null))).toBe(true);
   });
 });

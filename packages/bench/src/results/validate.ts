@@ -31,7 +31,7 @@ export interface ValueLimits {
   readonly listLength: number;
 }
 
-export const VALUE_LIMITS: ValueLimits = { stringLength: 65_536, recordSize: 2000, listLength: 1_000_000 };
+const VALUE_LIMITS: ValueLimits = { stringLength: 65_536, recordSize: 2000, listLength: 1_000_000 };
 
 /** Where a value differs from the schema: `path` as in `benches[3].estimate.ratio`. */
 export class SchemaMismatch extends Error {

@@ -36,7 +36,7 @@ export interface Ended {
 const TOOL = { name: "quern-selftest", version: "1" };
 
 /** Where the suite lies in an arm. */
-export const SUITE_CONFIG: BenchConfig = { version: 1, benches: ["suite.bench.{ts,js}"] };
+const SUITE_CONFIG: BenchConfig = { version: 1, benches: ["suite.bench.{ts,js}"] };
 
 type Call = Pick<MeasuredOptions, "progress" | "signal"> &
   Pick<GateRequest, "flags"> &

@@ -6,7 +6,7 @@
  * reason to finish, a part is no JSON or an error, or no text came.
  */
 
-import { eventData } from "./event-stream.ts";
+import { EventTooLong, eventData } from "./event-stream.ts";
 import type { Exchange, Failure, FailureKind, ServingPlan } from "./types.ts";
 
 /** The members of a part that are looked at. */
@@ -15,7 +15,7 @@ interface Part {
     readonly delta?: Readonly<Record<string, unknown>>;
     readonly finish_reason?: string | null;
   }[];
-  readonly usage?: { readonly completion_tokens?: number } | null;
+  readonly usage?: { readonly completion_tokens?: unknown } | null;
   readonly error?: unknown;
 }
 
@@ -90,7 +90,7 @@ export async function exchange(
       }
       const part = read(data);
       if (holdsText(part)) parts.push(at);
-      usage = part.usage?.completion_tokens ?? usage;
+      usage = tokenCount(part) ?? usage;
       finished ||= part.choices?.some(({ finish_reason: reason }) => reason != null) === true;
     }
     if (!finished) throw new ExchangeFailure("broken", `the stream ended after ${parts.length} parts, without an end`);
@@ -124,6 +124,12 @@ function read(data: string): Part {
   return part;
 }
 
+/** As the server counts; what is no count is none. */
+function tokenCount({ usage }: Part): number | undefined {
+  const count = usage?.completion_tokens;
+  return typeof count === "number" && Number.isSafeInteger(count) && count >= 0 ? count : undefined;
+}
+
 /** Text of the answer, or of the thoughts before it. The part that only names the role holds none. */
 function holdsText({ choices }: Part): boolean {
   return (
@@ -138,6 +144,7 @@ function holdsText({ choices }: Part): boolean {
 
 function failureOf(error: unknown, impatient: boolean, stopped: boolean, timeoutMs: number, parts: number): Failure {
   if (error instanceof ExchangeFailure) return { kind: error.kind, message: error.message };
+  if (error instanceof EventTooLong) return { kind: "invalid", message: error.message };
   if (stopped) return { kind: "aborted", message: "the test was stopped" };
   if (impatient) return { kind: "timeout", message: `nothing came for ${timeoutMs} ms, after ${parts} parts` };
   const { message, cause } = error as Error;

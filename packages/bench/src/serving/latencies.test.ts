@@ -108,4 +108,15 @@ describe("event streams", () => {
       expect(await read(pieces), `pieces of ${size}`).toEqual(expected);
     }
   });
+
+  it.each(["data: ", "data: x\n"])("without an end, of %j, are refused and not kept", async (piece) => {
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      const bytes = new TextEncoder().encode(piece.repeat(10_000));
+      for (;;) yield bytes;
+    }
+    const reading = (async () => {
+      for await (const data of eventData(endless())) expect(data).toBe("no event ends here");
+    })();
+    await expect(reading).rejects.toThrow("an event is longer than");
+  });
 });

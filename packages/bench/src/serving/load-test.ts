@@ -59,9 +59,10 @@ export async function runLoadTest(
     );
   }
   exchanges.sort((a, b) => a.index - b.index);
-  const ends = exchanges.map(({ ended }) => ended);
-  const first = Math.min(...exchanges.map(({ scheduled }) => scheduled));
-  const wallMs = exchanges.length === 0 ? 0 : Math.max(...ends) - first;
+  // Not by spreading: a call may have fewer arguments than a test has requests.
+  const first = exchanges.reduce((least, { scheduled }) => Math.min(least, scheduled), Infinity);
+  const last = exchanges.reduce((most, { ended }) => Math.max(most, ended), -Infinity);
+  const wallMs = exchanges.length === 0 ? 0 : last - first;
   return { exchanges, startedAt, wallMs, aborted: stop.aborted };
 }
 

@@ -1,9 +1,9 @@
 /** A load test as a result file. */
 
 import { randomUUID } from "node:crypto";
-import { packageVersion } from "../commands/tool.ts";
 import { describeMachine } from "../harness/machine.ts";
 import type { Results, Run } from "../results/schema.ts";
+import { packageVersion } from "../version.ts";
 import type { LoadTest } from "./load-test.ts";
 import { publicUrl, summarise } from "./summary.ts";
 import type { ServingPlan } from "./types.ts";

@@ -124,6 +124,16 @@ describe("a server of known delays", () => {
     expect(summarise(planOf(url), { exchanges, wallMs: 1, startedAt: "", aborted: false }).tokensCounted).toBe("parts");
   });
 
+  it.each(["3", -1, 1.5, {}])("takes %j for no count of tokens", async (count) => {
+    const { url } = await serverOf((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(text("a") + text("b"));
+      response.end(event({ choices: [], usage: { completion_tokens: count } }) + event("[DONE]"));
+    });
+    const { exchanges } = await runLoadTest(planOf(url, { requests: 1 }));
+    expect(exchanges[0]).toMatchObject({ tokens: 2, counted: "parts" });
+  });
+
   it("a closed loop keeps its clients busy, and no more", async () => {
     let open = 0;
     let most = 0;

@@ -52,7 +52,7 @@ export function summarise(plan: ServingPlan, test: LoadTest): ServingRecord {
   const told = plan.arrivals.kind !== "burst";
   const perSecond = (count: number): number => (wallMs === 0 ? 0 : round((1000 * count) / wallMs));
   const late = latencyRecord(exchanges.map(({ scheduled, sent }) => sent - scheduled));
-  const worst = Math.max(0, ...exchanges.map(({ scheduled, sent }) => sent - scheduled));
+  const worst = exchanges.reduce((most, { scheduled, sent }) => Math.max(most, sent - scheduled), 0);
   return {
     engine: "openai-url",
     url: publicUrl(plan.url),

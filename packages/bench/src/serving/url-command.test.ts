@@ -1,11 +1,12 @@
 /** `quern-bench url` as a process: exit codes, standard output, the file it writes, what it keeps to itself. */
 
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Results } from "../results/schema.ts";
@@ -34,6 +35,7 @@ const server = createServer((request, response) => {
   request.resume();
   request.on("end", () => {
     asked++;
+    if (request.url?.startsWith("/silent/") === true) return;
     if (request.url?.startsWith("/shaky/") === true && asked % 3 === 0) {
       response.writeHead(500).end("out of luck");
       return;
@@ -75,6 +77,23 @@ describe("quern-bench url", () => {
     expect(serving?.[0]).toMatchObject({ completed: 24, failed: 0, tokensCounted: "parts" });
     expect(serving?.[0]?.latency.ttft.p50).toBeGreaterThan(0);
     expect(serving?.[0]?.latency.ttft.p99).toBeNull();
+  });
+
+  it("Ctrl-C before any answer ends with 130, and an earlier result stays", async () => {
+    const file = join(directory, "earlier.json");
+    writeFileSync(file, "earlier");
+    const node = ["--conditions=quern-src", "--disable-warning=ExperimentalWarning", main, "url"];
+    const before = asked;
+    const { promise, resolve } = Promise.withResolvers<Ended>();
+    const args = [...node, `${base}/silent/v1`, "--model", "m", "--json", file, "--quiet"];
+    const child = execFile(process.execPath, args, (error, out, err) => {
+      resolve({ code: error === null ? 0 : Number(error.code), out, err });
+    });
+    while (asked === before && child.exitCode === null) await setTimeout(20);
+    child.kill("SIGINT");
+    const { code, err } = await promise;
+    expect({ code, err }).toEqual({ code: 130, err: "quern-bench: interrupted before anything was measured\n" });
+    expect(readFileSync(file, "utf8")).toBe("earlier");
   });
 
   it("ends with 1 where requests failed", async () => {

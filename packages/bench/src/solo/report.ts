@@ -2,6 +2,7 @@
 
 import { plainText } from "../report/escape.ts";
 import { digits, formatNs, formatPercent } from "../report/format.ts";
+import { INTERRUPTED } from "../report/verdicts.ts";
 import { formatTable, type Column } from "../report/table.ts";
 import { medianAbsoluteDeviation, medianInterval } from "../statistics/basics.ts";
 import type { SoloRun } from "./run-solo.ts";
@@ -28,7 +29,7 @@ export function renderSolo({ results, benches }: SoloRun): string {
     "median: of slices of a few milliseconds; spread: median absolute deviation over the median; ok: outputs of timed calls compared",
     "these are times of one build on a machine whose speed changes: to compare two builds, use ab or gate",
     `${engines[0]?.version ?? ""}, ${machine.cpu.brand}, ${machine.cpu.cores} cores, node ${machine.node}, seed ${results.settings.seed}`,
-    ...(run?.aborted === true ? ["interrupted: not all that was asked for"] : []),
+    ...(run?.aborted === true ? [INTERRUPTED] : []),
   ];
   return `${lines.map(plainText).join("\n")}\n`;
 }

@@ -1,8 +1,7 @@
 /** A solo run from a folder to a result file: which benches there are, which are chosen, their times. */
 
 import { createHash } from "node:crypto";
-import type { Flags, ResolvedConfig } from "../define/resolve-config.ts";
-import { resolveConfig } from "../define/resolve-config.ts";
+import { resolveConfig, type Flags, type ResolvedConfig } from "../define/resolve-config.ts";
 import { filterBenches } from "../define/filter.ts";
 import { listBenches, type ListedBench } from "../define/list-benches.ts";
 import { loadConfig } from "../define/load-config.ts";

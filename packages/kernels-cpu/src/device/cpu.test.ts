@@ -127,6 +127,19 @@ describe("the CPU device", () => {
     expect(growth).toBeLessThan(40 * 2 ** 20);
   });
 
+  test("a disposed large result is no garbage of its size, and no view of what comes after it", () => {
+    const device = open({ threads: 1 });
+    const bytes = 8 * 2 ** 20;
+    const first = device.empty("u8", [bytes]);
+    const { data } = first;
+    first.dispose();
+    expect(data.length).toBe(0);
+    const before = process.memoryUsage().external;
+    // Few enough for the collector not to come by itself.
+    for (let i = 0; i < 5; i++) device.empty("u8", [bytes]).dispose();
+    expect(process.memoryUsage().external - before).toBeLessThan(bytes);
+  });
+
   test("wrong inputs are refused before anything runs", () => {
     using executable = open({ threads: 1 }).compile(mixed(4));
     expect(() => executable.runSync({})).toThrow('input "x" is missing, expected f32[4, 64]');

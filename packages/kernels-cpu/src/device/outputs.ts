@@ -3,8 +3,8 @@
  *
  * Small tensors live in JavaScript memory. Large ones live in native blocks which are recycled when a tensor is
  * disposed or its array buffer is garbage: allocating and faulting in megabytes per run would cost more than many
- * kernels. A block handed out again gets a new `ArrayBuffer`, so no live view ever sees another tensor's data, unless its
- * owner kept it beyond `dispose`.
+ * kernels. A block handed out again gets a new `ArrayBuffer` and `dispose` detaches the old one, so no view ever sees
+ * another tensor's data.
  */
 
 import { ARRAY_OF, DTYPE_INFO, type DType, Tensor, elementCount } from "@quern/core";
@@ -37,6 +37,8 @@ export class TensorMemory {
     this.#collected.register(view, memory, memory);
     return new Tensor(dtype, shape, data, () => {
       this.#collected.unregister(memory);
+      // Garbage otherwise: the collector counts the megabytes of views, and would stop the process every few calls.
+      if (!view.detached) view.transfer(0);
       this.#recycle(memory);
     });
   }

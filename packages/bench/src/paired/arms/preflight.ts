@@ -159,7 +159,7 @@ export function requireOwnFiles(
 }
 
 /** Refuses two arms that have loaded the same files: nothing that was measured has changed. */
-export function requireDifferentFiles(artefacts: ArmPair<Artefact>, allowIdentical: boolean): void {
+function requireDifferentFiles(artefacts: ArmPair<Artefact>, allowIdentical: boolean): void {
   const { base, head } = artefacts;
   if (allowIdentical || base.sha256 !== head.sha256) return;
   throw new Refusal("identical-files", "base and head load identical files", {

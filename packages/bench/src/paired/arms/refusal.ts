@@ -54,7 +54,7 @@ export function diskFullOr(error: unknown, directory: string): unknown {
   if (!(error instanceof Error) || error instanceof Refusal) return error;
   const { code } = error as NodeJS.ErrnoException;
   const text = `${code ?? ""} ${error.message}`;
-  if (!saysDiskFull(text) && !(UNWRITTEN.test(text) && freeBytes(directory) < FEW_BYTES)) return error;
+  if (!saysDiskFull(text) && !(UNWRITTEN.test(text) && (freeBytes(directory) ?? Infinity) < FEW_BYTES)) return error;
   return new Refusal("disk-full", "the disk is full", {
     where: directory,
     hint: "Free some space, or set TMPDIR to a folder on another disk.",
@@ -62,11 +62,12 @@ export function diskFullOr(error: unknown, directory: string): unknown {
   });
 }
 
-function freeBytes(directory: string): number {
+/** On the disk of `directory`; null where the system does not say. */
+export function freeBytes(directory: string): number | null {
   try {
     const { bavail, bsize } = statfsSync(directory);
     return bavail * bsize;
   } catch {
-    return Infinity;
+    return null;
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Results, RooflinePoint } from "../../results/schema.ts";
 import { escapeHtml, shorten } from "../escape.ts";
-import { engineText, settingsText } from "../engine-facts.ts";
+import { engineText, settingsText, threadsText } from "../engine-facts.ts";
 import type { Footnotes } from "../footnotes.ts";
 import { digits, formatBytes } from "../format.ts";
 import { armText, reproduceCommand } from "../gate-facts.ts";
@@ -42,7 +42,7 @@ export function rooflineSection(results: Results): Section {
 
 function ceilingsOf(point: RooflinePoint): RooflineCeiling[] {
   const { threads, fmaGflops, matrixGflops, readGBps, l2ReadGBps, l3ReadGBps } = point;
-  const times = `${threads} thread${threads === 1 ? "" : "s"}`;
+  const times = threadsText(threads);
   const fast = l2ReadGBps ?? l3ReadGBps ?? readGBps;
   if (fast === null) return [];
   const peaks: readonly (readonly [number | null, string])[] = [
@@ -115,6 +115,7 @@ export function comparabilitySection(results: Results, notes: Footnotes): Sectio
 export function environmentSection(results: Results): Section {
   const { environment, arms = [], run } = results;
   const command = reproduceCommand(results);
+  const interleaved = run === undefined || (["engines", "llm"].includes(run.kind) && results.results.length > 0);
   const body = [
     ...(command === undefined ? [] : [`<h3>Repeat</h3><pre><code>${escapeHtml(command)}</code></pre>`]),
     ...(arms.length === 0 ? [] : [armTable(arms)]),
@@ -137,7 +138,7 @@ export function environmentSection(results: Results): Section {
                   ],
                 ]),
           ] as [string, string][])),
-      ...(run === undefined ? ([["settings", settingsText(results)]] as [string, string][]) : []),
+      ...(interleaved ? ([["settings", settingsText(results)]] as [string, string][]) : []),
     ]),
   ];
   return { id: "environment", heading: "Environment", body: body.join("\n") };
@@ -179,10 +180,7 @@ function machineFacts(results: Results): [string, string][] {
     ["memory", formatBytes(machine.memoryBytes)],
     ["system", `${machine.os} ${machine.kernel}, ${machine.arch}, node ${machine.node}`],
     ["fingerprint", machine.fingerprint],
-    ...machine.roofline.map((point): [string, string] => [
-      `peak, ${point.threads} thread${point.threads === 1 ? "" : "s"}`,
-      peakText(point),
-    ]),
+    ...machine.roofline.map((point): [string, string] => [`peak, ${threadsText(point.threads)}`, peakText(point)]),
     ...engines.map((engine): [string, string] => [engine.name, engineText(engine)]),
     ...deviceLines(results).map(([engine, device]): [string, string] => [`${engine} ran on`, device]),
   ];

@@ -1,6 +1,7 @@
 /** Sections of the page for runs that measure engines beside each other. */
 
 import type { Result, Results } from "../../results/schema.ts";
+import { threadsText } from "../engine-facts.ts";
 import { escapeHtml, shorten } from "../escape.ts";
 import type { Footnotes } from "../footnotes.ts";
 import {
@@ -30,13 +31,10 @@ const MOST_TREEMAPS = 40;
 const MOST_AREAS = 800;
 
 /** "quern high, 2 threads": an engine as it was set up. Each has one colour and one shape in all charts. */
-export function armLabel(row: Pick<Result, "engine" | "precision" | "threads" | "weights">): string {
+function armLabel(row: Pick<Result, "engine" | "precision" | "threads" | "weights">): string {
   const precision = row.precision === "highest" ? "" : ` ${row.precision}`;
   const weights = row.weights === undefined ? "" : ` ${row.weights}`;
-  return shorten(
-    `${row.engine}${precision}${weights}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`,
-    NAME_LENGTH,
-  );
+  return shorten(`${row.engine}${precision}${weights}, ${threadsText(row.threads)}`, NAME_LENGTH);
 }
 
 /** Arms in order of appearance. */
@@ -50,7 +48,7 @@ export function legend(names: readonly string[], shown: ReadonlySet<string>, key
   return `<ul class="legend">${keys.join("")}</ul>`;
 }
 
-export function steadyRows(results: Results): Result[] {
+function steadyRows(results: Results): Result[] {
   return results.results.filter(({ phase }) => phase === "steady").slice(0, MOST_ROWS);
 }
 
@@ -196,13 +194,11 @@ function phasesSection(results: Results, notes: Footnotes): Section {
 
 function distributionSection(results: Results): Section {
   const names = armNames(results);
-  const byCase = new Map<string, Result[]>();
-  for (const row of steadyRows(results)) {
-    if (row.samples.length < 2) continue;
-    // Engines beside each other at one thread count; six curves are as many as can be told apart.
-    const key = `${row.case}, ${row.threads} thread${row.threads === 1 ? "" : "s"}`;
-    byCase.set(key, [...(byCase.get(key) ?? []), row]);
-  }
+  // Engines beside each other at one thread count; six curves are as many as can be told apart.
+  const byCase = Map.groupBy(
+    steadyRows(results).filter(({ samples }) => samples.length > 1),
+    (row) => `${row.case}, ${threadsText(row.threads)}`,
+  );
   const figures = [...byCase].slice(0, MOST_CHARTS).map(([name, rows]) => {
     const label = shorten(name, NAME_LENGTH);
     const series = rows.slice(0, 6).map((row) => ({

@@ -36,8 +36,8 @@ export function anchorAt(share: number): "start" | "middle" | "end" {
 }
 
 /**
- * A plot as wide as the page allows: labels of the vertical axis to the left, the area to the right. Horizontal places in the area
- * are percentages and vertical ones pixels, so that text keeps its size on every screen.
+ * A plot as wide as the page allows: labels of the vertical axis to the left, the area to the right. Horizontal places in
+ * the area are percentages and vertical ones pixels, so that text keeps its size on every screen.
  */
 export function plot(label: string, height: number, yLabels: readonly string[], area: readonly string[]): string {
   return [
