@@ -1,9 +1,8 @@
 /** What every benchmark does with its results: files, the table, the exit code. */
 
 import type { Command } from "commander";
-import { UserError } from "@quern/core";
 import { renderTerminal, type Results } from "@quern/bench";
-import { interruptible, loadOutputs, toolOf, type Output } from "@quern/bench/commands";
+import { loadOutputs, toolOf, untilInterrupted, type Output } from "@quern/bench/commands";
 import { measureRoofline, type BenchSettings } from "@quern/bench/engines";
 import { INTERRUPTED } from "./interrupt.ts";
 import type { ProgressLine } from "./progress.ts";
@@ -37,20 +36,9 @@ export async function measureAndReport(
   measure: (run: Pick<BenchSettings, "call" | "signal" | "measureRoofline">) => Promise<Results>,
 ): Promise<void> {
   const { tool, argv } = toolOf(command);
-  const results = await interruptible(async (signal) => {
-    try {
-      return await measure({ call: { tool, argv }, signal, measureRoofline });
-    } catch (error) {
-      if (!signal.aborted || !(error === signal.reason || error instanceof UserError)) throw error;
-      progress.clear();
-      process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
-      process.exitCode = INTERRUPTED;
-      return undefined;
-    } finally {
-      progress.clear();
-    }
-  });
-  // Not above: a report that cannot be written is an error, after Ctrl-C too.
+  const results = await untilInterrupted(tool.name, progress, (signal) =>
+    measure({ call: { tool, argv }, signal, measureRoofline }),
+  );
   if (results === undefined) return;
   reportBench(results, outputs);
   if (results.run?.aborted === true) process.exitCode = INTERRUPTED;

@@ -9,7 +9,7 @@ import { percentShare } from "../define/settings.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import { formatChangeRatio } from "../report/format.ts";
 import { addSettings, collect, settingFlags } from "./gate-options.ts";
-import { interruptible } from "./interrupt.ts";
+import { untilInterrupted } from "./interrupt.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
 import { requireWritable, writeWhole } from "./write-file.ts";
@@ -91,44 +91,34 @@ async function bisectBench(bench: string, options: BisectFlags, command: Command
   let stage = "bisecting";
   const threshold = parseThreshold(options.threshold);
   const confidence = parseConfidence(options.confidence);
-  const result = await interruptible(async (signal) => {
-    try {
-      return await runBisect(
-        {
-          good,
-          bad,
-          bench,
-          cwd: process.cwd(),
-          configFile: config,
-          flags: settingFlags(options as unknown as Record<string, unknown>),
-          env,
-          paths: path,
-          currentBenches,
-          threshold,
-          confidence,
-          stateFile: state,
-          restart,
-          signal,
+  // The search itself has a result when it is interrupted; before it there is none.
+  const result = await untilInterrupted(toolOf(command).tool.name, progress, (signal) =>
+    runBisect(
+      {
+        good,
+        bad,
+        bench,
+        cwd: process.cwd(),
+        configFile: config,
+        flags: settingFlags(options as unknown as Record<string, unknown>),
+        env,
+        paths: path,
+        currentBenches,
+        threshold,
+        confidence,
+        stateFile: state,
+        restart,
+        signal,
+      },
+      {
+        progress: ({ text, done, left }) => {
+          stage = `${text} (${done} done, about ${left} to come)`;
+          progress.update(stage);
         },
-        {
-          progress: ({ text, done, left }) => {
-            stage = `${text} (${done} done, about ${left} to come)`;
-            progress.update(stage);
-          },
-          detail: (text) => progress.update(stage, text),
-        },
-      );
-    } catch (error) {
-      // The search itself has a result then; this was before it.
-      if (!signal.aborted) throw error;
-      progress.clear();
-      process.stderr.write(`${toolOf(command).tool.name}: interrupted before anything was measured\n`);
-      process.exitCode = EXIT.interrupted;
-      return undefined;
-    } finally {
-      progress.clear();
-    }
-  });
+        detail: (text) => progress.update(stage, text),
+      },
+    ),
+  );
   if (result === undefined) return;
   if (json !== undefined) writeWhole(json, `${JSON.stringify(result, null, 2)}\n`);
   if (json !== "-") process.stdout.write(resultText(bench, result, state));

@@ -15,7 +15,7 @@ import { renderTerminal } from "../report/terminal.ts";
 import { totals } from "../report/verdicts.ts";
 import type { Results } from "../results/schema.ts";
 import { addGateOptions, settingFlags, type GateFlags } from "./gate-options.ts";
-import { interruptible } from "./interrupt.ts";
+import { untilInterrupted } from "./interrupt.ts";
 import { parseOutputs, writeOutputs } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
@@ -91,24 +91,12 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
     return;
   }
   const progress = new GateProgress(options.quiet === true);
-  const results = await interruptible(async (signal) => {
-    try {
-      if (options.dryRun === true) {
-        const text = await planText({ ...request, signal }, progress.update);
-        progress.clear();
-        process.stdout.write(text);
-        return undefined;
-      }
-      return await runGate({ ...request, signal }, progress.update);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      progress.clear();
-      process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
-      process.exitCode = EXIT.interrupted;
-      return undefined;
-    } finally {
-      progress.clear();
-    }
+  const results = await untilInterrupted(tool.name, progress, async (signal) => {
+    if (options.dryRun !== true) return runGate({ ...request, signal }, progress.update);
+    const text = await planText({ ...request, signal }, progress.update);
+    progress.clear();
+    process.stdout.write(text);
+    return undefined;
   });
   if (results === undefined) return;
   // Before the files: a full disk must not hide what was found.

@@ -5,7 +5,7 @@
 
 import type { Command } from "commander";
 
-export { interruptible } from "./interrupt.ts";
+export { interruptible, untilInterrupted } from "./interrupt.ts";
 export { numberOption } from "./number-option.ts";
 export type { Output } from "./outputs.ts";
 export { reportError, runProgram } from "./run-program.ts";

@@ -6,7 +6,7 @@ import { EXIT } from "../gate/exit-codes.ts";
 import { renderSolo } from "../solo/report.ts";
 import { runSolo } from "../solo/run-solo.ts";
 import { addSettings, settingFlags } from "./gate-options.ts";
-import { interruptible } from "./interrupt.ts";
+import { untilInterrupted } from "./interrupt.ts";
 import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
@@ -69,31 +69,22 @@ async function run(filter: string[], options: RunFlags, command: Command): Promi
   const progress = new GateProgress(options.quiet === true);
   const { tool, argv } = toolOf(command);
   const { env } = process;
-  const found = await interruptible(async (signal) => {
-    try {
-      return await runSolo(
-        {
-          cwd: process.cwd(),
-          configFile: options.config,
-          flags: settingFlags(options as unknown as Record<string, unknown>),
-          env,
-          filter,
-          seconds: options.time,
-          tool,
-          argv,
-          signal,
-        },
-        (text, share) => progress.update("measuring", text, share),
-      );
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
-      process.exitCode = EXIT.interrupted;
-      return undefined;
-    } finally {
-      progress.clear();
-    }
-  });
+  const found = await untilInterrupted(tool.name, progress, (signal) =>
+    runSolo(
+      {
+        cwd: process.cwd(),
+        configFile: options.config,
+        flags: settingFlags(options as unknown as Record<string, unknown>),
+        env,
+        filter,
+        seconds: options.time,
+        tool,
+        argv,
+        signal,
+      },
+      (text, share) => progress.update("measuring", text, share),
+    ),
+  );
   if (found === undefined) return;
   const { results, benches } = found;
   // Before the files: a full disk must not hide what was found.

@@ -12,7 +12,7 @@ import { parseGoals } from "../serving/goals.ts";
 import { runLoadTest } from "../serving/load-test.ts";
 import { servingResults } from "../serving/results.ts";
 import type { Arrivals, Goals, ServingPlan } from "../serving/types.ts";
-import { interruptible } from "./interrupt.ts";
+import { interruptible, sayInterrupted } from "./interrupt.ts";
 import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
@@ -158,8 +158,7 @@ async function benchUrl(url: string, options: UrlOptions, command: Command): Pro
   const { tool } = toolOf(command);
   if (test.aborted && test.exchanges.length === 0) {
     // Nothing takes the place of an earlier result.
-    process.stderr.write(`${tool.name}: interrupted before anything was measured\n`);
-    process.exitCode = EXIT.interrupted;
+    sayInterrupted(tool.name);
     return;
   }
   const results: Results = servingResults(plan, test, withoutSecrets(process.argv.slice(2)), tool);

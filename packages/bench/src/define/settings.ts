@@ -22,7 +22,7 @@ export interface Settings {
   readonly q: number;
   /** "bh": Benjamini and Hochberg; "by": Benjamini and Yekutieli, for any dependence. */
   readonly fdr: (typeof CORRECTIONS)[number];
-  /** Process pairs of the screening, of the confirmation, and of an extension for suspects that this leaves open: none. */
+  /** Process pairs of the screening, of the confirmation, and of an extension for what this leaves open: as many; 0: none. */
   readonly pairs: readonly [screen: number, confirm: number, extension?: number];
   /** In each pair. */
   readonly rounds: number;
@@ -160,7 +160,7 @@ export const SETTINGS: { readonly [Key in SettingKey]: Setting<Settings[Key]> } 
   pairs: {
     env: "BENCH_PAIRS",
     flag: "--pairs",
-    takes: `two whole numbers from 2 to ${MAX_PAIRS}, such as 16,48, or three with an extension, such as 16,48,48`,
+    takes: `two whole numbers from 2 to ${MAX_PAIRS}, such as 16,48, or three with those of the extension, such as 16,48,0`,
     parse: (text) => {
       const [first = "", second = "", third, ...more] = text.split(",").map((part) => part.trim());
       const [screen, confirm] = [pair.parse(first), pair.parse(second)];

@@ -34,8 +34,9 @@ export const WARM_UP_MS = 150;
  */
 const QUICK_WARM_UP_MS = 75;
 
-/** Later stages decide, and measure few benches. */
+/** Later stages decide, and measure few benches: beside starting processes for them, more rounds cost little. */
 const LATER_WARM_UP_MS = 200;
+const LATER_ROUNDS = 20;
 
 export function warmUpOf({ profile }: GatePolicy, stage: StageName): number {
   if (stage !== "screen") return LATER_WARM_UP_MS;
@@ -44,7 +45,8 @@ export function warmUpOf({ profile }: GatePolicy, stage: StageName): number {
 
 /** What decides how long a pair of a stage takes. */
 export function shapeOf(policy: GatePolicy, stage: StageName): PairShape {
-  return { rounds: policy.rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy, stage) };
+  const rounds = stage === "screen" ? policy.rounds : Math.max(policy.rounds, LATER_ROUNDS);
+  return { rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy, stage) };
 }
 
 /** Predicted time of one pair of processes for every bench, ms. */

@@ -14,7 +14,7 @@ import { bench, only, pairs, run, stage, steady } from "./made-up-runs.test-supp
 import { gatePolicy } from "./policy.ts";
 import type { MeasuredBench } from "./types.ts";
 
-const POLICY = gatePolicy("ci", { bootstrap: 0 });
+const POLICY = gatePolicy("ci", { bootstrap: 0, extensionPairs: 0 });
 const SEED = Number(process.env["QUERN_SEED"] ?? 7);
 
 describe("extension", () => {
@@ -127,7 +127,7 @@ describe("two looks", () => {
   it("a minimum detectable effect is that of all fresh pairs at half of q", () => {
     const unmeasured = bench("x", [stage("screen", 16, 0)]);
     const mde = (policy: typeof POLICY): number => only(judge(run([unmeasured]), policy)).estimate?.mde ?? Number.NaN;
-    const same = gatePolicy("ci", { bootstrap: 0, confirmPairs: 96, q: 0.005 });
+    const same = gatePolicy("ci", { bootstrap: 0, confirmPairs: 96, extensionPairs: 0, q: 0.005 });
     expect(mde(extended)).toBe(mde(same));
   });
 });
@@ -182,10 +182,18 @@ describe("a gate run with an extension", () => {
     const plans: MeasurePlan[] = [];
     await gate({ ratios: { a: 1, clear: 1.1 }, plans }, { flags });
     expect(plans).toHaveLength(2);
-    const without = await gate({ ratios, stages: { weak: [screened, vague, vague] }, plans }, { flags: { seed: 11 } });
+    const without = await gate(
+      { ratios, stages: { weak: [screened, vague, vague] }, plans },
+      {
+        flags: { seed: 11, pairs: [16, 48, 0] },
+      },
+    );
     expect(plans).toHaveLength(4);
     expect(verdicts(without)["weak"]).toBe("INCONCLUSIVE");
     expect(without.run?.policy?.extensionPairs).toBe(0);
+    // It is usual, though.
+    const { run: usual } = await gate({ ratios: { a: 1 } }, { flags: { seed: 11 } });
+    expect(usual?.policy?.extensionPairs).toBe(usual?.policy?.confirmPairs);
   });
 
   it("is part of the plan", async () => {

@@ -9,7 +9,7 @@ import { gatePolicy, storedPolicy } from "./policy.ts";
 import type { BenchVerdict, GateRecord, MeasuredBench } from "./types.ts";
 
 const SEED = 20261128;
-const POLICY = gatePolicy("ci", { bootstrap: 0 });
+const POLICY = gatePolicy("ci", { bootstrap: 0, extensionPairs: 0 });
 
 describe("verdict of one bench", () => {
   it.each([

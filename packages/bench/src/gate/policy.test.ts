@@ -43,8 +43,8 @@ it("a stored policy is filled up with defaults and checked", () => {
   const { profile, delta, delta0, q, screenPairs, confirmPairs, rounds, sliceMs, fdr } = gatePolicy("rigorous");
   const stored = { profile, delta, delta0, q, screenPairs, confirmPairs, rounds, sliceMs, fdr };
   // Older files come from a time when nothing was measured again because it was open.
-  expect(storedPolicy(stored)).toEqual({ ...gatePolicy("rigorous"), recheck: false });
-  expect(storedPolicy({ ...stored, recheck: true })).toEqual(gatePolicy("rigorous"));
+  expect(storedPolicy(stored)).toEqual({ ...gatePolicy("rigorous"), recheck: false, extensionPairs: 0 });
+  expect(storedPolicy({ ...stored, recheck: true, extensionPairs: 96 })).toEqual(gatePolicy("rigorous"));
   expect(storedPolicy({ ...stored, profile: "own" }).profile).toBe("own");
   expect(() => storedPolicy({ ...stored, rounds: -1 })).toThrow("-1 is not a whole number from 1 to 10000");
 });

@@ -46,30 +46,46 @@ export interface GatePolicy {
   readonly bootstrap: number;
 }
 
-const DEFAULTS: Omit<GatePolicy, "profile" | "screenPairs" | "confirmPairs" | "rounds" | "sliceMs"> = {
-  delta: 0.025,
-  delta0: 0.01,
-  q: 0.01,
-  fdr: "bh",
-  extensionPairs: 0,
-  strict: false,
-  screenAlpha: 0.1,
-  screenEffect: 0.01,
-  beta: 0.05,
-  screenBand: 2,
-  recheck: true,
-  controlMargin: 0.01,
-  controlSpike: 1.5,
-  maxDisturbed: 0.25,
-  unstableRuns: 3,
-  bootstrap: 4000,
-};
+const DEFAULTS: Omit<GatePolicy, "profile" | "screenPairs" | "confirmPairs" | "extensionPairs" | "rounds" | "sliceMs"> =
+  {
+    delta: 0.025,
+    delta0: 0.01,
+    q: 0.01,
+    fdr: "bh",
+    strict: false,
+    screenAlpha: 0.1,
+    screenEffect: 0.01,
+    beta: 0.05,
+    screenBand: 2,
+    recheck: true,
+    controlMargin: 0.01,
+    controlSpike: 1.5,
+    maxDisturbed: 0.25,
+    unstableRuns: 3,
+    bootstrap: 4000,
+  };
 
 /** `quick` has too few pairs to fail a build: its runs are advisory. */
 export const POLICIES: Readonly<Record<Profile, GatePolicy>> = {
-  quick: { ...DEFAULTS, profile: "quick", screenPairs: 12, confirmPairs: 24, rounds: 8, sliceMs: 3 },
-  ci: { ...DEFAULTS, profile: "ci", screenPairs: 16, confirmPairs: 48, rounds: 20, sliceMs: 5 },
-  rigorous: { ...DEFAULTS, profile: "rigorous", screenPairs: 24, confirmPairs: 96, rounds: 20, sliceMs: 5 },
+  quick: {
+    ...DEFAULTS,
+    profile: "quick",
+    screenPairs: 12,
+    confirmPairs: 24,
+    extensionPairs: 24,
+    rounds: 8,
+    sliceMs: 3,
+  },
+  ci: { ...DEFAULTS, profile: "ci", screenPairs: 16, confirmPairs: 48, extensionPairs: 48, rounds: 20, sliceMs: 5 },
+  rigorous: {
+    ...DEFAULTS,
+    profile: "rigorous",
+    screenPairs: 24,
+    confirmPairs: 96,
+    extensionPairs: 96,
+    rounds: 20,
+    sliceMs: 5,
+  },
 };
 
 export function isAdvisory(profile: string): boolean {
@@ -155,5 +171,5 @@ function checkPolicy(policy: GatePolicy): GatePolicy {
 
 /** The complete policy of a stored one: members that an older file lacks have their defaults, or what held at its time. */
 export function storedPolicy(policy: Policy): GatePolicy {
-  return checkPolicy({ ...DEFAULTS, recheck: false, ...policy });
+  return checkPolicy({ ...DEFAULTS, extensionPairs: 0, recheck: false, ...policy });
 }

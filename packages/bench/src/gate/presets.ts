@@ -32,7 +32,7 @@ export function presetsWith(seed: number): Presets {
 
 export function policyOf({ settings }: ResolvedConfig): GatePolicy {
   const { profile, delta, delta0, q, fdr, rounds, sliceMs, strict } = settings;
-  const [screenPairs, confirmPairs, extensionPairs] = settings.pairs;
-  const pairs = { screenPairs, confirmPairs, ...(extensionPairs === undefined ? {} : { extensionPairs }) };
+  const [screenPairs, confirmPairs, extensionPairs = confirmPairs] = settings.pairs;
+  const pairs = { screenPairs, confirmPairs, extensionPairs };
   return gatePolicy(profile, { delta, delta0, q, fdr, ...pairs, rounds, sliceMs, strict });
 }

@@ -10,6 +10,7 @@ import {
   changePoints,
 } from "../statistics/change-points.ts";
 import type { Trend } from "../results/schema.ts";
+import { commandLine } from "../report/gate-facts.ts";
 import type { HistoryRecord } from "./record.ts";
 import { type Series, seriesName } from "./series.ts";
 
@@ -126,9 +127,5 @@ export function bisectCommand(
   tool: string,
 ): string | undefined {
   if (range === undefined || series.unit !== "ns" || ratio < 1) return undefined;
-  return [tool, "bisect", series.bench, "--good", range.good, "--bad", range.bad].map(shellWord).join(" ");
-}
-
-function shellWord(word: string): string {
-  return /^[A-Za-z0-9_./:@=+-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+  return commandLine([tool, "bisect", series.bench, "--good", range.good, "--bad", range.bad]);
 }

@@ -5,7 +5,8 @@ import { poissonTimes, promptOf } from "./arrivals.ts";
 import { eventData } from "./event-stream.ts";
 import { keepsGoals, parseGoals } from "./goals.ts";
 import { latenciesOf } from "./latencies.ts";
-import { latencyRecord, quantile } from "./summary.ts";
+import { quantile } from "../statistics/basics.ts";
+import { latencyRecord } from "./summary.ts";
 import type { Exchange } from "./types.ts";
 
 /** A request as if it had been answered: parts at these times. */

@@ -7,6 +7,7 @@
  */
 
 import type { ServingRecord } from "../results/schema.ts";
+import { quantile } from "../statistics/basics.ts";
 import { keepsGoals } from "./goals.ts";
 import { latenciesOf } from "./latencies.ts";
 import type { LoadTest } from "./load-test.ts";
@@ -15,15 +16,6 @@ import type { Exchange, ServingPlan } from "./types.ts";
 type LatencyRecord = ServingRecord["latency"]["ttft"];
 
 const BEYOND = 10;
-
-/** Quantile of ascending values, between neighbours by proportion (Hyndman and Fan's type 7). */
-export function quantile(ascending: readonly number[], share: number): number {
-  const place = share * (ascending.length - 1);
-  const below = Math.floor(place);
-  const low = ascending[below] ?? NaN;
-  const high = ascending[Math.min(below + 1, ascending.length - 1)] ?? NaN;
-  return low + (place - below) * (high - low);
-}
 
 /** Distribution of latencies; `told`: whether percentiles may be. */
 export function latencyRecord(values: readonly number[], told = true): LatencyRecord {

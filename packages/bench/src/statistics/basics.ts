@@ -48,6 +48,15 @@ export function geometricMean(values: readonly number[]): number {
   return Math.exp(mean(values.map(Math.log)));
 }
 
+/** Quantile of ascending values, between neighbours by proportion (Hyndman and Fan's type 7). NaN of none. */
+export function quantile(sorted: readonly number[], share: number): number {
+  const place = share * (sorted.length - 1);
+  const below = Math.floor(place);
+  const low = sorted[below] ?? NaN;
+  const high = sorted[Math.min(below + 1, sorted.length - 1)] ?? NaN;
+  return low + (place - below) * (high - low);
+}
+
 /**
  * Median with its distribution-free interval: the order statistics between which the binomial(n, 1/2) puts at least
  * 95 % (Conover, Practical Nonparametric Statistics, 3.2). With fewer than six samples no such pair exists, and the

@@ -1,5 +1,6 @@
 /** Distribution of times: which share of the samples took at most so long. */
 
+import { quantile } from "../../statistics/basics.ts";
 import { formatMs } from "../format.ts";
 import { anchorAt, percent, plot, px, stretched, svgText, title } from "./markup.ts";
 import { extent, logScale } from "./scale.ts";
@@ -17,14 +18,6 @@ const BOTTOM = HEIGHT - 24;
 const POINTS = 33;
 /** Shares of the samples beyond the axis at either end: one sample out of hundreds would squeeze the rest into a corner. */
 const BEYOND = 0.005;
-
-/** A quantile of sorted values, interpolated. */
-function quantile(sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1);
-  const lower = Math.floor(at);
-  const a = sorted[lower] as number;
-  return a + (at - lower) * ((sorted[lower + 1] ?? a) - a);
-}
 
 export function distributionChart(label: string, series: readonly DistributionSeries[]): string {
   const curves = series
