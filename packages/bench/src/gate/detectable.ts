@@ -6,7 +6,8 @@
  * the stages are independent, so the chances multiply.
  */
 
-import { studentQuantile, studentTail } from "../statistics/distributions.ts";
+import { mean } from "../statistics/basics.ts";
+import { normalCdf, normalQuantile, studentQuantile, studentTail } from "../statistics/distributions.ts";
 import { errorFactor, trimCount } from "../statistics/trimmed.ts";
 import type { GatePolicy } from "./policy.ts";
 
@@ -60,12 +61,32 @@ interface Bounds {
   readonly open?: number;
 }
 
-function stageChance(effect: number, sw: number, pairs: number, { margin, alpha, least, open }: Bounds): number {
+function stageChance(effect: number, sw: number, pairs: number, bounds: Bounds): number {
   const df = pairs - 2 * trimCount(pairs) - 1;
   const error = sw * errorFactor(pairs);
+  if (error === 0) return effect >= boundAt(0, df, bounds) ? 1 : 0;
+  if (bounds.open === undefined) return studentTail((boundAt(error, df, bounds) - effect) / error, df);
+  // A wide interval leads on and so does a narrow one far from zero: the spread of the error itself decides.
+  const chances = errorSpread(df).map((factor) => normalCdf((effect - boundAt(factor * error, df, bounds)) / error));
+  return mean(chances);
+}
+
+/** The least estimate that leads on, where its standard error was found to be `error`. */
+function boundAt(error: number, df: number, { margin, alpha, least, open }: Bounds): number {
   const rejects = Math.max(least, margin + studentQuantile(1 - alpha, df) * error);
-  const isOpen = open === undefined ? Infinity : Math.max(0, open - studentQuantile(0.975, df) * error);
-  const bound = Math.min(rejects, isOpen);
-  if (error === 0) return effect >= bound ? 1 : 0;
-  return studentTail((bound - effect) / error, df);
+  if (open === undefined) return rejects;
+  return Math.min(rejects, Math.max(0, open - studentQuantile(0.975, df) * error));
+}
+
+const POINTS = 16;
+/** Middles of equal shares of a normal distribution. */
+const NORMAL_POINTS: readonly number[] = Array.from({ length: POINTS }, (_, i) => normalQuantile((i + 0.5) / POINTS));
+
+/**
+ * Estimates of a standard deviation over its true value, equally likely ones: the root of chi-squared over its degrees of freedom,
+ * by Wilson and Hilferty (The distribution of chi-square, PNAS 17, 1931).
+ */
+function errorSpread(df: number): number[] {
+  const variance = 2 / (9 * df);
+  return NORMAL_POINTS.map((z) => Math.max(0, 1 - variance + z * Math.sqrt(variance)) ** 1.5);
 }
