@@ -32,7 +32,7 @@ const WHAT: { readonly [Key in SettingKey]: string } = {
   q: "false discovery rate of the confirmation",
   fdr: "correction for many suspects: bh, or by for any dependence",
   pairs:
-    "process pairs of screening and confirmation, as 16,48; a third number: of an extension for suspects left open",
+    "process pairs of screening and confirmation, as 16,48; a third number: of an extension for what stays open (default: as many)",
   rounds: "rounds in each pair",
   sliceMs: "length of a slice",
   pin: "processors that pairs are timed on: auto, none, or a list",
