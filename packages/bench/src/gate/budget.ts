@@ -35,12 +35,10 @@ export const WARM_UP_MS = 150;
 const QUICK_WARM_UP_MS = 75;
 
 /** Later stages decide, and measure few benches: beside starting processes for them, more rounds cost little. */
-const LATER_WARM_UP_MS = 200;
-const LATER_ROUNDS = 20;
+const LATER_ROUNDS = 12;
 
 export function warmUpOf({ profile }: GatePolicy, stage: StageName): number {
-  if (stage !== "screen") return LATER_WARM_UP_MS;
-  return profile === "quick" ? QUICK_WARM_UP_MS : WARM_UP_MS;
+  return profile === "quick" && stage === "screen" ? QUICK_WARM_UP_MS : WARM_UP_MS;
 }
 
 /** What decides how long a pair of a stage takes. */

@@ -73,7 +73,7 @@ export const POLICIES: Readonly<Record<Profile, GatePolicy>> = {
     screenPairs: 12,
     confirmPairs: 24,
     extensionPairs: 24,
-    rounds: 8,
+    rounds: 6,
     sliceMs: 3,
   },
   ci: { ...DEFAULTS, profile: "ci", screenPairs: 16, confirmPairs: 48, extensionPairs: 48, rounds: 20, sliceMs: 5 },

@@ -23,8 +23,8 @@ import type { GatePolicy } from "./policy.ts";
 import { policyOf, presetsWith } from "./presets.ts";
 import type { EntryFacts } from "./run-state.ts";
 
-/** Controls of later stages are measured in every third pair. */
-export const CONTROLS_EVERY = 3;
+/** Controls of later stages are measured in every fourth pair. */
+export const CONTROLS_EVERY = 4;
 
 /** What is needed before anything is staged. */
 export interface GateSetup {
