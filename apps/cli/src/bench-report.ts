@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { renderTerminal, type Results } from "@quern/bench";
 import { loadOutputs, toolOf, untilInterrupted, type Output } from "@quern/bench/commands";
-import { measureRoofline, type BenchSettings } from "@quern/bench/engines";
+import { DEFAULT_SETTINGS, measureRoofline, type BenchSettings } from "@quern/bench/engines";
 import { INTERRUPTED } from "./interrupt.ts";
 import type { ProgressLine } from "./progress.ts";
 
@@ -20,6 +20,16 @@ export interface ReportOptions {
   readonly html?: string;
 }
 
+/** What the options of a benchmark say about how it measures. */
+export interface MeasureOptions {
+  readonly seed: number;
+  /** Timed seconds per engine and case. */
+  readonly time: number;
+  readonly processes: number;
+  /** Seconds. */
+  readonly timeout: number;
+}
+
 /** Where the reports go; throws before anything is measured where one cannot be written. */
 export function reportOutputs({ output = [], json, html }: ReportOptions): Output[] {
   return forms.parseOutputs([...output, ...(html === undefined ? [] : [`html=${html}`])], json);
@@ -33,12 +43,20 @@ export async function measureAndReport(
   command: Command,
   outputs: readonly Output[],
   progress: ProgressLine,
-  measure: (run: Pick<BenchSettings, "call" | "signal" | "measureRoofline">) => Promise<Results>,
+  { seed, time, processes, timeout }: MeasureOptions,
+  measure: (settings: BenchSettings) => Promise<Results>,
 ): Promise<void> {
   const { tool, argv } = toolOf(command);
-  const results = await untilInterrupted(tool.name, progress, (signal) =>
-    measure({ call: { tool, argv }, signal, measureRoofline }),
-  );
+  const settings = {
+    seed,
+    secondsPerEngine: time,
+    processes,
+    sliceMs: DEFAULT_SETTINGS.sliceMs,
+    timeoutMs: timeout * 1000,
+    call: { tool, argv },
+    measureRoofline,
+  };
+  const results = await untilInterrupted(tool.name, progress, (signal) => measure({ ...settings, signal }));
   if (results === undefined) return;
   reportBench(results, outputs);
   if (results.run?.aborted === true) process.exitCode = INTERRUPTED;

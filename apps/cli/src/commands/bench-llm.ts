@@ -142,15 +142,8 @@ async function benchLlm(models: readonly string[], options: BenchLlmOptions, com
       cache: options.kv,
       features: options.features,
     };
-    const settings = {
-      seed: options.seed,
-      secondsPerEngine: options.time,
-      processes: options.processes,
-      sliceMs: DEFAULT_SETTINGS.sliceMs,
-      timeoutMs: options.timeout * 1000,
-    };
-    await measureAndReport(command, outputs, progress, (run) =>
-      runLlmBench(plan, { ...settings, ...run }, progress.update),
+    await measureAndReport(command, outputs, progress, options, (settings) =>
+      runLlmBench(plan, settings, progress.update),
     );
   } finally {
     progress.clear();

@@ -221,12 +221,5 @@ async function bench(
   const outputs = reportOutputs(options);
 
   const progress = new ProgressLine();
-  const settings = {
-    seed: options.seed,
-    secondsPerEngine: options.time,
-    processes: options.processes,
-    sliceMs: DEFAULT_SETTINGS.sliceMs,
-    timeoutMs: options.timeout * 1000,
-  };
-  await measureAndReport(command, outputs, progress, (run) => runBench(plan, { ...settings, ...run }, progress.update));
+  await measureAndReport(command, outputs, progress, options, (settings) => runBench(plan, settings, progress.update));
 }
