@@ -12,7 +12,7 @@ import { addSettings, collect, settingFlags } from "./gate-options.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
-import { requireWritable, writeWhole } from "./write-file.ts";
+import { requireWritable, writeJson } from "./write-file.ts";
 
 interface BisectFlags {
   readonly good: string;
@@ -120,7 +120,7 @@ async function bisectBench(bench: string, options: BisectFlags, command: Command
     ),
   );
   if (result === undefined) return;
-  if (json !== undefined) writeWhole(json, `${JSON.stringify(result, null, 2)}\n`);
+  if (json !== undefined) writeJson(json, result);
   if (json !== "-") process.stdout.write(resultText(bench, result, state));
   process.exitCode = CODES[result.outcome];
 }

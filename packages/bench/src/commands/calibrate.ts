@@ -22,7 +22,7 @@ import { addSettings, collect, settingFlags } from "./gate-options.ts";
 import { interruptible } from "./interrupt.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
-import { requireWritable, writeWhole } from "./write-file.ts";
+import { requireWritable, writeJson } from "./write-file.ts";
 
 interface CalibrateFlags {
   readonly aa: string;
@@ -104,7 +104,7 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
     process.stderr.write(`error: ${why}: ${options.output} is not written\n`);
     return;
   }
-  writeWhole(options.output, `${JSON.stringify(calibration, null, 2)}\n`);
+  writeJson(options.output, calibration);
   const power = injected === undefined ? undefined : powerOf(calibration, results, injected);
   const left = results.length - calibration.runs;
   const disturbed = left === 0 ? "" : `${left} of ${results.length} runs were disturbed and are left out\n`;

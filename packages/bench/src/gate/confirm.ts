@@ -1,6 +1,6 @@
 /**
- * The second stage: suspects, and what the screening left open, are judged by fresh pairs alone. The correction for many tests is over the suspects of one
- * direction; those that were not measured count as accepted.
+ * The second stage: suspects, and what the screening left open, are judged by fresh pairs alone. The correction for many tests
+ * is over those of one direction; what was not measured counts as accepted.
  *
  * With an extension there are two looks, decided in advance and each at half the rate: at the pairs of the confirmation,
  * and, for suspects that this leaves open, at all fresh pairs.

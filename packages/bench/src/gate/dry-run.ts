@@ -47,7 +47,7 @@ export async function planText(
     `confirmation: ${confirm.pairs} pairs of what is suspected or not cleared, about ${formatDuration(confirm.pairs * suspectMs)} for one`,
     ...(policy.extensionPairs === 0
       ? []
-      : [`extension: ${policy.extensionPairs} pairs of each suspect that the confirmation leaves open`]),
+      : [`extension: ${policy.extensionPairs} pairs of each bench that the confirmation leaves open`]),
     ...(budgetMs === null ? [] : [`budget: ${formatDuration(budgetMs)}`]),
     `profile ${policy.profile}, seed ${config.settings.seed}`,
     calibration === undefined

@@ -198,7 +198,7 @@ describe("a gate run with an extension", () => {
 
   it("is part of the plan", async () => {
     const text = await planText({ ...REQUEST, flags }, () => {}, partsOf({ ratios: { a: 1 } }));
-    expect(text).toMatch(/^extension: 48 pairs of each suspect that the confirmation leaves open$/m);
+    expect(text).toMatch(/^extension: 48 pairs of each bench that the confirmation leaves open$/m);
   });
 
   it("that does not fit into the budget is a spent budget, not a pass", async () => {

@@ -123,7 +123,7 @@ class Measurement {
     const settings: PairSettings = {
       ...this.#plan,
       index,
-      // What is measured in every third pair must have balanced orders all the same.
+      // What is not measured in every pair must have balanced orders all the same.
       orderIndex: Math.floor(index / every(group)),
       processOptions: { env, nodeOptions: this.#plan.nodeOptions },
       modes: this.#modes,
