@@ -76,13 +76,16 @@ describe("synth", () => {
   });
 });
 
+/** Bytes of a file; 0 where it went meanwhile, as the empty one does that tries whether the folder can be written. */
+const bytesOf = (name: string): number => statSync(path(name), { throwIfNoEntry: false })?.size ?? 0;
+
 /** Sends Ctrl-C when the temporary file is there, and gives what the process ended with. */
 async function interrupted(output: string, ...args: string[]): Promise<{ code: number | null; stdout: string }> {
   const child = start(...args, "-o", output);
   let stdout = "";
   child.stdout!.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   const watch = setInterval(() => {
-    if (parts().some((name) => name.startsWith(output) && statSync(path(name)).size > 0)) {
+    if (parts().some((name) => name.startsWith(output) && bytesOf(name) > 0)) {
       clearInterval(watch);
       child.kill("SIGINT");
     }
