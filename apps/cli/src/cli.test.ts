@@ -45,6 +45,7 @@ describe("wrong use is one message and exit code 2", () => {
     [["bench", "gemm", "extra"], '"extra" is not expected here'],
     [["bench", "gemm", "--shapes", "12x12"], '"12x12" is not a GEMM shape'],
     [["bench", "gemm", "--weights", "none"], "neither constant nor input"],
+    [["bench", "models", "--cache", "soft-cold"], "the weights of a model do not rotate"],
     [["bench", "ops", "--ops", "sofmax"], 'there is no op case "sofmax"'],
     [["bench", "gemm", "--engines", "tensorflow"], 'there is no engine "tensorflow"'],
     [["bench", "gemm", "--engines", ""], "no engine to measure"],

@@ -55,7 +55,8 @@ Models:
                      .join(", ")}
 
 What is measured:
-  first-token      from opening the model to the first token behind 16; loading, memory
+  first-token      from opening the model to the first token behind 16, of quern with the kernels that an earlier start has
+                   kept; loading, memory
   ppN              evaluation of N tokens at once        (--prompt)
   tgN              generation of N tokens, one by one    (--generate)
   …@dN             the same behind N tokens              (--depth)

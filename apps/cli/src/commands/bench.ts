@@ -102,7 +102,7 @@ export function addBench(program: Command): Command {
     .option("--weights <constant|input>", "whether the second matrix is part of the model", "constant")
     .option(
       "--cache <state>",
-      `what caches hold when a call of gemm or ops begins: ${CACHE_STATES.join(", ")}`,
+      `what caches hold when a call begins: ${CACHE_STATES.join(", ")} (not of constant weights)`,
       parseCacheState,
       "rotating",
     )
@@ -157,15 +157,13 @@ function requestsOf(what: string | undefined, files: readonly string[], options:
       hint: "Model files follow `bench model`.",
     });
   }
-  if (options.cache !== "rotating" && !kinds.some((kind) => kind === "gemm" || kind === "ops")) {
-    throw new UserError("only gemm and ops have a choice of caches", { where: "--cache" });
-  }
+  const { cache } = options;
   // Sizes of products and of ops have different forms: beside products, ops have their usual size.
   const opShapes = kinds.includes("gemm") ? undefined : options.shapes;
   return kinds.flatMap((kind): CaseRequest[] => {
     switch (kind) {
       case "models":
-        return bundledModels().map((file) => ({ kind: "model", file }));
+        return bundledModels().map((file) => ({ kind: "model", file, cache }));
       case "gemm":
         return gemmRequests(options);
       case "ops":
@@ -177,7 +175,7 @@ function requestsOf(what: string | undefined, files: readonly string[], options:
             where: "bench model",
             hint: "For instance: quern bench model mnist.onnx",
           });
-        return files.map((file) => ({ kind: "model", file }));
+        return files.map((file) => ({ kind: "model", file, cache }));
       }
       default:
         throw new UserError(`"${kind}" cannot be measured`, {

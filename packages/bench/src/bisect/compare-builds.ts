@@ -128,6 +128,7 @@ export class BuildComparer {
         seed: settings.seed,
         env: environmentOf(config),
         nodeOptions,
+        timeoutMs: 1000 * settings.timeoutS,
         ...(signal === undefined ? {} : { signal }),
       });
       return { arm, list };

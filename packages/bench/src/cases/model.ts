@@ -10,7 +10,7 @@ import { basename, dirname, extname, join, resolve } from "node:path";
 import { UserError, type DType } from "@quern/core";
 import { randomRecipe } from "./inputs.ts";
 import { readNpy } from "./npy.ts";
-import { poolSize } from "./caches.ts";
+import { setsFor, type CacheState } from "./caches.ts";
 import type { InputRecipe, Workload } from "./workload.ts";
 
 /** An input or output as an engine reports it; dimensions without a size have a name or nothing. */
@@ -23,6 +23,8 @@ export interface ModelValue {
 export interface ModelOptions {
   readonly seed: number;
   readonly dims: Readonly<Record<string, number>>;
+  /** What the caches hold when a call begins; "rotating" unless told. The weights of a model are one set, and never cold. */
+  readonly cache?: CacheState | undefined;
   /** Where the oracle's outputs will lie. */
   readonly directory: string;
   /** Asked only when there are no case folders. */
@@ -63,15 +65,26 @@ export function requireModelFile(path: string, hint = "Give the path of an .onnx
   if (!statSync(path).isFile()) throw new UserError("this is a folder, not a model file", { where: path, hint });
 }
 
+/** Throws a `UserError` for caches that a model cannot have. */
+export function requireWarmWeights(cache: CacheState | undefined): void {
+  if (cache !== "soft-cold") return;
+  throw new UserError("the weights of a model do not rotate, so their caches cannot be made cold", {
+    where: "--cache soft-cold",
+    hint: "Choose warm or rotating.",
+  });
+}
+
 /** The workload of a model file. */
 export async function modelWorkload(path: string, options: ModelOptions): Promise<Workload> {
+  const { cache = "rotating" } = options;
   const file = resolve(path);
   requireModelFile(path);
+  requireWarmWeights(cache);
   const folders = caseFolders(file);
   const first = folders[0];
   const inputs = first === undefined ? await randomInputs(file, options) : recipesOfFolders(folders);
   const bytes = inputs.reduce((sum, recipe) => sum + recipe.shape.reduce((size, dim) => size * dim, 8), 0);
-  const id = `model/${modelName(file)}`;
+  const id = `model/${modelName(file)}${cache === "rotating" ? "" : `/${cache}`}`;
   const digest = createHash("sha256").update(file).digest("hex").slice(0, 8);
   return {
     id,
@@ -80,7 +93,8 @@ export async function modelWorkload(path: string, options: ModelOptions): Promis
     shape: inputs.map((recipe) => recipe.shape.join("x") || "scalar").join(" "),
     modelPath: file,
     inputs,
-    sets: Math.max(folders.length, poolSize(bytes)),
+    sets: Math.max(folders.length, setsFor(cache, bytes, id)),
+    cache,
     check: {
       kind: "files",
       directory: join(options.directory, `${id.replaceAll("/", "-")}-${digest}`),

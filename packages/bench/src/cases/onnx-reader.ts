@@ -28,7 +28,8 @@ interface Field {
 
 const FLOAT = 1;
 
-function* fieldsOf(message: Uint8Array): Generator<Field> {
+/** The fields of a message in their order. Throws a `UserError` where the bytes are none. */
+export function* fieldsOf(message: Uint8Array): Generator<Field> {
   let at = 0;
   const varint = (): number => {
     let value = 0;

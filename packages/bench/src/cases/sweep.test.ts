@@ -1,8 +1,13 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { CACHE_STATES, parseCacheState, setsFor } from "./caches.ts";
+import { CACHE_STATES, parseCacheState, setsFor, type CacheState } from "./caches.ts";
 import { gemmWorkload, parseShapes } from "./gemm.ts";
+import { modelWorkload } from "./model.ts";
 import { parseOpSizes } from "./ops.ts";
 import { parseNumbers, parseSweep } from "./sweep.ts";
+import type { Workload } from "./workload.ts";
 
 describe("lists of numbers", () => {
   it.each([
@@ -85,6 +90,7 @@ describe("caches", () => {
     }
     expect(setsFor("soft-cold", 8 * MIB, "case", 36 * MIB)).toBe(14);
     expect(setsFor("rotating", 8 * MIB, "case", 36 * MIB)).toBe(8);
+    expect([16, 32, 64, 500].map((mib) => setsFor("rotating", mib * MIB, "case"))).toEqual([8, 8, 4, 3]);
     expect(() => setsFor("soft-cold", 64, "op/add", 36 * MIB)).toThrow("op/add");
   });
 
@@ -93,6 +99,22 @@ describe("caches", () => {
     const gemm = { m: 8, k: 8, n: 8, weights: "constant", cache: "soft-cold" } as const;
     expect(() => gemmWorkload(gemm, 1, "/")).toThrow("--cache soft-cold");
     expect(parseShapes("64x64x64", "input", "soft-cold")[0]?.cache).toBe("soft-cold");
+  });
+
+  it("of a model are warm or rotate, and have names of their own", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "quern-model-caches-"));
+    try {
+      const file = join(directory, "net.onnx");
+      writeFileSync(file, "");
+      const value = { name: "x", dtype: "f32", shape: [1, 4] } as const;
+      const options = { seed: 1, dims: {}, directory, describeInputs: async () => [value] };
+      const workload = async (cache?: CacheState): Promise<Workload> => modelWorkload(file, { ...options, cache });
+      expect(await workload()).toMatchObject({ id: "model/net", sets: 8, cache: "rotating" });
+      expect(await workload("warm")).toMatchObject({ id: "model/net/warm", sets: 8, cache: "warm" });
+      await expect(workload("soft-cold")).rejects.toThrow("the weights of a model do not rotate");
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("are named", () => {

@@ -49,7 +49,7 @@ export interface Workload {
   readonly inputs: readonly InputRecipe[];
   /** Number of input sets in the pool. */
   readonly sets: number;
-  /** What the caches hold when a call begins; absent (models): as with "rotating". */
+  /** What the caches hold when a call begins; absent: as with "rotating". */
   readonly cache?: CacheState;
   readonly check: Check;
   /** Arithmetic and memory traffic that the case cannot do without; null where no formula is known. */

@@ -11,9 +11,10 @@ const FACTS = {
   inputsSha256: "cd".repeat(32),
   cacheState: "warm",
   isa: "avx512",
+  busyThreads: 1,
 } as const;
 
-/** The sample, with all facts in every row, five samples in steady rows, and changes to the rows of one engine. */
+/** The sample, with all facts in every row, and changes to the rows of one engine. */
 function results(engine = "", changes: Partial<Result> = {}, comparison: Partial<Comparison> = {}): Results {
   const sample = sampleResults();
   return {
@@ -21,7 +22,6 @@ function results(engine = "", changes: Partial<Result> = {}, comparison: Partial
     results: sample.results.map((row) => ({
       ...row,
       ...FACTS,
-      ...(row.phase === "steady" ? { samples: [1, 2, 3, 4, 5] } : {}),
       ...(row.engine === engine ? changes : {}),
     })),
     comparisons: sample.comparisons.map((row) => ({ ...row, ...comparison })),
@@ -50,8 +50,11 @@ describe("a ratio is a claim", () => {
     ["thread budget", { busyThreads: 9 }, "onnxruntime used 9 threads instead of 1"],
     ["instruction set", { isa: "cpu:avx2" }, "instruction sets differ: avx512 and avx2"],
     ["outputs", { verified: null }, "outputs were not compared (onnxruntime)"],
-    ["samples", { samples: [1, 2] }, "too few samples (onnxruntime: 2)"],
-    ["samples", { processes: [5] }, "numbers of processes differ: 3 and 1"],
+    ["outputs", { verified: false, note: "impossible: 9 GB/s" }, "rates are impossible (onnxruntime)"],
+    ["kept kernels", { keptKernels: true }, "only onnxruntime found kernels that an earlier process had kept"],
+    ["processes", { samples: [1, 2, 3, 4], processes: [2, 2] }, "fewer than 3 processes (onnxruntime: 2)"],
+    ["processes", { samples: Array(500).fill(1), processes: [500] }, "fewer than 3 processes (onnxruntime: 1)"],
+    ["processes", { processes: [1, 1, 1, 1] }, "numbers of processes differ: 3 and 4"],
   ];
   it.each(cases)("not where it breaks the rule of %s", (rule, changes, reason) => {
     expect(claimRules.map(({ name }) => name)).toContain(rule);
@@ -64,6 +67,8 @@ describe("a ratio is a claim", () => {
     ["inputsSha256", "hashes of the inputs not recorded (quern)"],
     ["cacheState", "states of the caches not recorded (quern)"],
     ["isa", "instruction sets not recorded (quern)"],
+    ["busyThreads", "numbers of busy threads not recorded (quern)"],
+    ["processes", "numbers of processes not recorded (quern)"],
   ] as const)("not where %s is not recorded", (fact, reason) => {
     const given = results();
     const rows = given.results.map(({ [fact]: dropped, ...row }) =>
@@ -98,12 +103,55 @@ describe("a ratio is a claim", () => {
     expect(steadyClaim(results("quern", { precisions: ["highest"] })).comparable).toBe(true);
   });
 
-  it("needs no inputs before the first run, and takes compiling as what a cached compilation stands against", () => {
+  it("by the lowest precision that products are computed at, of whichever there are more", () => {
+    const both = results("quern", { precision: "medium", precisions: ["highest", "medium"] });
+    const other = { precision: "medium", chosenPrecision: true } as const;
+    const rows = both.results.map((row) => (row.engine === "onnxruntime" ? { ...row, ...other } : row));
+    const comparisons = both.comparisons.map((row) => ({
+      ...row,
+      precision: "medium" as const,
+      baselinePrecision: "medium" as const,
+    }));
+    expect(steadyClaim({ ...both, results: rows, comparisons })).toEqual({ comparable: true, reasons: [] });
+  });
+
+  it("needs no inputs and no count of threads before the first run", () => {
+    const sample = results("quern", {});
+    const compile = { ...(sample.comparisons[1] as Comparison), low: 0.4, high: 0.6 };
+    const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
+    const rows = [compiled, { ...compiled, engine: "onnxruntime" }].map(
+      ({ inputsSha256: _, busyThreads: __, ...row }) => row,
+    );
+    expect(claimOf({ ...sample, results: rows }, compile)).toEqual({ comparable: true, reasons: [] });
+  });
+
+  it("not where a cached compilation stands beside a whole one", () => {
     const sample = results("quern", {});
     const cached: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "compile-cached", low: 1, high: 2 };
     const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
-    const rows = [...sample.results, { ...compiled, engine: "onnxruntime" }].map(({ inputsSha256: _, ...row }) => row);
-    expect(claimOf({ ...sample, results: rows }, cached)).toEqual({ comparable: true, reasons: [] });
+    const rows: Result[] = [
+      { ...compiled, phase: "compile-cached", keptKernels: true },
+      { ...compiled, engine: "onnxruntime" },
+    ];
+    expect(claimText(claimOf({ ...sample, results: rows }, cached))).toBe(
+      "not comparable because phases differ: compile-cached and compile; only quern found kernels that an earlier process had kept",
+    );
+  });
+
+  it("not where the machine was disturbed", () => {
+    const fingerprint = { hash: "a", class: "b", facts: {} };
+    const environment = { before: fingerprint, after: fingerprint, controls: [], changed: [] };
+    expect(steadyClaim({ ...results(), environment }).reasons).toEqual([]);
+    const slower = {
+      ...environment,
+      disturbances: ["peak of arithmetic with 1 thread: 150.0 GFLOP/s before, 99.0 after"],
+    };
+    expect(steadyClaim({ ...results(), environment: slower }).reasons).toEqual([
+      "the machine was disturbed (peak of arithmetic with 1 thread: 150.0 GFLOP/s before, 99.0 after)",
+    ]);
+    expect(steadyClaim({ ...results(), environment: { ...environment, changed: ["governor"] } }).reasons).toEqual([
+      "the machine was disturbed (changed: governor)",
+    ]);
   });
 
   it("is written into every comparison", () => {
@@ -138,10 +186,11 @@ describe("instruction sets", () => {
     expect(isaOfRow(row({ device: "weights in AMX", engine: "llama.cpp" }), llama, sample.machine)).toBe("amx");
   });
 
-  it("a library that chooses by CPUID uses the widest unit; another one that says nothing is not guessed", () => {
+  it("a library that chooses by CPUID is assumed to use the widest unit; another one that says nothing is not guessed", () => {
     const sample = sampleResults();
     const levels = withIsa(sample).results.map(({ engine, phase, isa }) => `${engine} ${phase} ${isa}`);
-    expect(levels).toContain("onnxruntime steady avx2");
+    expect(levels).toContain("onnxruntime steady avx2 (assumed: the library does not say)");
+    expect(isaLevel("avx2 (assumed: the library does not say)")).toBe("avx2");
     expect(levels).toContain("quern steady avx2");
     expect(levels).toContain("quern compile avx2");
     expect(

@@ -23,7 +23,9 @@ export function claimText({ reasons }: Claim): string | undefined {
 /** A row as one side of a claim. */
 export function claimSide(results: Results, row: Result): ClaimSide {
   const version = results.engines.find(({ name }) => name === row.engine)?.version;
-  return { row, version, machine: results.machine.fingerprint };
+  const { disturbances = [], changed = [] } = results.environment ?? {};
+  const disturbed = [...disturbances, ...(changed.length === 0 ? [] : [`changed: ${changed.join(", ")}`])];
+  return { row, version, machine: results.machine.fingerprint, disturbed };
 }
 
 /** The row that a comparison is about, and that of its baseline. */
@@ -41,7 +43,7 @@ export function rowsOf(results: Results, comparison: Comparison): readonly [Resu
   const ofBaseline = inCase.filter((row) => row.engine === comparison.baseline && row.precision === precision);
   const baseline =
     ofBaseline.find((row) => ofPhase(row, comparison.phase)) ??
-    // A baseline that keeps no kernels compiles every time: that is what a cached compilation stands against.
+    // A baseline that keeps no kernels has no such row: its ratio is shown beside compiling, which is another phase.
     (comparison.phase === "compile-cached" ? ofBaseline.find((row) => ofPhase(row, "compile")) : undefined);
   return [engine, baseline];
 }
@@ -53,8 +55,7 @@ export function claimOf(results: Results, comparison: Comparison): Claim {
     const missing = engine === undefined ? comparison.engine : comparison.baseline;
     return { comparable: false, reasons: [`the file has no row of ${missing}`] };
   }
-  const sameWork = { ...baseline, phase: comparison.phase };
-  return judgeClaim(claimSide(results, engine), claimSide(results, sameWork), comparison);
+  return judgeClaim(claimSide(results, engine), claimSide(results, baseline), comparison);
 }
 
 /** The same results with `notComparable` in every comparison. */

@@ -3,6 +3,7 @@
  * AVX512 = 0", "SkylakeX"); for a claim two are equal when the widest units that they use for products are.
  */
 
+import { ASSUMED } from "../results/notes.ts";
 import type { Machine, Result, Results } from "../results/schema.ts";
 
 /** Widest first; the first that is found names the level. */
@@ -39,7 +40,7 @@ const CHOOSES_WIDEST = /^(?:onnxruntime|onnxruntime-defaults|transformers\.js|tr
 
 /**
  * What an engine of a row dispatched to, as far as can be known: what the row says, else the engine's settings or device, else
- * for libraries known to choose the widest unit of the processor, that unit.
+ * for libraries known to choose the widest unit of the processor, that unit, marked as an assumption.
  */
 export function isaOfRow(row: Result, settings: Readonly<Record<string, string>>, machine: Machine): string | null {
   if (row.isa !== undefined) return row.isa;
@@ -53,7 +54,8 @@ export function isaOfRow(row: Result, settings: Readonly<Record<string, string>>
     settings["systemInfo"] === undefined
       ? said !== undefined && row.precision !== "highest"
       : /\bamx\b/i.test(row.device ?? "");
-  return isaLevel(unit ? found : withoutMatrixUnit(found));
+  const level = isaLevel(unit ? found : withoutMatrixUnit(found));
+  return said === undefined && level !== null ? `${level}${ASSUMED}` : level;
 }
 
 /** The same results with `isa` in every row. */

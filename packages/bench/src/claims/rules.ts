@@ -5,6 +5,7 @@
  * The rules judge what was measured, not how fast it was.
  */
 
+import { IMPOSSIBLE } from "../results/notes.ts";
 import type { Result } from "../results/schema.ts";
 import { isaLevel } from "./isa.ts";
 
@@ -15,6 +16,8 @@ export interface ClaimSide {
   readonly version: string | undefined;
   /** Fingerprint of the machine */
   readonly machine: string;
+  /** What happened to the machine while it was measured. */
+  readonly disturbed: readonly string[];
 }
 
 /** The ratio that is to be claimed. */
@@ -32,8 +35,8 @@ export interface ClaimRule {
 /** Bytes per weight differ in headers and padding by less than this share. */
 const SAME_BYTES = 0.01;
 
-/** Samples of steady runs that a claim needs of each side. */
-const LEAST_STEADY = 5;
+/** Fresh processes that a claim needs of each side: slices of one process are not independent. */
+const LEAST_PROCESSES = 3;
 
 /** Phases that are over before the first input is seen. */
 const WITHOUT_INPUTS: ReadonlySet<Result["phase"]> = new Set(["load", "compile", "compile-cached"]);
@@ -67,9 +70,18 @@ function shortHash(sha256: string | undefined): string | undefined {
   return sha256?.slice(0, 12);
 }
 
-/** Precision that products were computed at: what was asked for, unless the engine says otherwise. */
+/** Highest first. */
+const PRECISIONS: readonly Result["precision"][] = ["highest", "high", "medium"];
+
+/** The lowest precision that products were computed at: what was asked for or chosen, unless the engine says otherwise. */
 function computedAt({ precision, precisions }: Result): string {
-  return precisions === undefined || precisions.length === 0 ? precision : [...precisions].sort().join(" and ");
+  return PRECISIONS.findLast((one) => precisions?.includes(one)) ?? precision;
+}
+
+/** Processes behind a row; undefined where slices are the samples and nothing says whose they are. */
+function processesOf({ processes, phase, samples }: Result): number | undefined {
+  // Phases before the steady state have one sample of each process.
+  return processes?.length ?? (phase === "steady" ? undefined : samples.length);
 }
 
 function weightsOf({ weights }: Result): string {
@@ -89,6 +101,13 @@ function weightsDiffer({ row: a }: ClaimSide, { row: b }: ClaimSide): string | u
 /** What claims need, in the order in which reasons are given. */
 export const claimRules: readonly ClaimRule[] = [
   { name: "machine", against: (a, b) => differ("machines", a.machine, b.machine) },
+  {
+    name: "calm",
+    against: (a, b) => {
+      const [first] = [...a.disturbed, ...b.disturbed];
+      return first === undefined ? undefined : `the machine was disturbed (${first})`;
+    },
+  },
   { name: "case", against: ({ row: a }, { row: b }) => differ("cases", a.case, b.case) },
   { name: "phase", against: ({ row: a }, { row: b }) => differ("phases", a.phase, b.phase) },
   { name: "shape", against: ({ row: a }, { row: b }) => differ("shapes", a.shape, b.shape) },
@@ -111,10 +130,21 @@ export const claimRules: readonly ClaimRule[] = [
     against: ({ row: a }, { row: b }) => differ("forms of keys and values", a.keyValues ?? "–", b.keyValues ?? "–"),
   },
   { name: "cache", against: (a, b) => mustAgree("states of the caches", [a, b], (row) => row.cacheState) },
+  {
+    name: "kept kernels",
+    against: ({ row: a }, { row: b }) => {
+      if ((a.keptKernels ?? false) === (b.keptKernels ?? false)) return undefined;
+      return `only ${(a.keptKernels === true ? a : b).engine} found kernels that an earlier process had kept`;
+    },
+  },
   { name: "threads", against: ({ row: a }, { row: b }) => differ("threads", a.threads, b.threads) },
   {
     name: "thread budget",
     against: (a, b) => {
+      // They are counted while calls are warm.
+      const unknown = ({ phase, busyThreads, isa }: Result): boolean =>
+        phase === "steady" && busyThreads === undefined && !onGpu(isa);
+      if (unknown(a.row) || unknown(b.row)) return notRecorded("numbers of busy threads", a, b, unknown);
       const over = [a.row, b.row].find(({ busyThreads = 0, threads, isa }) => busyThreads > threads && !onGpu(isa));
       return over === undefined
         ? undefined
@@ -136,6 +166,8 @@ export const claimRules: readonly ClaimRule[] = [
   {
     name: "outputs",
     against: ({ row: a }, { row: b }) => {
+      const impossible = [a, b].filter(({ note = "" }) => note.startsWith(IMPOSSIBLE)).map(({ engine }) => engine);
+      if (impossible.length > 0) return `rates are impossible (${impossible.join(", ")})`;
       const wrong = [a, b].filter(({ verified }) => verified === false).map(({ engine }) => engine);
       if (wrong.length > 0) return `outputs are wrong (${wrong.join(", ")})`;
       const open = [a, b].filter(({ verified }) => verified === null).map(({ engine }) => engine);
@@ -143,16 +175,15 @@ export const claimRules: readonly ClaimRule[] = [
     },
   },
   {
-    name: "samples",
-    against: ({ row: a }, { row: b }) => {
-      if (a.processes !== undefined && b.processes !== undefined) {
-        const processes = differ("numbers of processes", a.processes.length, b.processes.length);
-        if (processes !== undefined) return processes;
-      }
-      const least = a.phase === "steady" ? LEAST_STEADY : 1;
-      const few = [a, b].filter(({ samples }) => samples.length < least);
-      if (few.length === 0) return undefined;
-      return `too few samples (${few.map(({ engine, samples }) => `${engine}: ${samples.length}`).join(", ")})`;
+    name: "processes",
+    against: (a, b) => {
+      const counts = [a, b].map(({ row }) => ({ engine: row.engine, count: processesOf(row) }));
+      if (counts.some(({ count }) => count === undefined))
+        return notRecorded("numbers of processes", a, b, (row) => processesOf(row) === undefined);
+      const few = counts.filter(({ count = 0 }) => count < LEAST_PROCESSES);
+      if (few.length > 0)
+        return `fewer than ${LEAST_PROCESSES} processes (${few.map(({ engine, count }) => `${engine}: ${count}`).join(", ")})`;
+      return differ("numbers of processes", counts[0]?.count ?? 0, counts[1]?.count ?? 0);
     },
   },
   {

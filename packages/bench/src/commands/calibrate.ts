@@ -3,20 +3,21 @@
  * takes thresholds and ceilings from it, and `gate --dry-run` says by it what a run would find.
  */
 
+import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
 import { SETTINGS } from "../define/settings.ts";
 import { CALIBRATION_SCHEMA, type BenchFloor, type Calibration } from "../gate/calibration.ts";
-import { chance } from "../gate/detectable.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import { storedPolicy } from "../gate/policy.ts";
+import { powerOf, type Power } from "../gate/power.ts";
 import { runGate } from "../gate/run-gate.ts";
-import { measureRoofline } from "../harness/roofline.ts";
-import type { Peaks } from "../paired/plan.ts";
+import { higherPeaks, measureRoofline } from "../harness/roofline.ts";
+import { peakLines } from "../report/engine-facts.ts";
 import { plainText } from "../report/escape.ts";
 import { formatChange, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
-import type { Results } from "../results/schema.ts";
+import type { Results, RooflinePoint } from "../results/schema.ts";
 import { median, standardDeviation } from "../statistics/basics.ts";
 import { addSettings, collect, settingFlags } from "./gate-options.ts";
 import { interruptible } from "./interrupt.ts";
@@ -63,7 +64,7 @@ export function addCalibrate(program: Command): void {
     .option("-f, --filter <terms>", "benches by name or parameter", collect)
     .option("--config <file>", "configuration; default: quern.bench.config.ts here or above")
     .option("-o, --output <file>", "where the calibration goes", "bench.calibration.json")
-    .option("--no-peaks", "do not measure the ceilings of the machine")
+    .option("--no-peaks", "do not measure the peaks of the machine, above which a rate is an error")
     .option("-q, --quiet", "no progress");
   addSettings(command, ["strict", "budgetS"]).addHelpText("after", EXAMPLES(program.name())).action(calibrate);
 }
@@ -79,13 +80,19 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
   const results: Results[] = [];
   const calibration = await interruptible(async (signal): Promise<Calibration | undefined> => {
     try {
+      const measurePeaks = async (): Promise<RooflinePoint[]> => {
+        progress.update("measuring the machine's peaks");
+        const points = await measureRoofline([...new Set([1, availableParallelism()])]);
+        // Ctrl-C ends the measurement, and a file without peaks would say that there are none.
+        signal.throwIfAborted();
+        return points;
+      };
+      const before = options.peaks ? await measurePeaks() : [];
       for (let run = 0; run < runs; run++) results.push(await gateSelf(run, options, command, progress, signal));
-      if (options.peaks) progress.update("measuring the machine's ceilings");
-      const peaks = options.peaks ? await peaksOf() : undefined;
-      // Ctrl-C ends the measurement of ceilings, and a file without them would say that there are none.
-      signal.throwIfAborted();
+      // What disturbs a peak only lowers it, so the higher one of two moments is nearer to it.
+      const roofline = before.length === 0 ? before : higherPeaks(before, await measurePeaks());
       const calm = results.filter((one) => !isInvalid(one));
-      return calm.length === 0 ? undefined : calibrationOf(calm, peaks);
+      return calm.length === 0 ? undefined : calibrationOf(calm, roofline);
     } catch (error) {
       if (!signal.aborted) throw error;
       process.exitCode = EXIT.interrupted;
@@ -105,7 +112,11 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
     return;
   }
   writeJson(options.output, calibration);
-  const power = injected === undefined ? undefined : powerOf(calibration, results, injected);
+  const { run, benches = [] } = results[0] as Results;
+  const power =
+    injected === undefined || run?.policy === undefined
+      ? undefined
+      : powerOf(injected, calibration.benches, benches, storedPolicy(run.policy));
   const left = results.length - calibration.runs;
   const disturbed = left === 0 ? "" : `${left} of ${results.length} runs were disturbed and are left out\n`;
   process.stdout.write(`${calibrationText(calibration, power)}${disturbed}wrote ${options.output}\n`);
@@ -130,25 +141,6 @@ function parseShare(text: string | undefined): number | undefined {
   const share = SETTINGS.delta.parse(text);
   if (share !== undefined) return share;
   throw new UserError(`"${text}" is not ${SETTINGS.delta.takes}`, { where: "--inject" });
-}
-
-/** How often a change is found. */
-interface Power {
-  readonly share: number;
-  /** By bench. */
-  readonly chances: Readonly<Record<string, number>>;
-}
-
-function powerOf({ benches }: Calibration, results: readonly Results[], share: number): Power | undefined {
-  const { run, benches: records = [] } = results[0] as Results;
-  if (run?.policy === undefined) return undefined;
-  const policy = storedPolicy(run.policy);
-  const { screenPairs, confirmPairs } = policy;
-  const chances = records.flatMap(({ id, delta }): [string, number][] => {
-    const { sw } = benches[id] ?? {};
-    return sw === undefined ? [] : [[id, chance(Math.log1p(share), { sw, delta, screenPairs, confirmPairs }, policy)]];
-  });
-  return { share, chances: Object.fromEntries(chances) };
 }
 
 async function gateSelf(
@@ -181,22 +173,7 @@ async function gateSelf(
   return results;
 }
 
-/** Ceilings of one thread and all; none where no generated kernel runs here, or the package that makes them is not installed. */
-async function peaksOf(): Promise<Peaks | undefined> {
-  const points = await measureRoofline([1]);
-  const [point] = points;
-  if (point === undefined) return undefined;
-  const highest = (values: readonly (number | null | undefined)[]): number | undefined => {
-    const known = values.filter((value) => value != null);
-    return known.length === 0 ? undefined : Math.max(...known);
-  };
-  return {
-    gflops: highest([point.fmaGflops, point.matrixGflops]),
-    gbps: highest([point.readGBps, point.l2ReadGBps, point.l3ReadGBps]),
-  };
-}
-
-function calibrationOf(results: readonly Results[], peaks: Peaks | undefined): Calibration {
+function calibrationOf(results: readonly Results[], roofline: readonly RooflinePoint[]): Calibration {
   const first = results[0] as Results;
   const ids = (first.benches ?? []).map(({ id }) => id);
   return {
@@ -211,7 +188,7 @@ function calibrationOf(results: readonly Results[], peaks: Peaks | undefined): C
         return floor === undefined ? [] : [[id, floor] as const];
       }),
     ),
-    ...(peaks === undefined ? {} : { peaks }),
+    ...(roofline.length === 0 ? {} : { roofline }),
   };
 }
 
@@ -226,7 +203,7 @@ function floorOf(id: string, results: readonly Results[]): BenchFloor | undefine
   };
 }
 
-function calibrationText({ benches, runs, peaks, class: name }: Calibration, power: Power | undefined): string {
+function calibrationText({ benches, runs, roofline = [], class: name }: Calibration, power: Power | undefined): string {
   const rows = Object.entries(benches).map(([id, { sw, mdes = [], layoutFloor }]) => [
     id,
     formatPercent(sw),
@@ -241,10 +218,10 @@ function calibrationText({ benches, runs, peaks, class: name }: Calibration, pow
     { title: "floor", align: "right" },
     { title: `finds ${formatChange(1 + (power?.share ?? 0))}`, align: "right" },
   ] as const;
-  const ceilings =
-    peaks === undefined
-      ? "no ceilings: not asked for, or without @quern/kernels-cpu and a processor that it has code for"
-      : `ceilings of one thread: ${peaks.gflops?.toFixed(1) ?? "?"} GFLOP/s, ${peaks.gbps?.toFixed(1) ?? "?"} GB/s`;
+  const peaks =
+    roofline.length === 0
+      ? ["no peaks: not asked for, or without @quern/kernels-cpu and a processor that it has code for"]
+      : peakLines({ machine: { roofline } });
   const count = runs === 1 ? "1 run" : `${runs} runs`;
-  return `${[...formatTable(columns, rows), "", `${count}, machine class ${name}`, ceilings].join("\n")}\n`;
+  return `${[...formatTable(columns, rows), "", `${count}, machine class ${name}`, ...peaks].join("\n")}\n`;
 }

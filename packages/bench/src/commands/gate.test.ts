@@ -1,7 +1,7 @@
 /** The command from outside: exit codes, files, the line for scripts, Ctrl-C. What is measured is as small as it can be. */
 
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -111,6 +111,57 @@ describe("quern-bench gate", () => {
     expect(results.benches?.map(({ id }) => id)).toEqual(["sum"]);
     expect(results.run?.argv.slice(0, 3)).toEqual(["gate", "--base", "old"]);
     expect(readFileSync(join(folder, "out", "r.md"), "utf8")).toContain("sum");
+  });
+
+  it("a refusal takes the place of older reports; a wrong option does not", () => {
+    const green = '<testsuites tests="1" failures="0" errors="0"/>';
+    mkdirSync(join(folder, "stale"), { recursive: true });
+    const junit = join(folder, "stale", "junit.xml");
+    writeFileSync(junit, green);
+    const outputs = ["-o", "json=stale/r.json", "-o", "junit=stale/junit.xml", "-o", "bmf=stale/b.json"];
+    const args = ["gate", "--base", "old", "-q", "--json-summary", ...outputs];
+
+    for (const wrong of [
+      ["--head", "new", "--delta", "lots"],
+      ["--head", "new", "-f", "n="],
+      ["--head", "new", "-o", "pdf=x"],
+    ]) {
+      expect(call(...args, ...wrong).code, wrong.join(" ")).toBe(EXIT.usage);
+      expect(readFileSync(junit, "utf8")).toBe(green);
+      expect(readdirSync(join(folder, "stale"))).toEqual(["junit.xml"]);
+    }
+
+    const same = call(...args, "--head", "same");
+    expect(same.code).toBe(EXIT.usage);
+    expect(same.stderr).toContain("identical files");
+    expect(readFileSync(junit, "utf8")).toMatch(/errors="1"[^]*refused: base and head load identical files/);
+    const results = readResults(join(folder, "stale", "r.json"));
+    expect(results.summary).toEqual({ verdict: "ERROR", exitCode: EXIT.usage, geomean: null });
+    expect(results.run?.argv.slice(0, 3)).toEqual(["gate", "--base", "old"]);
+    const line = JSON.parse(same.stdout.trimEnd().split("\n").at(-1) ?? "") as { files: string[] };
+    expect(line).toMatchObject({ verdict: "ERROR", exitCode: EXIT.usage, regressed: [] });
+    expect(line.files).toEqual(["stale/r.json", "stale/junit.xml"]);
+
+    writeFileSync(
+      join(folder, "fails.config.mjs"),
+      'export default { version: 1, prepare: ["echo it broke >&2; exit 3"] };',
+    );
+    execFileSync("git", ["init", "--quiet", "repository"], { cwd: folder });
+    const repository = join(folder, "repository");
+    cpSync(join(folder, "new"), repository, { recursive: true });
+    cpSync(join(folder, "fails.config.mjs"), join(repository, "quern.bench.config.mjs"));
+    const identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"];
+    execFileSync("git", ["add", "."], { cwd: repository });
+    execFileSync("git", [...identity, "commit", "--quiet", "-m", "one"], { cwd: repository });
+    writeFileSync(join(repository, "more.js"), "");
+    const { status } = spawnSync(
+      process.execPath,
+      [...ARGS, "gate", "--base", "HEAD", "-q", "-o", "md=report.md", "-o", "junit=junit.xml"],
+      { cwd: repository, env: SMALL },
+    );
+    expect(status).toBe(EXIT.wrong);
+    expect(readFileSync(join(repository, "report.md"), "utf8")).toMatch(/^### ERROR: refused: [^]*it broke/);
+    expect(readFileSync(join(repository, "junit.xml"), "utf8")).toContain('errors="1"');
   });
 
   it("Ctrl-C leaves what was measured, marked", async () => {

@@ -5,18 +5,23 @@
 
 import { resolve } from "node:path";
 import { Option, type Command } from "commander";
-import { dumpConfig } from "../define/resolve-config.ts";
+import { filterPart } from "../define/filter.ts";
+import { dumpConfig, resolveConfig } from "../define/resolve-config.ts";
 import { EXIT, EXIT_HELP } from "../gate/exit-codes.ts";
 import { planText } from "../gate/dry-run.ts";
 import type { GateRequest } from "../gate/gate-request.ts";
 import { setUpGate } from "../gate/prepare.ts";
+import { presetsWith } from "../gate/presets.ts";
+import { refusedResults } from "../gate/refused.ts";
 import { runGate } from "../gate/run-gate.ts";
+import { plainText } from "../report/escape.ts";
 import { renderTerminal } from "../report/terminal.ts";
 import { totals } from "../report/verdicts.ts";
+import { isAccepted } from "../results/accepted.ts";
 import type { Results } from "../results/schema.ts";
 import { addGateOptions, settingFlags, type GateFlags } from "./gate-options.ts";
 import { untilInterrupted } from "./interrupt.ts";
-import { parseOutputs, writeOutputs } from "./outputs.ts";
+import { parseOutputs, writeOutputs, type Output } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
 import { toolOf } from "./tool.ts";
 
@@ -90,9 +95,19 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
     process.stdout.write(dumpConfig(config, loaded.file));
     return;
   }
+  requireValidOptions(request);
   const progress = new GateProgress(options.quiet === true);
+  const startedAt = Date.now();
   const results = await untilInterrupted(tool.name, progress, async (signal) => {
-    if (options.dryRun !== true) return runGate({ ...request, signal }, progress.update);
+    if (options.dryRun !== true) {
+      try {
+        return await runGate({ ...request, signal }, progress.update);
+      } catch (error) {
+        progress.clear();
+        writeRefusal(refusedResults({ ...request, signal }, error, startedAt, Date.now()), outputs, options);
+        throw error;
+      }
+    }
     const text = await planText({ ...request, signal }, progress.update);
     progress.clear();
     process.stdout.write(text);
@@ -101,15 +116,41 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
   if (results === undefined) return;
   // Before the files: a full disk must not hide what was found.
   process.exitCode = exitCodeOf(results);
-  const text = outputs.every(({ path }) => path !== "-");
-  if (text) process.stdout.write(renderTerminal(results, { verbose: options.verbose === true }));
+  if (isForPeople(outputs)) process.stdout.write(renderTerminal(results, { verbose: options.verbose === true }));
+  writeReports(results, outputs, options);
+}
+
+/**
+ * What is wrong with an option is found before a run has begun, from which time on the files of its reports are its own: a
+ * mistyped call takes the place of nothing.
+ */
+function requireValidOptions({ flags, filter = [] }: GateRequest): void {
+  resolveConfig({ flags, env: {}, file: { version: 1 }, presets: presetsWith(0) });
+  filterPart([], filter);
+}
+
+/** Standard output is no report. */
+function isForPeople(outputs: readonly Output[]): boolean {
+  return outputs.every(({ path }) => path !== "-");
+}
+
+function writeReports(results: Results, outputs: readonly Output[], { jsonSummary }: GateFlags): void {
   const written: string[] = [];
   try {
     writeOutputs(results, outputs, written);
   } finally {
     // Also where one could not be written.
-    if (text) for (const file of written) process.stdout.write(`wrote ${file}\n`);
-    if (options.jsonSummary === true) process.stdout.write(`${JSON.stringify(summaryOf(results, written))}\n`);
+    if (isForPeople(outputs)) for (const file of written) process.stdout.write(`wrote ${file}\n`);
+    if (jsonSummary === true) process.stdout.write(`${JSON.stringify(summaryOf(results, written))}\n`);
+  }
+}
+
+/** The refusal itself is told as the error that it is; that a report of it cannot be written must not hide it. */
+function writeRefusal(refused: Results, outputs: readonly Output[], options: GateFlags): void {
+  try {
+    writeReports(refused, outputs, options);
+  } catch (error) {
+    process.stderr.write(`${plainText(error instanceof Error ? error.message : String(error))}\n`);
   }
 }
 
@@ -121,7 +162,7 @@ function exitCodeOf({ run, summary }: Results): number {
 function summaryOf(results: Results, files: readonly string[]): object {
   const { benches = [], run, summary } = results;
   const ids = (verdict: string): string[] =>
-    benches.filter((bench) => bench.verdict === verdict && bench.accepted === undefined).map(({ id }) => id);
+    benches.filter((bench) => bench.verdict === verdict && !isAccepted(bench)).map(({ id }) => id);
   return {
     verdict: summary?.verdict,
     exitCode: exitCodeOf(results),
@@ -134,6 +175,7 @@ function summaryOf(results: Results, files: readonly string[]): object {
     wallMs: run?.wallMs,
     aborted: run?.aborted === true,
     identical: run?.identical === true,
+    refused: run?.refused,
     files,
   };
 }

@@ -145,12 +145,23 @@ describe("analyze", () => {
     expect(out).toContain("1 with fewer than 8 points, of which nothing can be said");
   });
 
-  it("--fail-since makes it the exit code", async () => {
-    expect((await history("analyze", "--dir", path("h"), "--fail-since", "2026-06-15")).code).toBe(1);
-    expect((await history("analyze", "--dir", path("h"), "--fail-since", "2026-07-15")).code).toBe(0);
-    expect((await history("analyze", "--dir", path("h"), "--bench", "flat", "--fail-since", "2026-06-15")).code).toBe(
-      0,
+  it("--fail-since makes what is found since then the exit code, and says which change it is", async () => {
+    // The step is at 2026-07-11; it is small, and two points of it show nothing yet.
+    const records = sampleRecords({ days: 60, level: (day) => (day < 40 ? 1 : 1.02), spread: 0.01, seed: 3 });
+    await new DirectoryStore(path("small")).update(undefined, () => addRecords(new Map(), records).changed);
+    const failing = await history("analyze", "--dir", path("small"), "--fail-since", "2026-07-13");
+    expect(failing.code).toBe(1);
+    expect(failing.out).toMatch(
+      /2026-07-10 … 2026-07-11, p = [^]*not found without what was measured since 2026-07-13/,
     );
+    const known = await history("analyze", "--dir", path("small"), "--fail-since", "2026-07-29");
+    expect(known.code).toBe(0);
+    expect(known.out).not.toContain("not found without");
+    for (const since of ["2026-07-20", "2026-09-01"]) {
+      expect((await history("analyze", "--dir", path("h"), "--fail-since", since)).code).toBe(0);
+    }
+    const flat = await history("analyze", "--dir", path("h"), "--bench", "flat", "--fail-since", "2026-06-15");
+    expect(flat.code).toBe(0);
   });
 
   it("--json - prints JSON and nothing else", async () => {

@@ -3,7 +3,7 @@
 import { Option, type Command } from "commander";
 import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
-import { analyseSeries } from "../history/analyse.ts";
+import { type SeriesAnalysis, analyseSeries, newlyFound } from "../history/analyse.ts";
 import { BranchStore, DEFAULT_BRANCH } from "../history/branch-store.ts";
 import { DirectoryStore } from "../history/directory-store.ts";
 import { recordsOf } from "../history/from-results.ts";
@@ -16,6 +16,7 @@ import { addRecords, shardPath } from "../history/shards.ts";
 import { type HistoryStore, problemText, readHistory } from "../history/store.ts";
 import { plainText } from "../report/escape.ts";
 import { readResults } from "../results/read.ts";
+import type { ChangePointOptions } from "../statistics/change-points.ts";
 import { type ExportFlags, EXPORT_FORMS, exportHistory } from "./history-export.ts";
 import { printAnalyses, printRecords } from "./history-text.ts";
 import { writeWhole } from "./write-file.ts";
@@ -89,7 +90,10 @@ export function addHistory(program: Command): void {
   withAnalysis(withSelection(withStore(history.command("analyze").alias("analyse"))))
     .description("Find where levels changed, and between which commits.")
     .option("--json <file>", "write the findings as JSON; - is standard output")
-    .option("--fail-since <moment>", "exit code 1 where something became slower since a date, or within 3d")
+    .option(
+      "--fail-since <moment>",
+      "exit code 1 where a slow-down is found that is not found without what was measured since a date, or within 3d",
+    )
     .option("--window <points>", "points that one search sees", number("--window", 8, 1000, true))
     .option("--max-p <p>", "largest p-value of a change", number("--max-p", 0, 1, false))
     .option("--min-change <share>", "smallest change, as a share: 0.015 is 1.5 %", number("--min-change", 0, 10, false))
@@ -201,7 +205,7 @@ async function selected(flags: SelectFlags): Promise<HistoryRecord[]> {
   if (lines.length === 0)
     throw new UserError("the history is empty", {
       where: store.name,
-      hint: "quern history add RESULTS.json puts results into it.",
+      hint: "`history add RESULTS.json` puts results into it.",
     });
   const records = lines.map(({ record }) => record);
   return selectRecords(records, { bench, class: machine, since });
@@ -222,39 +226,52 @@ interface SearchFlags {
   readonly minChange?: number;
 }
 
-function analyses(
-  records: readonly HistoryRecord[],
-  flags: AnalyseFlags,
-  search: SearchFlags,
-): ReturnType<typeof analyseSeries>[] {
-  const { window, maxP, minChange } = search;
+function analyses(records: readonly HistoryRecord[], flags: AnalyseFlags, search: SearchFlags): SeriesAnalysis[] {
   const { control, dirty } = flags;
-  return seriesOf(records, { control, dirty }).map((series) =>
-    analyseSeries(series, {
-      ...(window === undefined ? {} : { window }),
-      ...(maxP === undefined ? {} : { maxP }),
-      ...(minChange === undefined ? {} : { minMagnitude: minChange }),
-    }),
-  );
+  return seriesOf(records, { control, dirty }).map((series) => analyseSeries(series, searchOptions(search)));
+}
+
+function searchOptions({ window, maxP, minChange }: SearchFlags): Partial<ChangePointOptions> {
+  return {
+    ...(window === undefined ? {} : { window }),
+    ...(maxP === undefined ? {} : { maxP }),
+    ...(minChange === undefined ? {} : { minMagnitude: minChange }),
+  };
+}
+
+/** The same with a note at each change that is an alarm, and whether something became slower there. */
+function withAlarms(
+  found: readonly SeriesAnalysis[],
+  since: number,
+  search: SearchFlags,
+): { readonly noted: SeriesAnalysis[]; readonly slower: boolean } {
+  let slower = false;
+  const note = `not found without what was measured since ${new Date(since).toISOString().slice(0, 10)}`;
+  const noted = found.map((analysis): SeriesAnalysis => {
+    const alarms = newlyFound(analysis, since, searchOptions(search));
+    if (alarms.some(({ ratio }) => ratio > 1)) slower = true;
+    const changes = analysis.changes.map((change) =>
+      alarms.includes(change) ? { ...change, notes: [...change.notes, note] } : change,
+    );
+    return { ...analysis, changes };
+  });
+  return { noted, slower };
 }
 
 async function analyse(flags: AnalyseFlags & SearchFlags, tool: string): Promise<void> {
   const failSince = flags.failSince === undefined ? undefined : parseMoment(flags.failSince, "--fail-since");
-  const found = analyses(await selected(flags), flags, flags);
-  if (found.length === 0)
+  const all = analyses(await selected(flags), flags, flags);
+  if (all.length === 0)
     throw new UserError(`no record has the control kernel "${flags.control}"`, {
       where: "--control",
-      hint: "quern history export --csv - shows those that there are.",
+      hint: "`history export --csv -` shows those that there are.",
     });
+  const { noted, slower } = failSince === undefined ? { noted: all, slower: false } : withAlarms(all, failSince, flags);
   if (flags.json !== undefined) {
     const { toJson } = await import("../history/exports.ts");
-    writeWhole(flags.json, toJson([], found));
+    writeWhole(flags.json, toJson([], noted));
   }
-  if (flags.json !== "-") printAnalyses(found, tool);
-  if (failSince === undefined) return;
-  const slower = found.some(({ changes }) =>
-    changes.some(({ ratio, after }) => ratio > 1 && Date.parse(after.at) >= failSince),
-  );
+  if (flags.json !== "-") printAnalyses(noted, tool);
   if (slower) process.exitCode = 1;
 }
 

@@ -8,6 +8,7 @@ import { toBmf, toGithubActionBenchmark } from "../history/exports.ts";
 import { recordsOf } from "../history/from-results.ts";
 import type { HistoryRecord } from "../history/record.ts";
 import { renderBadge } from "../report/badge.ts";
+import { renderComment } from "../report/comment.ts";
 import { renderCsv, renderCsvRounds, renderJsonLines, renderJsonLinesRounds } from "../report/csv.ts";
 import { renderHtml } from "../report/html.ts";
 import { renderJunit } from "../report/junit.ts";
@@ -16,10 +17,14 @@ import { renderTerminal } from "../report/terminal.ts";
 import type { Results } from "../results/schema.ts";
 import { requireWritable, writeWhole } from "./write-file.ts";
 
-const RENDERERS: Readonly<Record<string, (results: Results) => string>> = {
+/** `second`: results of a second machine, for the one form that shows them. */
+type Renderer = (results: Results, second?: Results) => string;
+
+const RENDERERS: Readonly<Record<string, Renderer>> = {
   json: (results) => `${JSON.stringify(results, null, 2)}\n`,
   md: (results) => renderMarkdown(results),
   summary: (results) => renderMarkdown(results, { limit: SUMMARY_BYTES }),
+  comment: renderComment,
   html: renderHtml,
   csv: renderCsv,
   "csv-rounds": renderCsvRounds,
@@ -93,13 +98,18 @@ export function parseOutputs(texts: readonly string[], json?: string): Output[] 
 
 /**
  * Writes every report; a name that ends in `.gz` is compressed. Says which files there are now, also in `written`. One that
- * cannot be written is an error when the others are there.
+ * cannot be written is an error when the others are there. `second` are results of a second machine, for a comment.
  */
-export function writeOutputs(results: Results, outputs: readonly Output[], written: string[] = []): string[] {
+export function writeOutputs(
+  results: Results,
+  outputs: readonly Output[],
+  written: string[] = [],
+  second?: Results,
+): string[] {
   const failures: unknown[] = [];
   for (const { format, path } of outputs) {
     try {
-      const text = (RENDERERS[format] as (results: Results) => string)(results);
+      const text = (RENDERERS[format] as Renderer)(results, second);
       writeWhole(path, path.endsWith(".gz") ? gzipSync(text, { level: 9 }) : text);
       if (path !== "-") written.push(path);
     } catch (error) {

@@ -64,6 +64,20 @@ describe("report", () => {
     expect(JSON.parse(gunzipSync(readFileSync(path("out.json.gz"))).toString())).toEqual(sampleGate());
   });
 
+  it("makes a comment, which says what a second machine found", async () => {
+    expect((await report(path("gate.json"), "-o", "comment")).out).toMatch(/^<!-- quern bench-gate -->\n### ERROR/);
+    const gate = sampleGate();
+    const benches = gate.benches!.map((bench) => ({ ...bench, verdict: "EQUIVALENT" as const }));
+    writeFileSync(path("second.json"), JSON.stringify({ ...gate, benches }));
+    const { out } = await report(path("gate.json"), "--confirm", path("second.json"), "-o", "comment");
+    expect(out).toMatch(/^<!-- quern bench-gate -->\n## Second machine: 1 cleared of 1\n/);
+    await expect(report(path("gate.json"), "--confirm", path("second.json"), "-o", "md")).rejects.toThrow(
+      "only a comment shows what a second machine found",
+    );
+    const over = ["--confirm", path("second.json"), "-o", `comment=${path("second.json")}`];
+    await expect(report(path("gate.json"), ...over)).rejects.toThrow("the place of the results");
+  });
+
   it("has forms for tools that keep times, and a badge", async () => {
     const gate = sampleGate();
     const calm = { ...gate, environment: { ...gate.environment!, changed: [] } };

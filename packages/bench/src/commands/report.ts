@@ -20,6 +20,7 @@ import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 interface ReportFlags {
   readonly output?: readonly string[];
   readonly history?: string | true;
+  readonly confirm?: string;
   readonly verbose?: boolean;
 }
 
@@ -28,10 +29,12 @@ Examples:
   ${name} report results.json
   ${name} report results.json.gz -o html=report.html -o md=comment.md -o junit=report.xml
   ${name} report results.json -o summary >> "$GITHUB_STEP_SUMMARY"
+  ${name} report results.json --confirm second.json -o comment=comment.md
   ${name} report results.json --history -o html=report.html
   ${name} report compare monday.json friday.json
 
-md fits a comment on GitHub, summary the summary of a workflow step. csv and jsonl have one line for each bench, arm and pair of
+md fits a comment on GitHub, summary the summary of a workflow step. comment is md below a line by which a later run finds the
+comment, and with --confirm says which alarms a second machine cleared. csv and jsonl have one line for each bench, arm and pair of
 processes (of engines: for each process), with the median of its rounds; csv-rounds and jsonl-rounds one for each round.
 badge is an endpoint of shields.io, bmf Bencher Metric Format, gha for github-action-benchmark (customSmallerIsBetter).
 
@@ -46,6 +49,7 @@ export function addReport(program: Command): void {
     .argument("<results>", "a result file, by quern gate or quern bench; .gz is read too")
     .addOption(outputOption())
     .option("--history [folder]", `adds the trend of each benchmark, from a folder or the branch ${DEFAULT_BRANCH}`)
+    .option("--confirm <results>", "what a second machine found of the alarms, for -o comment")
     .option("-v, --verbose", "with the ratios of the pairs")
     .addHelpText("after", EXAMPLES(program.name()))
     .action(show);
@@ -59,12 +63,19 @@ export function addReport(program: Command): void {
     });
 }
 
-async function show(file: string, { output = [], history, verbose }: ReportFlags): Promise<void> {
+async function show(file: string, { output = [], history, confirm, verbose }: ReportFlags): Promise<void> {
   const read = readResults(file);
+  const second = confirm === undefined ? undefined : readResults(confirm);
   const outputs = parseOutputs(output);
+  if (second !== undefined && outputs.every(({ format }) => format !== "comment")) {
+    throw new UserError("only a comment shows what a second machine found", {
+      where: "--confirm",
+      hint: "Add -o comment=FILE.",
+    });
+  }
+  const sources = [file, ...(confirm === undefined ? [] : [confirm])].map((path) => realpathSync(path));
   // The same file may be written in several ways, or reached through a link.
-  const isSource = (path: string): boolean =>
-    path !== "-" && existsSync(path) && realpathSync(path) === realpathSync(file);
+  const isSource = (path: string): boolean => path !== "-" && existsSync(path) && sources.includes(realpathSync(path));
   if (outputs.some(({ path }) => isSource(path))) {
     throw new UserError("the report would take the place of the results", { where: `-o ${file}` });
   }
@@ -72,7 +83,7 @@ async function show(file: string, { output = [], history, verbose }: ReportFlags
   if (outputs.every(({ path }) => path !== "-")) {
     process.stdout.write(renderTerminal(results, { verbose: verbose === true }));
   }
-  const written = writeOutputs(results, outputs);
+  const written = writeOutputs(results, outputs, [], second);
   // Standard output may be the report itself.
   for (const path of written) process.stderr.write(`wrote ${path}\n`);
 }

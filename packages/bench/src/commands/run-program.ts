@@ -8,7 +8,7 @@
 import { CommanderError, Option, type Command } from "commander";
 import { debugLevel } from "@quern/core";
 import { UserError } from "@quern/core/errors";
-import { EXIT } from "../gate/exit-codes.ts";
+import { EXIT, exitCodeOfError } from "../gate/exit-codes.ts";
 import { plainText } from "../report/escape.ts";
 
 /** Prints the error and gives the exit code that it stands for. */
@@ -24,9 +24,7 @@ export function reportError(error: unknown, name: string): number {
   // It may quote a file, or a program, of anyone: no error commands the terminal.
   const text = said.split("\n").map(plainLine).join("\n");
   process.stderr.write(`${name}: ${expected ? "" : `this is a defect of ${name}: `}${text}\n`);
-  if (!expected) return EXIT.internal;
-  const { exitCode } = given as { readonly exitCode?: unknown };
-  return typeof exitCode === "number" ? exitCode : EXIT.usage;
+  return exitCodeOfError(given);
 }
 
 /** Indented as it was. */

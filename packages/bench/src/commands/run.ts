@@ -9,7 +9,7 @@ import { addSettings, settingFlags } from "./gate-options.ts";
 import { untilInterrupted } from "./interrupt.ts";
 import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
-import { toolOf } from "./tool.ts";
+import { pathOf, toolOf } from "./tool.ts";
 
 interface RunFlags {
   readonly time: number;
@@ -60,8 +60,9 @@ export function addRunOwn(parent: Command): void {
     .addOption(outputOption())
     .option("--json <file>", "the same as -o json=<file>")
     .option("-q, --quiet", "no progress");
-  const name = parent.parent === null ? parent.name() : `${parent.parent.name()} ${parent.name()}`;
-  addSettings(command, OF_COMPARISONS).addHelpText("after", EXAMPLES(name)).action(run);
+  addSettings(command, OF_COMPARISONS)
+    .addHelpText("after", EXAMPLES(pathOf(parent)))
+    .action(run);
 }
 
 async function run(filter: string[], options: RunFlags, command: Command): Promise<void> {

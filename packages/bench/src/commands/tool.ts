@@ -14,3 +14,8 @@ export function toolOf(command: Command): ToolCall {
   while (top.parent !== null) top = top.parent;
   return { tool: { name: top.name(), version: top.version() ?? packageVersion() }, argv: process.argv.slice(2) };
 }
+
+/** How a command is typed: `quern bench` of a command below the program, `quern-bench` of the program. */
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}

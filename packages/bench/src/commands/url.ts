@@ -15,7 +15,7 @@ import type { Arrivals, Goals, ServingPlan } from "../serving/types.ts";
 import { interruptible, sayInterrupted } from "./interrupt.ts";
 import { outputOption, parseOutputs, writeOutputs } from "./outputs.ts";
 import { GateProgress } from "./progress.ts";
-import { toolOf } from "./tool.ts";
+import { pathOf, toolOf } from "./tool.ts";
 
 interface UrlOptions {
   readonly model: string;
@@ -35,7 +35,7 @@ interface UrlOptions {
   readonly quiet?: boolean;
 }
 
-const EXAMPLES = `
+const EXAMPLES = (name: string): string => `
 How requests arrive:
   --concurrency N  closed loop: N clients, each of which waits for its answer (the default, with one)
   --rate R         open loop: R requests per second at random times, however busy the server is; latencies count
@@ -43,9 +43,9 @@ How requests arrive:
   --rate inf       all at once: throughput alone
 
 Examples:
-  quern bench url http://localhost:8080/v1 --model qwen3 --concurrency 4
-  quern bench url http://localhost:8080/v1 --model qwen3 --rate 2 --requests 300 --goodput ttft:200,tpot:50
-  quern bench url http://localhost:8000/v1 --model m --body '{"ignore_eos":true}' --max-tokens 128 --json load.json
+  ${name} url http://localhost:8080/v1 --model qwen3 --concurrency 4
+  ${name} url http://localhost:8080/v1 --model qwen3 --rate 2 --requests 300 --goodput ttft:200,tpot:50
+  ${name} url http://localhost:8000/v1 --model m --body '{"ignore_eos":true}' --max-tokens 128 --json load.json
 
 Exit code: 0 all requests were answered, 1 some failed, 2 wrong use or no answer to the warm-up, 130 Ctrl-C (what was
 measured is reported).`;
@@ -111,7 +111,7 @@ export function addUrl(parent: Command): void {
     .addOption(outputOption())
     .option("--json <file>", "write the result (schema quern.results/1); - is standard output")
     .option("-q, --quiet", "no progress")
-    .addHelpText("after", EXAMPLES)
+    .addHelpText("after", EXAMPLES(pathOf(parent)))
     .action(benchUrl);
 }
 

@@ -4,6 +4,10 @@ import type { Answer, Note } from "./isolated.ts";
 
 const STACK_LINES = 6;
 
+// Taken away from the code that is loaded here, which could otherwise answer in our place.
+const sendMessage = process.send?.bind(process);
+delete process.send;
+
 function described(error: unknown): Answer {
   if (!(error instanceof Error)) return { error: String(error) };
   // A UserError says where and what to do in its message; of others, the place is in the stack.
@@ -26,11 +30,11 @@ export function answer<Question>(work: (question: Question) => Promise<unknown>)
   });
 }
 
-/** Tells what is being done, for the error message should the process hang or end. */
-export function note(doing: string): void {
-  process.send?.({ doing } satisfies Note);
+/** Tells what is being done, for the error message should the process hang or end; and which bench is called by it. */
+export function note(doing: string, bench?: string): void {
+  sendMessage?.({ doing, bench } satisfies Note);
 }
 
 function send(message: Answer): void {
-  process.send?.(message, () => process.exit(0));
+  sendMessage?.(message, () => process.exit(0));
 }

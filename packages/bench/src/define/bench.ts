@@ -60,7 +60,10 @@ export interface Bench<State = unknown, Input = unknown, Output = unknown> {
   readonly check?: (input: Input, output: Output, state: State) => number | void | Promise<number | void>;
   /** Largest error that passes, in the unit of `check`. Default 0. */
   readonly tolerance?: number;
-  /** Work of one call, in operations and bytes: a rate above what the machine can do is an error. */
+  /**
+   * Work of one call, in operations and bytes. Once `calibrate` has measured the peaks of the machine, a rate above what all of
+   * it could do is an error.
+   */
   readonly work?: { readonly flops?: number; readonly bytes?: number };
   /** Relative change that matters in practice, as 0.025 for 2.5 %. Default: that of the run. */
   readonly delta?: number;

@@ -24,11 +24,38 @@ export type Answer = { readonly value: unknown } | { readonly error: string; rea
 /** What the child is at. */
 export interface Note {
   readonly doing: string;
+  /** The bench that it calls, if it calls one. */
+  readonly bench?: string | undefined;
+}
+
+/** How the code of the user failed: it threw, or its process ended or gave no answer. */
+export class IsolatedFailure extends UserError {
+  override readonly name: string = "IsolatedFailure";
+  readonly kind: "threw" | "ended" | "hung";
+  /** "ended with exit code 3" */
+  readonly how: string;
+  /** The message without place and hint. */
+  readonly what: string;
+  /** What it was at when it failed. */
+  readonly note: Note | undefined;
+
+  constructor(
+    kind: IsolatedFailure["kind"],
+    how: string,
+    note: Note | undefined,
+    { what, where, hint }: { readonly what: string; readonly where: string; readonly hint?: string | undefined },
+  ) {
+    super(what, { where, hint });
+    this.kind = kind;
+    this.how = how;
+    this.what = what;
+    this.note = note;
+  }
 }
 
 const TAIL = 2000;
 
-/** Asks the worker and gives what it answers. All failures, that of the code itself included, are `UserError`s. */
+/** Asks the worker and gives what it answers. Throws an `IsolatedFailure` where the code fails, or its process. */
 export async function askIsolated(worker: string, question: object, options: Isolated): Promise<unknown> {
   const { what, where, timeoutMs, signal } = options;
   signal?.throwIfAborted();
@@ -46,40 +73,36 @@ export async function askIsolated(worker: string, question: object, options: Iso
   });
   const kill = cleanUpAtEnd(() => child.kill("SIGKILL"));
   let printed = "";
-  let doing = "";
+  let note: Note | undefined;
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on("data", (chunk: Buffer) => (printed = (printed + chunk.toString()).slice(-TAIL)));
   }
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const fail = (how: string): void => {
-    const tail = printed.trim();
-    reject(
-      new UserError(`${what} ${how}${doing === "" ? "" : ` at ${doing}`}`, {
-        where,
-        ...(tail === "" ? {} : { hint: tail }),
-      }),
-    );
+  const at = (): string => (note === undefined ? "" : ` at ${note.doing}`);
+  const fail = (kind: "ended" | "hung", how: string): void => {
+    const hint = printed.trim() || undefined;
+    reject(new IsolatedFailure(kind, how, note, { what: `${what} ${how}${at()}`, where, hint }));
   };
-  const timer = setTimeout(() => fail(`gave no answer within ${Math.round(timeoutMs / 1000)} s`), timeoutMs);
+  const timer = setTimeout(() => fail("hung", `gave no answer within ${Math.round(timeoutMs / 1000)} s`), timeoutMs);
   const abort = (): void => reject(signal?.reason as Error);
   signal?.addEventListener("abort", abort, { once: true });
   child.on("message", (message: Answer | Note) => {
     if ("doing" in message) {
-      doing = message.doing;
+      note = message;
       timer.refresh();
     } else resolve(message);
   });
-  child.on("error", (error) => fail(`could not be asked (${error.message})`));
+  child.on("error", (error) => reject(new UserError(`${what} could not be asked (${error.message})`, { where })));
   // Not "exit": an answer and the last lines may still be on their way then.
-  child.on("close", (code, ended) => fail(ended === null ? `ended with exit code ${code}` : `was ended by ${ended}`));
+  child.on("close", (code, ended) =>
+    fail("ended", ended === null ? `ended with exit code ${code}` : `was ended by ${ended}`),
+  );
   child.send(question);
   try {
     const answer = await promise;
     if ("error" in answer) {
-      throw new UserError(`${what} failed${doing === "" ? "" : ` at ${doing}`}: ${answer.error}`, {
-        where,
-        hint: answer.hint,
-      });
+      const { error, hint } = answer;
+      throw new IsolatedFailure("threw", error, note, { what: `${what} failed${at()}: ${error}`, where, hint });
     }
     return answer.value;
   } finally {

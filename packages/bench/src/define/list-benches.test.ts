@@ -119,7 +119,44 @@ describe("listBenches", () => {
     expect(await tried("!crash")).toBe(true);
     expect(await tried("n=3")).toBe(true);
     expect(await tried("only-in-the-other")).toBe(false);
-    await expect(tried("crash")).rejects.toThrow("ended with exit code 3 at crash in bench/a.bench.js");
+  });
+
+  it("keeps how benches ended or blocked their process, and tries the others in another one", async () => {
+    write("lib/late.js", "export const late = 1;");
+    write(
+      "bench/a.bench.js",
+      `export default [
+         { id: "exit", run: () => { console.error("no device"); process.exit(3); } },
+         { id: "good", run: async () => (await import("../lib/late.js")).late },
+         { id: "hang", run: () => { for (;;); } },
+         { id: "throws", run: () => { throw new Error("no such kernel"); } },
+         { id: "kill", run: () => process.kill(process.pid, "SIGSEGV") },
+       ];`,
+    );
+    const { benches, loaded } = await list({ attempt: true, timeoutMs: 5000 });
+    expect(benches.map(({ id, failure }) => [id, failure])).toEqual([
+      ["exit", "the process of its first call ended with exit code 3\nno device"],
+      ["good", undefined],
+      ["hang", "the process of its first call gave no answer within 5 s"],
+      ["throws", "no such kernel"],
+      ["kill", "the process of its first call was ended by SIGSEGV"],
+    ]);
+    expect(loaded.some(({ path }) => path.endsWith("late.js"))).toBe(true);
+  });
+
+  it("refuses a build where one bench after the other ends its process", async () => {
+    write(
+      "bench/a.bench.js",
+      "export default Array.from({ length: 20 }, (_, i) => ({ id: `a/${i}`, run: () => process.exit(1) }));",
+    );
+    await expect(list({ attempt: true })).rejects.toMatchObject({ reason: "benches-failed", exitCode: 4 });
+  });
+
+  it("takes no answer from a bench in place of its own", async () => {
+    const run = "() => { process.send?.({ value: { benches: [], loaded: [] } }); process.send?.('x'); return 1; }";
+    write("bench/a.bench.js", `export default { id: "liar", run: ${run} };`);
+    const { benches } = await list({ attempt: true });
+    expect(benches.map(({ id, failure }) => [id, failure])).toEqual([["liar", undefined]]);
   });
 
   it.each([
@@ -130,24 +167,15 @@ describe("listBenches", () => {
     ],
     ["no default export", "export const a = 1;", "the bench file has no default export\n  at bench/a.bench.js"],
     ["a misspelt key", "export default { id: 'a', rum: () => 1, run: () => 1 };", 'has no "rum"'],
-    [
-      "a process that ends",
-      "export default { id: 'a', run: () => process.exit(0) };",
-      "ended with exit code 0 at a in bench/a.bench.js",
-    ],
-    [
-      "a crash",
-      "export default { id: 'a', run: () => process.kill(process.pid, 'SIGSEGV') };",
-      "was ended by SIGSEGV at a in",
-    ],
-    [
-      "a hang",
-      "export default { id: 'a', run: () => { for (;;); } };",
-      "gave no answer within 10 s at a in bench/a.bench.js",
-    ],
-  ])("says where there is %s", async (_, text, message) => {
+    ["a file that does not parse", "export default [{", /failed at bench\/a.bench.js: Unexpected end of input/],
+    ["a process that ends", "process.exit(0);", "ended with exit code 0 at bench/a.bench.js"],
+    ["a crash", "process.kill(process.pid, 'SIGSEGV'); for (;;);", "was ended by SIGSEGV at bench/a.bench.js"],
+    ["a hang", "for (;;);", "gave no answer within 5 s at bench/a.bench.js"],
+  ])("refuses a build whose file has %s", async (_, text, message) => {
     write("bench/a.bench.js", text);
-    await expect(list({ attempt: true, timeoutMs: 10_000 })).rejects.toThrow(message);
+    const error = await list({ attempt: true, timeoutMs: 5000 }).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ reason: "benches-failed", exitCode: 4 });
+    expect((error as Error).message).toMatch(message);
   });
 
   it("refuses an id that two files use, and no files", async () => {

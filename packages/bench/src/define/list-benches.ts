@@ -1,15 +1,16 @@
 /**
  * The benches of one build and the files they load, found out in a process of their own: the orchestrator never
  * imports code of a user. Each bench is tried once, so that a crash, a hang and the wrong native library are known
- * before anything is measured.
+ * before anything is measured. One that takes the process with it has failed alone: the others are tried in another one.
  */
 
 import { UserError } from "@quern/core/errors";
 import { workerPath } from "../harness/worker-process.ts";
 import type { LoadedFile } from "../paired/arms/arm.ts";
+import { Refusal } from "../paired/arms/refusal.ts";
 import type { BenchParams } from "./bench.ts";
 import { findBenchFiles } from "./bench-files.ts";
-import { askIsolated } from "./isolated.ts";
+import { askIsolated, IsolatedFailure } from "./isolated.ts";
 
 export interface ListQuestion {
   readonly directory: string;
@@ -19,6 +20,8 @@ export interface ListQuestion {
   readonly attempt: boolean;
   /** Of the benches, only those that this filter chooses. */
   readonly filter: readonly string[];
+  /** Identifiers of benches that are not to be run: they have ended the process before. */
+  readonly untried: readonly string[];
   readonly seed: number;
 }
 
@@ -33,7 +36,7 @@ export interface ListedBench {
   readonly native?: boolean;
   readonly delta?: number;
   readonly work?: { readonly flops?: number; readonly bytes?: number };
-  /** Message of the error that its one call ended with. */
+  /** What its one call ended with: the message of an error, or how the process ended. */
   readonly failure?: string;
 }
 
@@ -59,34 +62,61 @@ export interface ListOptions {
 
 const TIMEOUT_MS = 300_000;
 
+/** Of so many benches the process may end or hang: beyond, the build is at fault, and each costs another process. */
+const MOST_ENDED = 5;
+
 /**
  * Lists the benches of a build whose root is `directory` and whose configuration would lie in `project`. Throws a
- * `UserError` where there are none, a file cannot be loaded, an id is used twice, or the process ends or hangs.
+ * `UserError` where there are none or an id is used twice, and a `Refusal` where a bench file throws, or ends or blocks its
+ * process.
  */
 export async function listBenches(
-  { directory, project }: { readonly directory: string; readonly project: string },
+  arm: { readonly directory: string; readonly project: string },
   options: ListOptions,
 ): Promise<ListAnswer> {
-  const files = findBenchFiles(project, options.benches, options.what);
-  const question: ListQuestion = {
-    directory,
-    project,
-    files,
-    attempt: options.attempt ?? false,
-    filter: options.filter ?? [],
-    seed: options.seed ?? 1,
-  };
-  const answer = (await askIsolated(workerPath("list-worker", import.meta.url), question, {
+  const files = findBenchFiles(arm.project, options.benches, options.what);
+  const ended = new Map<string, string>();
+  for (;;) {
+    try {
+      const answer = await ask(arm, files, [...ended.keys()], options);
+      requireUniqueIds(answer.benches, options.what);
+      return { ...answer, benches: answer.benches.map((bench) => withFailure(bench, ended.get(bench.id))) };
+    } catch (error) {
+      if (!(error instanceof IsolatedFailure)) throw error;
+      const { kind, how, note } = error;
+      if (kind === "threw" || note?.bench === undefined || ended.size === MOST_ENDED) throw refusalOf(error);
+      ended.set(note.bench, `the process of its first call ${how}${error.hint === undefined ? "" : `\n${error.hint}`}`);
+    }
+  }
+}
+
+function ask(
+  { directory, project }: { readonly directory: string; readonly project: string },
+  files: readonly string[],
+  untried: readonly string[],
+  options: ListOptions,
+): Promise<ListAnswer> {
+  const { what, attempt = false, filter = [], seed = 1, timeoutMs = TIMEOUT_MS, env, nodeOptions, signal } = options;
+  const question: ListQuestion = { directory, project, files, attempt, filter, untried, seed };
+  return askIsolated(workerPath("list-worker", import.meta.url), question, {
     cwd: project,
-    timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
-    what: `the process of the benches of ${options.what}`,
+    timeoutMs,
+    what: `the process of the benches of ${what}`,
     where: project,
-    env: options.env,
-    nodeOptions: options.nodeOptions,
-    signal: options.signal,
-  })) as ListAnswer;
-  requireUniqueIds(answer.benches, options.what);
-  return answer;
+    env,
+    nodeOptions,
+    signal,
+  }) as Promise<ListAnswer>;
+}
+
+function withFailure(bench: ListedBench, failure: string | undefined): ListedBench {
+  return failure === undefined ? bench : { ...bench, failure };
+}
+
+/** The build is wrong, not how the tool is used. */
+function refusalOf(cause: IsolatedFailure): Refusal {
+  const { where, hint } = cause;
+  return new Refusal("benches-failed", cause.what, { where, hint, cause });
 }
 
 function requireUniqueIds(benches: readonly ListedBench[], what: string): void {

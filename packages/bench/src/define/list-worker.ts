@@ -17,7 +17,8 @@ resolveHarness();
 const recorder = recordLoadedFiles();
 recorder.watchReads();
 
-answer(async ({ directory, project, files, attempt, filter, seed }: ListQuestion): Promise<ListAnswer> => {
+answer(async (question: ListQuestion): Promise<ListAnswer> => {
+  const { directory, project, files, attempt, filter, untried, seed } = question;
   const found: { readonly bench: Bench; readonly file: string; readonly index: number }[] = [];
   for (const file of files) {
     note(file);
@@ -29,11 +30,12 @@ answer(async ({ directory, project, files, attempt, filter, seed }: ListQuestion
   const toTry = new Set(attempt ? filterPart(benches, filter) : []);
   const failures = new Map<Bench, string>();
   for (const { bench, file } of found) {
-    if (!toTry.has(bench)) continue;
-    note(`${bench.id} in ${file}`);
+    if (!toTry.has(bench) || untried.includes(bench.id)) continue;
+    note(`${bench.id} in ${file}`, bench.id);
     const failure = await tried(bench, directory, seed);
     if (failure !== undefined) failures.set(bench, failure);
   }
+  note("the files that they load");
   return {
     benches: found.map(({ bench, file, index }) => listed(bench, file, index, failures.get(bench))),
     loaded: recorder.files(directory),

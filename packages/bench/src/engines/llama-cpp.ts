@@ -114,6 +114,7 @@ function llamaCpp(name: string, about: string, settings?: ContextSettings): LlmE
     about,
     ...(settings === undefined ? { variantOf: "llama.cpp" } : {}),
     keepsKernels: false,
+    choosesPrecision: true,
     // Defaults have a budget of threads of their own: nothing is compared with them.
     baseline: settings !== undefined,
     async describe(options) {
@@ -131,6 +132,8 @@ function llamaCpp(name: string, about: string, settings?: ContextSettings): LlmE
           batch: settings === undefined ? "not set" : `${STEP_TOKENS}, ubatch the same`,
           cache: `${options.cache}, of all tokens where attention has a window`,
           weights: "mapped, repacked as llama.cpp decides",
+          products:
+            "chosen by llama.cpp: activations in blocks of 8 bits beside quantised weights, as wide as the weights beside floats",
           threads: settings === undefined ? "not set" : "as in each row, for prompts and generation",
           call: "llama_decode on a thread of libuv",
         },

@@ -17,7 +17,7 @@ export interface LlmOptions {
   readonly sequences: number;
   /** How keys and values are kept. */
   readonly cache: "f32" | "f16" | "q8_0";
-  /** Precision of products, for engines that choose. */
+  /** Precision of products, for engines that can be asked for one. */
   readonly precision: MatmulPrecision;
   readonly features?: string | undefined;
   /** Folder where compiled kernels are kept for later processes; absent: nowhere. */
@@ -31,6 +31,11 @@ export interface LlmEngine {
   readonly variantOf?: string;
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;
+  /**
+   * Whether the engine chooses the precision of products by the types of the weights, whatever the options say: operands of 32
+   * bits where the weights are such floats, narrower ones elsewhere.
+   */
+  readonly choosesPrecision: boolean;
   /** Whether others are compared with it. */
   readonly baseline: boolean;
   /** Identity and settings; throws a `UserError` saying how to get the engine where it is missing. */
@@ -66,6 +71,8 @@ export interface LlmModel {
   truncate(sequence: number, length: number): void;
   /** What it runs on, in the engine's words. */
   about(): string;
+  /** At which precisions products are computed, where the engine says: what was asked for, or a higher one. */
+  readonly precisions?: readonly MatmulPrecision[];
   close(): Promise<void>;
 }
 

@@ -5,7 +5,7 @@
  * Opening does what `loadModel` does: it maps the file, builds and compiles the step graph, makes the cache and the tokenizer.
  */
 
-import { InternalError, type Device } from "@quern/core";
+import { InternalError, type Device, type MatmulPrecision } from "@quern/core";
 import type { StepPart, StepRunner } from "@quern/llm";
 import { requirePeer } from "../harness/peers.ts";
 import { packageVersion } from "../version.ts";
@@ -18,6 +18,7 @@ export const quernLlm: LlmEngine = {
   name: "quern",
   about: "our compiler, CPU device",
   keepsKernels: true,
+  choosesPrecision: false,
   baseline: false,
   async describe(options) {
     const device = await openDevice("cpu", options);
@@ -61,7 +62,7 @@ async function loadModel(device: Device, path: string, options: LlmOptions): Pro
   const runner = new ExecutableRunner(device, executable, pagesPerSequence * sequences);
   const precisions = new Set(executable.report.launches.flatMap((launch) => launch.precision ?? []));
   const about = `${device.name}, products at ${[...precisions].join(" and ") || "f32"}`;
-  return new QuernModel(runner, buildStep, sequences, pagesPerSequence, about);
+  return new QuernModel(runner, buildStep, sequences, pagesPerSequence, about, [...precisions].toSorted());
 }
 
 type BuildStep = typeof import("@quern/llm").buildStep;
@@ -77,10 +78,19 @@ class QuernModel implements LlmModel {
   readonly #buildStep: BuildStep;
   readonly #pagesPerSequence: number;
   readonly #about: string;
+  readonly precisions: readonly MatmulPrecision[];
   readonly #sequences: readonly Sequence[];
   #rows: Float32Array = new Float32Array(0);
 
-  constructor(runner: StepRunner, buildStep: BuildStep, sequences: number, pagesPerSequence: number, about: string) {
+  constructor(
+    runner: StepRunner,
+    buildStep: BuildStep,
+    sequences: number,
+    pagesPerSequence: number,
+    about: string,
+    precisions: readonly MatmulPrecision[],
+  ) {
+    this.precisions = precisions;
     this.#runner = runner;
     this.#buildStep = buildStep;
     this.#pagesPerSequence = pagesPerSequence;

@@ -5,7 +5,9 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { UserError } from "@quern/core/errors";
-import type { Peaks } from "../paired/plan.ts";
+import { machineSchema } from "../results/machine-schema.ts";
+import type { RooflinePoint } from "../results/schema.ts";
+import { acceptValue, SchemaMismatch } from "../results/validate.ts";
 
 export const CALIBRATION_SCHEMA = "quern.calibration/1";
 
@@ -28,11 +30,19 @@ export interface Calibration {
   readonly runs: number;
   readonly seed: number;
   readonly benches: Readonly<Record<string, BenchFloor>>;
-  readonly peaks?: Peaks;
+  /** Peaks at one thread and at all; absent: not measured. Older files have `peaks` of one thread, which bound nothing. */
+  readonly roofline?: readonly RooflinePoint[];
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What lies in `value` of the peaks. Throws a `SchemaMismatch` where it is something else. */
+function rooflineOf(value: Readonly<Record<string, unknown>>): Pick<Calibration, "roofline"> {
+  const { roofline } = value;
+  if (roofline === undefined) return {};
+  return { roofline: acceptValue(machineSchema.properties.roofline, roofline, "roofline") as RooflinePoint[] };
 }
 
 /** Reads a calibration; undefined where there is no such file. Throws a `UserError` for a file that is none. */
@@ -51,10 +61,21 @@ export function readCalibration(path: string | undefined): Calibration | undefin
   const { benches } = value;
   const floors = isRecord(benches) ? Object.values(benches) : wrong("the calibration has no benches");
   const numbers = (floors as unknown[]).every(
-    (floor) => isRecord(floor) && isShare(floor["sw"]) && isShare(floor["layoutFloor"] ?? 0),
+    (floor) =>
+      isRecord(floor) && isShare(floor["sw"]) && isShare(floor["layoutFloor"] ?? 0) && areEffects(floor["mdes"] ?? []),
   );
   if (!numbers) return wrong("the calibration has a floor that is no number");
-  return value as unknown as Calibration;
+  try {
+    return { ...(value as unknown as Calibration), ...rooflineOf(value) };
+  } catch (error) {
+    if (!(error instanceof SchemaMismatch)) throw error;
+    return wrong(`the calibration has a peak that is none: ${error.message}`);
+  }
+}
+
+/** Minimum detectable effects have no limit: a spread may be absurd. */
+function areEffects(value: unknown): boolean {
+  return Array.isArray(value) && value.every((mde) => typeof mde === "number" && mde >= 0);
 }
 
 function isShare(value: unknown): boolean {

@@ -65,17 +65,25 @@ function stageChance(effect: number, sw: number, pairs: number, bounds: Bounds):
   const df = pairs - 2 * trimCount(pairs) - 1;
   const error = sw * errorFactor(pairs);
   if (error === 0) return effect >= boundAt(0, df, bounds) ? 1 : 0;
-  if (bounds.open === undefined) return studentTail((boundAt(error, df, bounds) - effect) / error, df);
+  const { open } = bounds;
+  if (open === undefined) return studentTail((boundAt(error, df, bounds) - effect) / error, df);
   // A wide interval leads on and so does a narrow one far from zero: the spread of the error itself decides.
-  const chances = errorSpread(df).map((factor) => normalCdf((effect - boundAt(factor * error, df, bounds)) / error));
+  const chances = errorSpread(df).map((factor) => {
+    const found = factor * error;
+    const rejects = boundAt(found, df, bounds);
+    const clears = open - studentQuantile(0.975, df) * found;
+    // Left open whatever the estimate, on either side of zero; or a suspect of the right direction.
+    if (clears <= 0) return normalCdf((effect + rejects) / error);
+    const below = (bound: number): number => normalCdf((bound - effect) / error);
+    const openBelow = clears < rejects ? below(-clears) - below(-rejects) : 0;
+    return 1 - below(Math.min(rejects, clears)) + openBelow;
+  });
   return mean(chances);
 }
 
-/** The least estimate that leads on, where its standard error was found to be `error`. */
-function boundAt(error: number, df: number, { margin, alpha, least, open }: Bounds): number {
-  const rejects = Math.max(least, margin + studentQuantile(1 - alpha, df) * error);
-  if (open === undefined) return rejects;
-  return Math.min(rejects, Math.max(0, open - studentQuantile(0.975, df) * error));
+/** The least estimate that rejects the null hypothesis, where its standard error was found to be `error`. */
+function boundAt(error: number, df: number, { margin, alpha, least }: Bounds): number {
+  return Math.max(least, margin + studentQuantile(1 - alpha, df) * error);
 }
 
 const POINTS = 16;

@@ -8,7 +8,7 @@ import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
 import { FEWEST_PAIRS } from "./policy.ts";
-import { CONTROLS_EVERY, prepareArms, setUpGate, type GateArms, type GateSetup } from "./prepare.ts";
+import { budgetMsOf, CONTROLS_EVERY, prepareArms, setUpGate, type GateArms, type GateSetup } from "./prepare.ts";
 
 /** Stages and checks both builds, measures nothing, and tells the plan. */
 export async function planText(
@@ -19,13 +19,14 @@ export async function planText(
   const setup = await setUpGate(request, parts);
   const arms = await prepareArms(request, setup, progress, parts);
   arms.staged.remove();
+  const preparedMs = parts.now() - setup.startedAt;
   const { config, policy, calibration } = setup;
   const { refs, checked, staged } = arms;
   if (arms.identical && arms.entries.length === 0) return `${NOTHING_MEASURED}\n`;
   const controls = parts.controlBenches();
-  const budgetMs = config.settings.budgetS === null ? null : 1000 * config.settings.budgetS;
+  const budgetMs = budgetMsOf(setup);
   const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
-  const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, budgetMs, 0);
+  const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, budgetMs, preparedMs);
   const screenMs = screen.pairs * onePair;
   const first = refs[0];
   const suspectMs =
@@ -35,7 +36,7 @@ export async function planText(
           [first, ...controls.map((control) => ({ ...control, every: CONTROLS_EVERY }))],
           shapeOf(policy, "confirm"),
         );
-  const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, budgetMs, screenMs);
+  const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, budgetMs, preparedMs + screenMs);
   const lines = [
     `base: ${staged.base.resolved}`,
     `head: ${staged.head.resolved}`,

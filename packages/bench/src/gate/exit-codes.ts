@@ -1,5 +1,7 @@
 /** What the exit code of a gate says. One number each, so that a script need not read text. */
 
+import { UserError } from "@quern/core/errors";
+
 export const EXIT = {
   pass: 0,
   regressed: 1,
@@ -12,6 +14,13 @@ export const EXIT = {
   /** As shells say it: 128 and the number of the signal. */
   interrupted: 130,
 } as const;
+
+/** What an error stands for that ends a command: a code of its own, wrong use, or a defect. */
+export function exitCodeOfError(error: unknown): number {
+  if (!(error instanceof UserError)) return EXIT.internal;
+  const { exitCode } = error as { readonly exitCode?: unknown };
+  return typeof exitCode === "number" ? exitCode : EXIT.usage;
+}
 
 /** For help texts. */
 export const EXIT_HELP = `Exit codes: 0 pass (or IDENTICAL: not measured), 1 confirmed regression, 2 wrong use or configuration,

@@ -46,12 +46,12 @@ export function unsuspected({ bench, analysis }: Screened, record: GateRecord, p
 
 /** A suspect, or what the screening left open; `confirmed` is missing where it was not measured again. */
 export function suspected(
-  { bench, analysis, suspect, open }: Screened & { readonly suspect: Direction },
+  { bench, analysis, suspect, open }: Screened,
   confirmed: Confirmed | undefined,
   record: GateRecord,
   policy: GatePolicy,
 ): Finding {
-  const before = open ? "not cleared by the screening" : `suspected to be ${suspect}`;
+  const before = suspect === null ? "not cleared by the screening" : `suspected to be ${suspect}`;
   if (confirmed === undefined) {
     const seen = analysis === null ? "" : ` (${change(Math.exp(analysis.found.centre))} in the screening)`;
     const why =
@@ -62,21 +62,22 @@ export function suspected(
           : "there are no fresh pairs";
     return inconclusive(`${before}${seen}, ${open ? "nor measured again" : "not confirmed"}: ${why}`);
   }
+  const { direction } = confirmed;
   const { found } = confirmed.analysis;
   const ends = ratios(confirmed.analysis);
   const evidence = `95 % interval ${interval(ends)}, ${found.count} fresh pairs, ${pValue(confirmed.adjustedP)}`;
   const size = change(Math.exp(found.centre));
   if (confirmed.outcome === "changed") {
     return {
-      verdict: suspect === "slower" ? "REGRESSED" : "IMPROVED",
-      reason: `${suspect} by ${size.slice(1)}: ${evidence}`,
+      verdict: direction === "slower" ? "REGRESSED" : "IMPROVED",
+      reason: `${direction} by ${size.slice(1)}: ${evidence}`,
     };
   }
   if (confirmed.outcome === "unchanged") {
     const limit = isInside(confirmed.analysis, bench.delta) ? bench.delta : policy.screenBand * bench.delta;
     const inside = `95 % interval ${interval(ends)} of ${found.count} fresh pairs, inside ±${share(limit)}`;
     const reason = confirmed.rejected
-      ? `${suspect}, but by too little to matter`
+      ? `${direction}, but by too little to matter`
       : open
         ? "left open by the screening, cleared"
         : `${before}, not confirmed`;
@@ -84,11 +85,11 @@ export function suspected(
   }
   if (confirmed.rejected) {
     return inconclusive(
-      `${suspect} by ${size.slice(1)}, less than its threshold of ${share(bench.delta)}: ${evidence}`,
+      `${direction} by ${size.slice(1)}, less than its threshold of ${share(bench.delta)}: ${evidence}`,
     );
   }
   return inconclusive(
-    `${before}, ${size}, ${open ? "nor by fresh pairs" : "not confirmed"}: ${evidence}; ${pairsToDecide(confirmed.analysis, suspect, bench.delta, policy)}`,
+    `${before}, ${size}, ${open ? "nor by fresh pairs" : "not confirmed"}: ${evidence}; ${pairsToDecide(confirmed.analysis, direction, bench.delta, policy)}`,
   );
 }
 

@@ -9,6 +9,7 @@ import { preflight } from "../paired/arms/preflight.ts";
 import { controlBenches, measureSpeed } from "../paired/controls.ts";
 import { readFingerprint } from "../paired/fingerprint.ts";
 import { planPinning } from "../paired/pinning.ts";
+import { readPressure } from "../paired/pressure.ts";
 import { measurePairs } from "../paired/measure.ts";
 
 export interface GateParts {
@@ -19,6 +20,7 @@ export interface GateParts {
   readonly controlBenches: typeof controlBenches;
   readonly measureSpeed: typeof measureSpeed;
   readonly readFingerprint: typeof readFingerprint;
+  readonly readPressure: typeof readPressure;
   readonly planPinning: typeof planPinning;
   readonly measurePairs: typeof measurePairs;
   readonly describeMachine: typeof describeMachine;
@@ -34,6 +36,7 @@ export const GATE_PARTS: GateParts = {
   controlBenches,
   measureSpeed,
   readFingerprint,
+  readPressure,
   planPinning,
   measurePairs,
   describeMachine,

@@ -5,7 +5,7 @@ import type { StagedArm } from "../paired/arms/arm.ts";
 import type { Artefact } from "../paired/arms/preflight.ts";
 import type { Fingerprint } from "../paired/fingerprint.ts";
 import { IDLE } from "../harness/worker-process.ts";
-import type { ArmRecord, BenchRecord, Machine, Results, Skipped } from "../results/schema.ts";
+import type { ArmRecord, BenchRecord, Machine, Pressure, Results, Skipped } from "../results/schema.ts";
 import { acceptanceFor } from "./accept.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { GateRequest } from "./gate-request.ts";
@@ -29,6 +29,8 @@ export interface RunFacts {
   readonly after: Fingerprint;
   readonly changed: readonly string[];
   readonly disturbances: readonly string[];
+  /** What others took in the course of the run; undefined where nothing was measured. */
+  readonly pressure: Pressure | undefined;
   readonly foreignFiles: readonly string[];
   readonly advisory: boolean;
   readonly machine: Machine;
@@ -127,6 +129,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       after: plain(after),
       controls: state.controls().map((control) => ({ ...control, estimate: null, disturbed: 0, moved: false })),
       changed: [...facts.changed],
+      ...(facts.pressure === undefined ? {} : { pressure: facts.pressure }),
       ...(facts.disturbances.length === 0 ? {} : { disturbances: [...facts.disturbances] }),
       ...(facts.foreignFiles.length === 0 ? {} : { foreignFiles: [...facts.foreignFiles] }),
     },

@@ -82,6 +82,30 @@ describe("verdict of one bench", () => {
       });
     });
 
+    it("whichever way the noise of the screening pointed", () => {
+      const misleading = stage("screen", 16, -0.03, 0.3);
+      for (const [change, verdict] of [
+        [0.05, "REGRESSED"],
+        [-0.05, "IMPROVED"],
+      ] as const) {
+        const found = only(judge(run([bench("x", [misleading, stage("confirm", 48, change)])]), POLICY));
+        expect(found).toMatchObject({ verdict, suspect: null });
+      }
+    });
+
+    it("counting among the tests of both directions", () => {
+      // One suspect of either direction that is just convicted alone, beside benches that were left open and not measured again.
+      const weak = (id: string, change: number): MeasuredBench =>
+        bench(id, [stage("screen", 16, change), stage("confirm", 8, change, 0.04)]);
+      const open = Array.from({ length: 30 }, (_, i) => bench(`open/${i}`, [blind]));
+      const verdicts = (others: readonly MeasuredBench[]): string[] =>
+        judge(run([weak("slower", 0.05), weak("faster", -0.05), ...others]), POLICY)
+          .benches.slice(0, 2)
+          .map(({ verdict }) => verdict);
+      expect(verdicts([])).toEqual(["REGRESSED", "IMPROVED"]);
+      expect(verdicts(open)).toEqual(["INCONCLUSIVE", "INCONCLUSIVE"]);
+    });
+
     it("but not by policies stored before that was the rule", () => {
       const older = Object.fromEntries(Object.entries(POLICY).filter(([key]) => key !== "recheck"));
       expect(suspectsOf(run([bench("x", [blind])]), storedPolicy(older as unknown as typeof POLICY))).toEqual([]);

@@ -7,6 +7,7 @@
  * chance that a run fails, whatever the number of benches.
  */
 
+import { allows } from "../results/accepted.ts";
 import type { RatioEstimate } from "../results/schema.ts";
 import { confirmSuspects, type Confirmed } from "./confirm.ts";
 import { judgeEnvironment } from "./disturbance.ts";
@@ -14,7 +15,7 @@ import { ratioEstimate } from "./estimate.ts";
 import { suspected, unsuspected, type Finding } from "./findings.ts";
 import { FEWEST_PAIRS, type GatePolicy } from "./policy.ts";
 import type { DroppedRounds } from "./samples.ts";
-import { faultOf, screen, type Screened } from "./screen.ts";
+import { faultOf, needsFreshPairs, screen, type Screened } from "./screen.ts";
 import { summarise } from "./summary.ts";
 import type { BenchVerdict, GateRecord, MeasuredBench, Verdicts } from "./types.ts";
 import { change, share } from "./wording.ts";
@@ -41,7 +42,7 @@ export function judge(record: GateRecord, policy: GatePolicy): Verdicts {
 export function suspectsOf(record: GateRecord, policy: GatePolicy): string[] {
   const { dropped } = judgeEnvironment(record, policy);
   return screenAll(record, dropped, policy)
-    .filter(({ suspect }) => suspect !== null)
+    .filter(needsFreshPairs)
     .map(({ bench }) => bench.id);
 }
 
@@ -65,13 +66,12 @@ function find(
   policy: GatePolicy,
   invalid: readonly string[],
 ): Finding {
-  const { bench, suspect } = screened;
+  const { bench } = screened;
   const fault = faultOf(bench) ?? record.foreignFiles?.[0];
   if (fault !== undefined) return { verdict: "ERROR", reason: fault };
-  const finding =
-    suspect === null
-      ? unsuspected(screened, record, policy)
-      : suspected({ ...screened, suspect }, fresh, record, policy);
+  const finding = needsFreshPairs(screened)
+    ? suspected(screened, fresh, record, policy)
+    : unsuspected(screened, record, policy);
   const [why] = invalid;
   return why === undefined || finding.verdict === "ERROR" ? finding : { verdict: "INVALID", reason: why };
 }
@@ -86,7 +86,7 @@ function accept(
     return { verdict, reason, fails: verdict === "REGRESSED" || verdict === "ERROR" };
   }
   const ratio = Math.exp(fresh.analysis.found.centre);
-  const fails = ratio > 1 + accepted.limit;
+  const fails = !allows(accepted, ratio);
   const limit = change(1 + accepted.limit);
   const note = fails
     ? `more than the ${limit} accepted (${accepted.reason})`

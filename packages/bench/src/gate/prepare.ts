@@ -9,7 +9,8 @@ import { deltaOf, resolveConfig, type ResolvedConfig } from "../define/resolve-c
 import { filterPart } from "../define/filter.ts";
 import type { ListedBench } from "../define/list-benches.ts";
 import type { LoadedConfig } from "../define/load-config.ts";
-import { messagesBetween, rootOfRepository } from "../paired/arms/git.ts";
+import { CommandFailure } from "../paired/arms/command.ts";
+import { commitOf, messagesBetween, rootOfRepository } from "../paired/arms/git.ts";
 import type { LoadedFile } from "../paired/arms/arm.ts";
 import type { StagedPair } from "../paired/arms/stage.ts";
 import type { ArmPair, Preflight } from "../paired/arms/preflight.ts";
@@ -22,12 +23,15 @@ import type { GateProgress, GateRequest } from "./gate-request.ts";
 import type { GatePolicy } from "./policy.ts";
 import { policyOf, presetsWith } from "./presets.ts";
 import type { EntryFacts } from "./run-state.ts";
+import { withinBudget } from "./within-budget.ts";
 
 /** Controls of later stages are measured in every fourth pair. */
 export const CONTROLS_EVERY = 4;
 
 /** What is needed before anything is staged. */
 export interface GateSetup {
+  /** When the run began, ms since 1970. */
+  readonly startedAt: number;
   readonly loaded: LoadedConfig;
   readonly config: ResolvedConfig;
   readonly policy: GatePolicy;
@@ -38,6 +42,7 @@ export interface GateSetup {
 
 /** Loads and merges the configuration. Throws a `UserError` for what is wrong in it, or in the request. */
 export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PARTS): Promise<GateSetup> {
+  const startedAt = parts.now();
   const { cwd, configFile: file, signal } = request;
   if (request.allowIdentical === true && request.identical === "neutral") {
     throw new UserError("identical builds are either measured or left unmeasured", {
@@ -61,7 +66,14 @@ export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PA
   // Floors and ceilings of another machine would widen thresholds, or call right results impossible.
   const isOfThis = found !== undefined && found.class === parts.readFingerprint(config.nodeOptions).class;
   const calibration = isOfThis ? found : undefined;
-  return { loaded, config, policy: policyOf(config), calibration, pin: await parts.planPinning(config.settings.pin) };
+  const pin = await parts.planPinning(config.settings.pin);
+  return { startedAt, loaded, config, policy: policyOf(config), calibration, pin };
+}
+
+/** Of the whole run; null: none. */
+export function budgetMsOf({ config }: GateSetup): number | null {
+  const { budgetS } = config.settings;
+  return budgetS === null ? null : 1000 * budgetS;
 }
 
 /** The two builds, staged and checked. */
@@ -82,13 +94,37 @@ export interface GateArms {
   readonly accepted: readonly Acceptance[];
 }
 
-/** Stages both arms and looks at what is in them. Throws a `Refusal` where they are not fit for a comparison. */
-export async function prepareArms(
+/**
+ * Stages both arms and looks at what is in them. Throws a `Refusal` where they are not fit for a comparison, or where the budget
+ * is spent before that is known.
+ */
+export function prepareArms(
   request: GateRequest,
-  { loaded, config, calibration }: GateSetup,
+  setup: GateSetup,
   progress: GateProgress,
   parts: GateParts = GATE_PARTS,
 ): Promise<GateArms> {
+  const limits = {
+    budgetMs: budgetMsOf(setup),
+    spentMs: parts.now() - setup.startedAt,
+    signal: request.signal,
+  };
+  return withinBudget(limits, (signal, at) =>
+    prepareUntil({ ...request, signal }, setup, parts, (text) => {
+      at(text);
+      progress("preparing", text);
+    }),
+  );
+}
+
+/** Prepares; ends with the signal of the request. */
+async function prepareUntil(
+  request: GateRequest,
+  setup: GateSetup,
+  parts: GateParts,
+  progress: (text: string) => void,
+): Promise<GateArms> {
+  const { loaded, config, calibration, policy } = setup;
   const { base, head, cwd, signal, allowIdentical = false, filter = [] } = request;
   const neutral = request.identical === "neutral";
   const { benches, files, prepare, removed, shared, nodeOptions, settings } = config;
@@ -106,11 +142,11 @@ export async function prepareArms(
       seed: settings.seed,
       signal,
     },
-    (text) => progress("preparing", text),
+    progress,
   );
   try {
     const list = (what: "base" | "head"): ReturnType<typeof parts.listBenches> => {
-      progress("preparing", `trying the benches of ${what}`);
+      progress(`trying the benches of ${what}`);
       return parts.listBenches(staged[what], {
         what,
         benches,
@@ -120,6 +156,7 @@ export async function prepareArms(
         seed: settings.seed,
         env: environmentOf(config),
         nodeOptions,
+        timeoutMs: 1000 * settings.timeoutS,
         ...(signal === undefined ? {} : { signal }),
       });
     };
@@ -140,6 +177,7 @@ export async function prepareArms(
           params: now.params,
           work: now.work,
           delta: delta(now),
+          recentMdes: recentMdesOf(calibration, now, policy),
           ...(failure === undefined ? {} : { failure }),
         };
       }),
@@ -168,13 +206,30 @@ export async function prepareArms(
   }
 }
 
-async function acceptancesOf(request: GateRequest, { base, head }: StagedPair, folder: string): Promise<Acceptance[]> {
-  const repository = await rootOfRepository(folder);
-  const commits =
-    repository === undefined || base.commit === undefined || head.commit === undefined
-      ? []
-      : await messagesBetween(repository, base.commit, head.commit).catch(() => []);
+async function acceptancesOf(request: GateRequest, arms: StagedPair, folder: string): Promise<Acceptance[]> {
+  const commits = await commitsBetween(arms, folder);
   return collectAcceptances({ commits, file: request.acceptFrom, environment: request.env["BENCH_ACCEPT"] });
+}
+
+/**
+ * Messages of the commits from base to head; none where the folder is in no repository, or an arm of none of its commits: it may
+ * be a folder with a repository of its own.
+ */
+async function commitsBetween({ base, head }: StagedPair, folder: string): ReturnType<typeof messagesBetween> {
+  const repository = await rootOfRepository(folder);
+  if (repository === undefined || base.commit === undefined || head.commit === undefined) return [];
+  const known = await Promise.all([base.commit, head.commit].map((commit) => commitOf(repository, commit)));
+  if (known.includes(undefined)) return [];
+  try {
+    return await messagesBetween(repository, base.commit, head.commit);
+  } catch (error) {
+    if (!(error instanceof CommandFailure)) throw error;
+    throw new UserError("the commit messages between base and head cannot be read, and one may accept a regression", {
+      where: repository,
+      hint: error.output,
+      cause: error,
+    });
+  }
 }
 
 function failureOf(base: ListedBench, head: ListedBench): string | undefined {
@@ -188,6 +243,16 @@ function failureOf(base: ListedBench, head: ListedBench): string | undefined {
 function deltaFor(config: ResolvedConfig, calibration: Calibration | undefined, bench: ListedBench): number {
   const floor = calibration?.benches[bench.id]?.layoutFloor ?? 0;
   return Math.max(deltaOf(config, bench), 2 * floor);
+}
+
+/** What earlier runs could see of identical code: with this one, as many as make a bench unstable. */
+function recentMdesOf(
+  calibration: Calibration | undefined,
+  { id }: ListedBench,
+  { unstableRuns }: GatePolicy,
+): readonly number[] {
+  const mdes = calibration?.benches[id]?.mdes ?? [];
+  return mdes.slice(Math.max(0, mdes.length + 1 - unstableRuns));
 }
 
 function refOf({ id, file, family, native, params, work, delta }: ListedBench): BenchRef {

@@ -9,15 +9,25 @@
 import { changedFacts, type Fingerprint } from "../paired/fingerprint.ts";
 import type { BenchRef, MeasurePlan } from "../paired/plan.ts";
 import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
-import type { Results } from "../results/schema.ts";
+import { pressureBetween } from "../paired/pressure.ts";
+import type { Pressure, Results } from "../results/schema.ts";
 import { pairMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
+import { ceilingsOf } from "./ceilings.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import { resultsOf, type RunFacts } from "./gate-results.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
 import { LoadedCheck } from "./loaded-check.ts";
 import { extendable, suspectsOf } from "./judge.ts";
 import { FEWEST_PAIRS, isAdvisory } from "./policy.ts";
-import { CONTROLS_EVERY, environmentOf, prepareArms, setUpGate, type GateArms, type GateSetup } from "./prepare.ts";
+import {
+  budgetMsOf,
+  CONTROLS_EVERY,
+  environmentOf,
+  prepareArms,
+  setUpGate,
+  type GateArms,
+  type GateSetup,
+} from "./prepare.ts";
 import { RunState } from "./run-state.ts";
 import type { StageName } from "./samples.ts";
 
@@ -30,11 +40,10 @@ export async function runGate(
   progress: GateProgress,
   parts: GateParts = GATE_PARTS,
 ): Promise<Results> {
-  const startedAt = parts.now();
   const setup = await setUpGate(request, parts);
   const arms = await prepareArms(request, setup, progress, parts);
   try {
-    return await new GateRun(request, setup, arms, progress, parts, startedAt).run();
+    return await new GateRun(request, setup, arms, progress, parts).run();
   } finally {
     arms.staged.remove();
   }
@@ -54,20 +63,13 @@ class GateRun {
   /** How much longer pairs take than predicted: measured by the stages so far. */
   #slowness = 1;
 
-  constructor(
-    request: GateRequest,
-    setup: GateSetup,
-    arms: GateArms,
-    progress: GateProgress,
-    parts: GateParts,
-    startedAt: number,
-  ) {
+  constructor(request: GateRequest, setup: GateSetup, arms: GateArms, progress: GateProgress, parts: GateParts) {
     this.#request = request;
     this.#setup = setup;
     this.#arms = arms;
     this.#progress = progress;
     this.#parts = parts;
-    this.#startedAt = startedAt;
+    this.#startedAt = setup.startedAt;
     this.#state = new RunState(arms.entries);
     this.#loaded = new LoadedCheck(arms.staged, arms.loaded, setup.config.shared);
   }
@@ -79,12 +81,14 @@ class GateRun {
       this.#parts.readFingerprint(nodeOptions, { pinning: this.#setup.pin.text });
     const before = readFingerprint();
     if (this.#arms.identical) return this.#results(before, before, []);
+    const pressureBefore = this.#parts.readPressure();
     const firstSpeed = await measureSpeed();
     await this.#measureStages();
     this.#progress("measuring", "the machine once more");
     // Who has pressed Ctrl-C waits for nothing more.
     const speed = this.#state.aborted ? undefined : await this.#speedAtEnd(firstSpeed);
     const after = readFingerprint();
+    const pressure = pressureBetween(pressureBefore, this.#parts.readPressure());
     const disturbances = [
       ...(speed?.throttled === true
         ? [`the machine was ${Math.round(100 * (1 - speed.ratio))} % slower at the end than at the start`]
@@ -92,7 +96,7 @@ class GateRun {
       ...[...this.#state.changedFiles].map((file) => `${file} changed while it was measured`),
       ...this.#state.failedControls.values(),
     ];
-    return this.#results(before, after, disturbances);
+    return this.#results(before, after, disturbances, pressure);
   }
 
   /**
@@ -122,11 +126,10 @@ class GateRun {
   }
 
   get #budgetMs(): number | null {
-    const { budgetS } = this.#setup.config.settings;
-    return budgetS === null ? null : 1000 * budgetS;
+    return budgetMsOf(this.#setup);
   }
 
-  #results(before: Fingerprint, after: Fingerprint, disturbances: readonly string[]): Results {
+  #results(before: Fingerprint, after: Fingerprint, disturbances: readonly string[], pressure?: Pressure): Results {
     const { config, policy } = this.#setup;
     const facts: RunFacts = {
       request: this.#request,
@@ -140,9 +143,10 @@ class GateRun {
       after,
       changed: changedFacts(before, after),
       disturbances,
+      pressure,
       foreignFiles: [...this.#state.foreignFiles],
       advisory: this.#request.advisory === true || isAdvisory(policy.profile),
-      machine: this.#parts.describeMachine(),
+      machine: this.#parts.describeMachine(this.#setup.calibration?.roofline),
     };
     return resultsOf(this.#state, facts);
   }
@@ -200,7 +204,7 @@ class GateRun {
       env: environmentOf(config),
       nodeOptions: config.nodeOptions,
       processors: this.#setup.pin.processors,
-      peaks: this.#setup.calibration?.peaks,
+      peaks: ceilingsOf(this.#setup.calibration?.roofline ?? []),
     };
     const what = `${STAGE_TEXT[stage]} ${count(benches.filter(({ control }) => control !== true).length)}`;
     const samples = await this.#parts.measurePairs(plan, ({ text, share, leftMs }) =>

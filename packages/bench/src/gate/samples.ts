@@ -5,7 +5,10 @@ import { logRatios } from "../statistics/ratios.ts";
 
 export type StageName = StageRecord["stage"];
 
-/** Rounds to leave out, by `pairKey`. */
+/**
+ * Rounds to leave out, by `pairKey`. Of benches there are some only where a control ran between their slices (`shared`); controls that have
+ * processes of their own say nothing about single rounds of others.
+ */
 export type DroppedRounds = ReadonlyMap<string, ReadonlySet<number>>;
 
 export function pairKey(stage: StageName, index: number): string {

@@ -12,10 +12,20 @@ export interface Screened {
   readonly bench: MeasuredBench;
   /** null: too few pairs. */
   readonly analysis: Analysis | null;
-  /** Which way fresh pairs are to be judged; null: none are needed. */
+  /** Which way it seems to have changed; null: neither. */
   readonly suspect: Direction | null;
-  /** True for a bench that is measured again only because it could not be cleared. */
+  /** No suspect, and not cleared either. */
   readonly open: boolean;
+}
+
+/** Whether fresh pairs are to decide. */
+export function needsFreshPairs({ suspect, open }: Screened): boolean {
+  return suspect !== null || open;
+}
+
+/** Where the centre lies. */
+export function directionOf({ found }: Analysis): Direction {
+  return found.centre < 0 ? "faster" : "slower";
 }
 
 /** Flags of benches whose times say nothing about their bodies. */
@@ -37,10 +47,10 @@ export function screen(bench: MeasuredBench, dropped: DroppedRounds, policy: Gat
   if (faultOf(bench) !== undefined || !isEvaluated(bench)) return unknown;
   const analysis = analyse(pairLogRatios(bench.stages, ["screen"], dropped));
   if (analysis === null) return unknown;
-  const direction: Direction = analysis.found.centre < 0 ? "faster" : "slower";
+  const direction = directionOf(analysis);
   if (isSuspicious(analysis, direction, policy)) return { bench, analysis, suspect: direction, open: false };
   const open = policy.recheck && !isInside(analysis, policy.screenBand * bench.delta);
-  return { bench, analysis, suspect: open ? direction : null, open };
+  return { bench, analysis, suspect: null, open };
 }
 
 export function isSuspicious(

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
 import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
-import { modelName, modelWorkload, requireModelFile, type ModelValue } from "../cases/model.ts";
+import { modelName, modelWorkload, requireModelFile, requireWarmWeights, type ModelValue } from "../cases/model.ts";
 import type { CacheState } from "../cases/caches.ts";
 import { opCase, opWorkload, type OpSizes } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
@@ -27,7 +27,7 @@ import { describeMachine } from "./machine.ts";
 export type CaseRequest =
   | { readonly kind: "gemm"; readonly gemm: GemmCase }
   | { readonly kind: "op"; readonly name: string; readonly sizes?: OpSizes; readonly cache?: CacheState }
-  | { readonly kind: "model"; readonly file: string };
+  | { readonly kind: "model"; readonly file: string; readonly cache?: CacheState };
 
 export interface BenchPlan {
   readonly cases: readonly CaseRequest[];
@@ -126,7 +126,9 @@ async function rowsOf(
     const point = roofline.find((candidate) => candidate.threads === threads);
     const peaks = point === undefined ? undefined : { point, single, caches: cpu.caches };
     for (const outcome of outcomes) {
-      results.push(...rowsOfArm(workload, outcome, peaks).map((row) => ({ ...row, ...facts })));
+      for (const row of rowsOfArm(workload, outcome, peaks)) {
+        results.push({ ...row, ...facts, ...(row.phase === "steady" ? {} : { cacheState: "warm" }) });
+      }
       if (outcome.failure === undefined) continue;
       const { reason, unsupported } = outcome.failure;
       skipped.push({ ...skippedArm(workload, outcome.arm), reason, failed: !unsupported });
@@ -144,7 +146,10 @@ function requireCase(request: CaseRequest, { quantize }: BenchPlan): void {
     if (request.kind !== "model") throw new UserError("only weights of models are quantised", { where: "--quantize" });
   }
   if (request.kind === "op") opCase(request.name);
-  if (request.kind === "model") requireModelFile(request.file);
+  if (request.kind === "model") {
+    requireModelFile(request.file);
+    requireWarmWeights(request.cache);
+  }
 }
 
 function engineOptions(plan: BenchPlan, threads: number, precision: MatmulPrecision): EngineOptions {
@@ -221,6 +226,7 @@ async function makeWorkload(
       return modelWorkload(request.file, {
         seed: settings.seed,
         dims: plan.dims,
+        cache: request.cache,
         directory,
         describeInputs: (file) => inspectInputs(plan, file, settings.timeoutMs),
       });

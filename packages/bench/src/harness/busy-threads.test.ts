@@ -37,6 +37,17 @@ describe("threads that are busy", () => {
     expect(await countBusyThreads(turns)).toBe(1);
   });
 
+  it("a thread that has ended meanwhile was one", async (context) => {
+    if (process.platform !== "linux") context.skip("only Linux says how long each thread was on a processor");
+    const both = async (): Promise<void> => {
+      const worker = await spinInWorker(800);
+      const ended = new Promise((resolve) => worker.once("exit", resolve));
+      spinHere(800);
+      await ended;
+    };
+    expect(await countBusyThreads(both)).toBe(2);
+  });
+
   it("a thread that sleeps is not one", async (context) => {
     if (process.platform !== "linux") context.skip("only Linux says how long each thread was on a processor");
     const worker = new Worker("require('worker_threads').parentPort.postMessage(0); setTimeout(() => {}, 60_000)", {

@@ -4,7 +4,8 @@
  * Linux says of each task how long it was on a processor (`/proc/self/task/<tid>/schedstat`, in ns). A thread counts as busy
  * when it had at least a fifth of the time of the busiest: that does not depend on how much of the machine others take.
  * The workers of V8, which collect garbage and compile now and then for every engine, are left out. Asynchronous calls take
- * turns on the threads of Node's pool: these count as one, or as many as were on processors at a time.
+ * turns on the threads of Node's pool: these count as one, or as many as were on processors at a time. Threads that ended
+ * meanwhile have left their time to the process alone: what it used beyond its living threads counts as so many more.
  */
 
 import { readFileSync, readdirSync } from "node:fs";
@@ -14,15 +15,30 @@ const BUSY_SHARE = 0.2;
 const V8_WORKER = "V8Worker";
 const POOL_WORKER = "libuv-worker";
 
-/** Time on a processor by thread, in ns, those of Node's pool together; undefined where the system does not say. */
-function times(): Map<string, number> | undefined {
+/** Times on a processor, in ns. */
+interface Times {
+  /** By thread, those of Node's pool together. */
+  readonly threads: ReadonlyMap<string, number>;
+  /** Of the workers of V8. */
+  readonly v8: number;
+  /** Of the whole process, with threads that have ended. */
+  readonly all: number;
+}
+
+/** Undefined where the system does not say. */
+function times(): Times | undefined {
   try {
+    const { user, system } = process.cpuUsage();
     const found = new Map<string, number>();
+    let v8 = 0;
     for (const task of readdirSync(TASKS)) {
       try {
         const name = readFileSync(`${TASKS}/${task}/comm`, "utf8").trim();
-        if (name === V8_WORKER) continue;
         const time = Number(readFileSync(`${TASKS}/${task}/schedstat`, "utf8").split(" ")[0]);
+        if (name === V8_WORKER) {
+          v8 += time;
+          continue;
+        }
         const key = name === POOL_WORKER ? POOL_WORKER : task;
         found.set(key, (found.get(key) ?? 0) + time);
       } catch (error) {
@@ -30,7 +46,7 @@ function times(): Map<string, number> | undefined {
         if (task === String(process.pid)) throw error;
       }
     }
-    return found;
+    return { threads: found, v8, all: 1000 * (user + system) };
   } catch {
     return undefined;
   }
@@ -61,9 +77,14 @@ export async function countBusyThreads(run: () => Promise<unknown>): Promise<num
   const ns = 1e6 * (performance.now() - start);
   const after = times();
   if (before === undefined || after === undefined) return null;
-  const spent = [...after].map(([key, time]) => ({ key, time: time - (before.get(key) ?? 0) }));
+  const spent = [...after.threads].map(([key, time]) => ({ key, time: time - (before.threads.get(key) ?? 0) }));
+  const living = spent.reduce((sum, { time }) => sum + time, after.v8 - before.v8);
+  const ended = Math.max(0, after.all - before.all - living);
   const most = Math.max(...spent.map(({ time }) => time));
   if (most <= 0) return null;
   const busy = spent.filter(({ time }) => time >= BUSY_SHARE * most);
-  return busy.reduce((sum, { key, time }) => sum + (key === POOL_WORKER ? Math.max(1, Math.round(time / ns)) : 1), 0);
+  return busy.reduce(
+    (sum, { key, time }) => sum + (key === POOL_WORKER ? Math.max(1, Math.round(time / ns)) : 1),
+    Math.round(ended / most),
+  );
 }

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
+import { externalDataFiles } from "../cases/external-data.ts";
 import type { Workload } from "../cases/workload.ts";
 import type { Result } from "../results/schema.ts";
 
@@ -22,16 +23,28 @@ export function fileSha256(path: string): string {
   return hash.digest("hex");
 }
 
+/** Hash of the files of a model: of one file its own, of several that of their hashes in order. */
+export function filesSha256(paths: readonly string[]): string {
+  const hashes = paths.map(fileSha256);
+  const [first] = hashes;
+  return first !== undefined && hashes.length === 1
+    ? first
+    : createHash("sha256").update(hashes.join("\n")).digest("hex");
+}
+
 /** Hash of all that decides what the inputs are: every process makes the same ones of it. */
 export function recipeSha256(recipe: unknown): string {
   return createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
 }
 
-/** Of the steady state and of the phases before it: the harness drops no cache of files. */
+/** Of the steady state; phases before it find all files in the system's cache, which the harness does not drop. */
 export function workloadFacts(workload: Workload, seed: number): ClaimFacts {
   const files = workload.inputs.flatMap(({ fill }) => (fill.kind === "files" ? fill.files : []));
   return {
-    modelSha256: fileSha256(workload.modelPath),
+    modelSha256: filesSha256([
+      workload.modelPath,
+      ...(workload.kind === "model" ? externalDataFiles(workload.modelPath) : []),
+    ]),
     inputsSha256: recipeSha256([seed, workload.id, workload.inputs, workload.sets, files.map(fileSha256)]),
     cacheState: workload.cache ?? "rotating",
   };

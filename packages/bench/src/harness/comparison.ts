@@ -6,10 +6,11 @@ import { randomUUID } from "node:crypto";
 import { UserError } from "@quern/core";
 import { withClaims } from "../claims/claim.ts";
 import { withIsa } from "../claims/isa.ts";
-import type { EngineRecord, Results, RooflinePoint } from "../results/schema.ts";
+import { changedFacts, readFingerprint } from "../paired/fingerprint.ts";
+import type { EngineRecord, Environment, Results, RooflinePoint } from "../results/schema.ts";
 import { IDLE } from "./engine-process.ts";
 import type { GroupSettings, Progress } from "./interleave.ts";
-import { higherPeaks } from "./roofline.ts";
+import { higherPeaks, movedPeaks } from "./roofline.ts";
 
 type Run = NonNullable<Results["run"]>;
 
@@ -31,6 +32,8 @@ export class ComparisonRun {
   readonly #kind: Run["kind"];
   readonly #settings: BenchSettings;
   readonly #startedAt = new Date();
+  readonly #before = readFingerprint();
+  readonly #disturbances: string[] = [];
 
   constructor(kind: Run["kind"], settings: BenchSettings) {
     this.#kind = kind;
@@ -38,8 +41,8 @@ export class ComparisonRun {
   }
 
   /**
-   * The peaks at one thread and at `threads`, the higher ones of before and after `measure`. Ctrl-C ends `measure`, and what
-   * it has put aside until then stays.
+   * The peaks at one thread and at `threads`, the higher ones of before and after `measure`; where they differ much, the result
+   * file says so. Ctrl-C ends `measure`, and what it has put aside until then stays.
    */
   async betweenPeaks(
     threads: readonly number[],
@@ -58,7 +61,12 @@ export class ComparisonRun {
     }
     if (before.length === 0 || signal?.aborted === true) return before;
     progress("measuring the machine's peaks again", 1);
-    return higherPeaks(before, (await measureRoofline?.(counts)) ?? []);
+    const measureAgain = async (): Promise<RooflinePoint[]> => (await measureRoofline?.(counts)) ?? [];
+    let after = await measureAgain();
+    // A neighbour may have come by for a moment; a machine that is throttled is so a moment later.
+    if (movedPeaks(before, after).length > 0) after = higherPeaks(after, await measureAgain());
+    this.#disturbances.push(...movedPeaks(before, after));
+    return higherPeaks(before, after);
   }
 
   /**
@@ -89,9 +97,21 @@ export class ComparisonRun {
       results,
       comparisons,
       skipped,
+      environment: this.#environment(),
       ...(call === undefined ? {} : { run: this.#record(call, now) }),
     };
     return withClaims(withIsa(all));
+  }
+
+  #environment(): Environment {
+    const [before, after] = [this.#before, readFingerprint()];
+    return {
+      before: { ...before, facts: { ...before.facts } },
+      after: { ...after, facts: { ...after.facts } },
+      controls: [],
+      changed: changedFacts(before, after),
+      ...(this.#disturbances.length === 0 ? {} : { disturbances: [...this.#disturbances] }),
+    };
   }
 
   #record({ tool, argv }: Pick<Run, "tool" | "argv">, now: Date): Run {

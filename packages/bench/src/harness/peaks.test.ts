@@ -2,7 +2,15 @@ import { UnsupportedError } from "@quern/core";
 import { cpuInfo, nativeHost, resolveTarget } from "@quern/kernels-cpu";
 import { describe, expect, it } from "vitest";
 import { measurePeaks } from "./peaks.ts";
-import { arithmeticPeak, attainableGflops, bandwidthFor, higherPeaks } from "./roofline.ts";
+import {
+  arithmeticPeak,
+  attainableGflops,
+  bandwidthFor,
+  fastestProducts,
+  higherPeaks,
+  movedPeaks,
+  productPeak,
+} from "./roofline.ts";
 
 /** Whether machine code of ours runs here. */
 function runsHere(): boolean {
@@ -24,6 +32,9 @@ describe.skipIf(!runsHere())("measured peaks", () => {
     expect(point?.readGBps).toBeGreaterThan(0.5);
     expect(point?.readGBps).toBeLessThan(500);
     expect(point?.l2ReadGBps ?? Infinity).toBeGreaterThan(point?.readGBps as number);
+    // To three loads of 64 bytes in each cycle at 10 GHz.
+    expect(point?.l1ReadGBps).toBeGreaterThan(point?.readGBps as number);
+    expect(point?.l1ReadGBps).toBeLessThan(1920);
     const tiles = cpuInfo(nativeHost()).features.has("amx-bf16");
     expect(point?.matrixGflops === null).toBe(!tiles);
     // Dot products of bytes do at least the work of multiply-adds of floats.
@@ -38,6 +49,7 @@ describe("roofline", () => {
     matrixGflops: 900,
     byteGops: 400,
     readGBps: 10,
+    l1ReadGBps: 160,
     l2ReadGBps: 80,
     l3ReadGBps: 40,
   };
@@ -72,5 +84,25 @@ describe("roofline", () => {
     const again = { ...point, fmaGflops: 110, matrixGflops: null, readGBps: 9 };
     expect(higherPeaks([point], [again])).toEqual([{ ...point, fmaGflops: 110 }]);
     expect(higherPeaks([point], [])).toEqual([point]);
+  });
+
+  it("tells peaks that moved by more than a tenth between two measurements, in either direction", () => {
+    expect(movedPeaks([point], [{ ...point, fmaGflops: 91, readGBps: 10.9 }])).toEqual([]);
+    expect(movedPeaks([point], [{ ...point, fmaGflops: 80, readGBps: 12 }])).toEqual([
+      "peak of arithmetic with 1 thread: 100.0 GFLOP/s before, 80.0 after",
+      "peak of reads from memory with 1 thread: 10.0 GB/s before, 12.0 after",
+    ]);
+    expect(movedPeaks([point], [{ ...point, fmaGflops: null, readGBps: null }])).toEqual([]);
+    expect(movedPeaks([point], [])).toEqual([]);
+    const two = { ...point, threads: 2, fmaGflops: 200 };
+    expect(movedPeaks([point, two], [two, { ...point, fmaGflops: 50 }])).toEqual([
+      "peak of arithmetic with 1 thread: 100.0 GFLOP/s before, 50.0 after",
+    ]);
+  });
+
+  it("knows that a matrix unit multiplies bytes faster than bf16", () => {
+    expect([productPeak(point), fastestProducts(point)]).toEqual([900, 1800]);
+    expect(fastestProducts({ ...point, matrixGflops: null })).toBe(400);
+    expect(fastestProducts({ threads: 1, fmaGflops: null, matrixGflops: null, readGBps: 1 })).toBeNull();
   });
 });

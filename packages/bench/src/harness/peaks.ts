@@ -28,6 +28,9 @@ interface PeakKernel {
 const FMA_ROUNDS = 100_000;
 const TILE_ROUNDS = 20_000;
 const TASK_BYTES = 1 << 16;
+/** Fits into every first-level cache, and a pass over it is one stretch of code. */
+const NEAR_BYTES = 4096;
+const NEAR_ROUNDS = 20_000;
 const MIN_READ_BYTES = 256 << 20;
 const MAX_READ_BYTES = 1 << 30;
 /** Reads of a cached region are repeated up to this much per run. */
@@ -131,6 +134,23 @@ function readKernel(target: CpuTarget): PeakKernel {
   return { code, workPerTask: TASK_BYTES };
 }
 
+/** Reads the beginning of the buffer in slot 0 over and over: after the first pass it is in the nearest cache. */
+function nearReadKernel(target: CpuTarget): PeakKernel {
+  const size = target.vectorBytes;
+  const vector = size === 64 ? zmm : ymm;
+  const a = new Assembler();
+  const code = taskLoop(a, () => {
+    const base: Reg = r9;
+    a.emit("mov", base, mem({ base: rdi, size: 8 }));
+    countedLoop(a, NEAR_ROUNDS, () => {
+      for (let at = 0; at < NEAR_BYTES; at += size) {
+        a.emit("vmovups", vector((at / size) % 8), mem({ base, disp: at, size }));
+      }
+    });
+  });
+  return { code, workPerTask: NEAR_BYTES * NEAR_ROUNDS };
+}
+
 function powerBelow(size: number): number {
   return 2 ** Math.floor(Math.log2(size));
 }
@@ -159,11 +179,12 @@ export function measurePeaks(threadCounts: readonly number[]): RooflinePoint[] {
   const host = nativeHost();
   const info = cpuInfo(host);
   const target = resolveTarget(info.features);
-  const [fma, read, tile, byte] = [fmaKernel(target), readKernel(target), tileKernel(target), byteKernel(target)];
+  const [fma, read, near] = [fmaKernel(target), readKernel(target), nearReadKernel(target)];
+  const [tile, byte] = [tileKernel(target), byteKernel(target)];
   using arena = new CodeArena(host);
   const publish = (kernel: PeakKernel | undefined): bigint | undefined =>
     kernel === undefined ? undefined : arena.publish([kernel.code])[0];
-  const [fmaCode, readCode, tileCode, byteCode] = [fma, read, tile, byte].map(publish);
+  const [fmaCode, readCode, nearCode, tileCode, byteCode] = [fma, read, near, tile, byte].map(publish);
   const { l2, l3 } = info.caches;
   const bytes = powerBelow(Math.min(MAX_READ_BYTES, Math.max(MIN_READ_BYTES, 4 * l3)));
   using buffer = host.allocate(bytes, { hugePages: true, populate: true });
@@ -188,6 +209,7 @@ export function measurePeaks(threadCounts: readonly number[]): RooflinePoint[] {
       matrixGflops: tile === undefined ? null : rate(tileCode, 2 * threads, tile.workPerTask),
       byteGops: byte === undefined ? null : rate(byteCode, 2 * threads, byte.workPerTask),
       readGBps: readRate(bytes, bytes),
+      l1ReadGBps: rate(nearCode, 2 * threads, near.workPerTask),
       l2ReadGBps: cachedRate(l2, 0),
       l3ReadGBps: cachedRate(l3, l2),
     };

@@ -25,6 +25,12 @@ export function productPeak({ fmaGflops, matrixGflops, byteGops }: RooflinePoint
   return known.length === 0 ? null : Math.max(...known);
 }
 
+/** The most that products could reach by any means: a matrix unit multiplies bytes at twice its rate of bf16, which is not measured. */
+export function fastestProducts(point: RooflinePoint): number | null {
+  const peak = productPeak(point);
+  return peak === null ? null : Math.max(peak, 2 * (point.matrixGflops ?? 0));
+}
+
 /** Read bandwidth for data of `workingSet` bytes that is used over and over: that of the level which holds it. */
 export function bandwidthFor(
   point: RooflinePoint,
@@ -67,6 +73,29 @@ export async function measureRoofline(threads: readonly number[]): Promise<Roofl
   }
 }
 
+/** A machine whose peak at one end of a run is below this share of that at the other was throttled, or shared with others. */
+const STEADY_SHARE = 0.9;
+
+/**
+ * What moved between two measurements of the peaks, in words. Of caches the bandwidth is not looked at: it depends on which pages a
+ * buffer happens to get.
+ */
+export function movedPeaks(first: readonly RooflinePoint[], second: readonly RooflinePoint[]): string[] {
+  return first.flatMap((point) => {
+    const other = second.find(({ threads }) => threads === point.threads);
+    const peaks: readonly (readonly [what: string, unit: string, before: number | null, after: number | null])[] = [
+      ["arithmetic", "GFLOP/s", point.fmaGflops, other?.fmaGflops ?? null],
+      ["reads from memory", "GB/s", point.readGBps, other?.readGBps ?? null],
+    ];
+    return peaks.flatMap(([what, unit, before, after]) => {
+      if (before === null || after === null) return [];
+      if (Math.min(before, after) >= STEADY_SHARE * Math.max(before, after)) return [];
+      const times = `${point.threads} thread${point.threads === 1 ? "" : "s"}`;
+      return [`peak of ${what} with ${times}: ${before.toFixed(1)} ${unit} before, ${after.toFixed(1)} after`];
+    });
+  });
+}
+
 /** The higher of two measurements of each peak: what disturbs one only lowers it. */
 export function higherPeaks(first: readonly RooflinePoint[], second: readonly RooflinePoint[]): RooflinePoint[] {
   const higher = (a: number | null, b: number | null | undefined): number | null =>
@@ -79,6 +108,7 @@ export function higherPeaks(first: readonly RooflinePoint[], second: readonly Ro
       matrixGflops: higher(point.matrixGflops, other?.matrixGflops),
       byteGops: higher(point.byteGops ?? null, other?.byteGops),
       readGBps: higher(point.readGBps, other?.readGBps),
+      l1ReadGBps: higher(point.l1ReadGBps ?? null, other?.l1ReadGBps),
       l2ReadGBps: higher(point.l2ReadGBps ?? null, other?.l2ReadGBps),
       l3ReadGBps: higher(point.l3ReadGBps ?? null, other?.l3ReadGBps),
     };

@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { Workload } from "../cases/workload.ts";
 import type { Result, RooflinePoint } from "../results/schema.ts";
 import type { Arm, ArmOutcome } from "./interleave.ts";
-import { rowsOfArm, withKnownFlops, type Peaks } from "./rows.ts";
+import type { Peaks } from "./impossible.ts";
+import { rowsOfArm, withKnownFlops } from "./rows.ts";
 
 const workload: Workload = {
   id: "model/m",
@@ -23,7 +24,8 @@ const peaks: Peaks = { point, single: point, caches: [] };
 
 interface Changes extends Partial<Arm> {
   readonly flops?: number | null;
-  readonly busyThreads?: number;
+  /** null: not counted */
+  readonly busyThreads?: number | null;
   /** Of a call */
   readonly ms?: number;
 }
@@ -93,5 +95,56 @@ describe("a rate above the peak", () => {
       peakShare: 0.375,
     });
     expect(steady({ ...of, flops: 450e6 }, outcome({ quantize: "Q8_0", precision: "medium" })).verified).toBe(false);
+  });
+});
+
+describe("a bandwidth above the peak", () => {
+  const MIB = 2 ** 20;
+  const known: Peaks = {
+    point: { ...point, l2ReadGBps: 120 },
+    single: { ...point, l2ReadGBps: 120 },
+    caches: [
+      { level: 1, type: "data", bytes: 32 * 1024 },
+      { level: 2, type: "unified", bytes: MIB },
+      { level: 3, type: "unified", bytes: 36 * MIB },
+    ],
+  };
+  /** Moves `bytes` with inputs that make up half of them. */
+  const moving = (bytes: number, changes: Partial<Workload> = {}): Workload => ({
+    ...workload,
+    bytes,
+    inputs: [{ name: "x", dtype: "f32", shape: [bytes / 8], fill: { kind: "normal", scale: 1 } }],
+    ...changes,
+  });
+  const verifiedAt = (gbps: number, of: Workload, changes: Changes = {}): boolean | null =>
+    steady(of, outcome({ ms: (of.bytes as number) / gbps / 1e6, ...changes }), known).verified;
+
+  it("is impossible, though no arithmetic is known", () => {
+    const large = moving(400 * MIB);
+    const row = steady(large, outcome({ ms: (400 * MIB) / 100e6 }), known);
+    expect(row).toMatchObject({ verified: false, note: expect.stringContaining("impossible: 100.0 GB/s is above") });
+    expect(verifiedAt(10, large)).toBe(true);
+  });
+
+  it("is that of the caches where these hold the data", () => {
+    expect(verifiedAt(100, moving(MIB / 2))).toBe(true);
+    expect(verifiedAt(300, moving(MIB / 2))).toBe(false);
+    expect(verifiedAt(100, moving(16 * MIB))).toBe(true);
+    // Eight sets of inputs are more than the caches, one for all calls of a slice is not.
+    expect(verifiedAt(100, moving(32 * MIB, { sets: 8 }))).toBe(false);
+    expect(verifiedAt(100, moving(32 * MIB, { sets: 8, cache: "warm" }))).toBe(true);
+  });
+
+  it("counts half where matrices may be kept in 16 bits", () => {
+    const large = moving(4000 * MIB);
+    expect(verifiedAt(15, large)).toBe(false);
+    expect(verifiedAt(15, large, { precision: "medium" })).toBe(true);
+    expect(verifiedAt(25, large, { precision: "medium" })).toBe(false);
+  });
+
+  it("does not bound default settings whose threads were not counted", () => {
+    const large = moving(400 * MIB);
+    expect(verifiedAt(100, large, { engine: "quern-defaults" })).toBe(false);
+    expect(verifiedAt(100, large, { engine: "quern-defaults", busyThreads: null })).toBe(true);
   });
 });

@@ -5,20 +5,13 @@
 import { DTYPE_INFO, elementCount, type MatmulPrecision } from "@quern/core";
 import type { Workload } from "../cases/workload.ts";
 import { engineNamed } from "../engines/index.ts";
-import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
+import type { Comparison, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import type { Arm, ArmOutcome, ArmRun } from "./interleave.ts";
 import { budgetFacts } from "./busy-threads.ts";
-import { IMPOSSIBLE_SHARE, arithmeticPeak, attainableGflops, bandwidthFor, productPeak } from "./roofline.ts";
+import { highestBandwidth, highestGflops, impossibleRate, type Peaks } from "./impossible.ts";
+import { arithmeticPeak, attainableGflops, bandwidthFor, fastestProducts, productPeak } from "./roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate } from "../statistics/index.ts";
 import type { Verification } from "./verify.ts";
-
-/** What rows are measured against. */
-export interface Peaks {
-  readonly point: RooflinePoint;
-  /** One thread's peaks: n threads reach at most n times as much. */
-  readonly single: RooflinePoint | undefined;
-  readonly caches: Machine["cpu"]["caches"];
-}
 
 type ColdPhase = Exclude<Phase, "steady" | "memory">;
 
@@ -56,7 +49,8 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
   };
   const cold = COLD_PHASES.flatMap((phase): Result[] => {
     const samples = runs.map(COLD[phase]).filter((ms) => ms !== undefined);
-    return samples.length === 0 ? [] : [{ ...base, phase, unit: "ms", samples, ...summary(samples) }];
+    const kernels = phase === "compile-cached" ? { keptKernels: true } : {};
+    return samples.length === 0 ? [] : [{ ...base, ...kernels, phase, unit: "ms", samples, ...summary(samples) }];
   });
   const peakBytes = runs.map((run) => run.prepared.peakBytes).filter((bytes) => bytes !== null);
   const memory: Result[] =
@@ -85,10 +79,12 @@ function verifiedFacts(runs: readonly ArmRun[]): Pick<Result, "verified" | "maxE
     return known.length < checks.length ? null : Math.max(...known);
   };
   const wrong = checks.find((check) => !check.ok);
+  const cosines = checks.flatMap(({ cosine }) => cosine ?? []);
   return {
     verified: wrong === undefined,
     maxError: worst((check) => check.maxError),
     rmsError: worst((check) => check.rmsError),
+    ...(cosines.length === 0 ? {} : { cosine: Math.min(...cosines) }),
     tolerance: first.tolerance,
     oracle: first.oracle,
     checkedOutputs: checks.length,
@@ -119,8 +115,7 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
   const bandwidth =
     roof === undefined || bytes === null ? null : bandwidthFor(roof.point, roof.caches, workingSet(workload, bytes));
   const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
-  const ceiling = roof === undefined ? null : highestPossible(roof, arm);
-  const impossible = gflops !== null && ceiling !== null && gflops > ceiling;
+  const impossible = roof === undefined ? undefined : impossibleOf(workload, arm, gflops, times.median, roof);
   return {
     ...budget,
     ...base, // a note on wrong outputs comes first
@@ -139,18 +134,18 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     plannedPeakBytes: facts?.plannedPeakBytes ?? null,
     ...(facts?.precisions === undefined ? {} : { precisions: facts.precisions }),
     ...(profile === undefined || profile.length === 0 ? {} : { profile }),
-    ...(impossible
-      ? {
-          verified: false,
-          note: `impossible: ${gflops.toFixed(0)} GFLOP/s is above the ${ceiling.toFixed(0)} that the measured peak allows`,
-        }
-      : {}),
+    ...(impossible === undefined ? {} : { verified: false, note: impossible }),
   };
 }
 
-/** Whether the peaks of so many threads of the processor bound an arm: not what runs on a device, or took more threads. */
-function isBounded({ engine, threads }: Arm, busyThreads = 0): boolean {
-  return engineNamed(engine).ownThreads !== true && busyThreads <= threads;
+/**
+ * Whether the peaks of so many threads of the processor bound an arm: not what runs on a device, or took more threads, or has
+ * threads of its own choice that were not counted.
+ */
+function isBounded({ engine, threads }: Arm, busyThreads?: number): boolean {
+  const { ownThreads, variantOf } = engineNamed(engine);
+  if (ownThreads === true || (variantOf !== undefined && busyThreads === undefined)) return false;
+  return (busyThreads ?? 0) <= threads;
 }
 
 /** Weights in blocks are multiplied as bytes or at a lower precision, whatever was asked for. */
@@ -158,16 +153,29 @@ function peakFor(point: RooflinePoint, { precision, quantize }: Arm): number | n
   return quantize === undefined ? arithmeticPeak(point, precision) : productPeak(point);
 }
 
-/** GFLOP/s that no right measurement exceeds. A peak measured beside a busy neighbour is no bound; n single ones are. */
-function highestPossible({ point, single }: Peaks, arm: Arm): number | null {
-  const peak = peakFor(point, arm);
-  if (peak === null) return null;
-  const alone = single === undefined ? null : peakFor(single, arm);
-  return IMPOSSIBLE_SHARE * Math.max(peak, point.threads * (alone ?? 0));
+function impossibleOf(
+  workload: Workload,
+  arm: Arm,
+  gflops: number | null,
+  medianMs: number | null,
+  peaks: Peaks,
+): string | undefined {
+  // At the lowest precision constant matrices may be kept in 16 bits.
+  const share = arm.precision === "medium" ? 0.5 : 1;
+  const { bytes } = workload;
+  return impossibleRate({
+    gflops,
+    highestGflops: highestGflops(peaks, (point) =>
+      arm.quantize === undefined ? arithmeticPeak(point, arm.precision) : fastestProducts(point),
+    ),
+    gbps: bytes === null || medianMs === null ? null : (share * bytes) / medianMs / 1e6,
+    highestGbps: bytes === null ? null : highestBandwidth(peaks, share * workingSet(workload, bytes)),
+  });
 }
 
-/** Bytes that come round again and again: what one call touches, and the other sets of inputs. */
+/** Bytes that come round again and again: what one call touches, and the other sets of inputs, unless a slice has one set. */
 function workingSet(workload: Workload, bytes: number): number {
+  if (workload.cache === "warm") return bytes;
   const inputBytes = workload.inputs.reduce(
     (sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_INFO[dtype].bytes,
     0,
@@ -207,7 +215,7 @@ function comparisonsOf(workload: Workload, outcome: ArmOutcome, baseline: ArmOut
     .filter((pair) => pair.engine.length > 0 && pair.baseline.length > 0);
   if (pairs.length > 0) add("steady", ratioInterval(pairs));
   for (const phase of COLD_PHASES) {
-    // A baseline that keeps no kernels compiles every time.
+    // A baseline that keeps no kernels compiles every time: worth seeing beside the other, and no claim.
     const ofBaseline = (run: ArmRun): number | undefined =>
       COLD[phase](run) ?? (phase === "compile-cached" ? COLD.compile(run) : undefined);
     const cold = engineRuns.flatMap((run, i) => {

@@ -12,6 +12,7 @@ import { makeInputs, type TensorSet } from "../cases/inputs.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { CompiledModel, OpenEngine } from "../engines/engine.ts";
 import { countBusyThreads } from "./busy-threads.ts";
+import { InputGuard } from "./input-guard.ts";
 import { startPeakMemory } from "./memory.ts";
 import type { Finished, Job, Prepared, Request, Response } from "./protocol.ts";
 import { Random } from "./random.ts";
@@ -32,6 +33,7 @@ const COUNTED_MS = 60;
 interface State {
   readonly job: Job;
   readonly inputs: readonly TensorSet[];
+  readonly guard: InputGuard;
   readonly engine: OpenEngine;
   readonly model: CompiledModel;
   readonly runner: SliceRunner;
@@ -42,6 +44,7 @@ let state: State | undefined;
 async function prepare(job: Job): Promise<Prepared> {
   const { workload, options, seed } = job;
   const inputs = makeInputs(workload, seed);
+  const guard = new InputGuard(inputs);
 
   const beforeLoad = performance.now();
   const engine = await engineNamed(job.engine).open(options);
@@ -60,14 +63,18 @@ async function prepare(job: Job): Promise<Prepared> {
   const peakBytes = peakMemory();
 
   const { precision, quantize } = options;
-  const verification = checkOutputs(workload, 0, inputs[0] ?? {}, model.tensors(fetched), precision, seed, quantize);
+  const outputs = model.tensors(fetched);
+  const outputBytes = Object.values(outputs).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const verification =
+    guard.shared(0, outputs) ?? checkOutputs(workload, 0, inputs[0] ?? {}, outputs, precision, seed, quantize);
   model.release(fetched);
   const sliceWise = workload.cache === "warm";
-  const runner = new SliceRunner(model, feeds, job.sliceMs, Random.of(seed, "keep", workload.id), sliceWise);
+  const random = Random.of(seed, "keep", workload.id);
+  const runner = new SliceRunner(model, feeds, job.sliceMs, random, { sliceWise, outputBytes });
   const wrong = verification?.ok === false;
   const callMs = wrong ? firstRunMs : await runner.warmUp(WARM_UP_MS, WARM_UP_CALLS, WARM_UP_LIMIT_MS);
   const busyThreads = wrong ? null : await countBusyThreads(() => runner.warmUp(COUNTED_MS, 1, COUNTED_MS));
-  state = { job, inputs, engine, model, runner };
+  state = { job, inputs, guard, engine, model, runner };
   return { loadMs, compileMs, firstRunMs, peakBytes, callMs, busyThreads, verification, facts: model.facts() };
 }
 
@@ -77,18 +84,17 @@ function requireState(): State {
 }
 
 async function finish(): Promise<Finished> {
-  const { job, inputs, engine, model, runner } = requireState();
+  const { job, inputs, guard, engine, model, runner } = requireState();
+  const { workload, options, seed } = job;
   const checks: Verification[] = [];
+  // Before outputs are compared, which might be with what follows from changed inputs.
+  const changed = guard.changed();
+  if (changed !== undefined) checks.push(changed);
   for (const { set, fetched } of runner.kept) {
-    const found = checkOutputs(
-      job.workload,
-      set,
-      inputs[set] ?? {},
-      model.tensors(fetched),
-      job.options.precision,
-      job.seed,
-      job.options.quantize,
-    );
+    const outputs = model.tensors(fetched);
+    const found =
+      guard.shared(set, outputs) ??
+      checkOutputs(workload, set, inputs[set] ?? {}, outputs, options.precision, seed, options.quantize);
     if (found !== null) checks.push(found);
     model.release(fetched);
   }

@@ -1,7 +1,7 @@
 /** Change points of histories: found where a level changed, never across machines, with the commits that are to blame. */
 
 import { describe, expect, it } from "vitest";
-import { analyseSeries, bisectCommand, trendOf } from "./analyse.ts";
+import { analyseSeries, bisectCommand, newlyFound, trendOf } from "./analyse.ts";
 import { pruneShards } from "./prune.ts";
 import { type HistoryRecord, recordLine } from "./record.ts";
 import { commitOf, sampleRecords } from "./sample-history.test-support.ts";
@@ -114,6 +114,78 @@ describe("changes", () => {
       return [];
     });
     for (const log of given) expect(log).toBeCloseTo(Math.log(800_000), 10);
+  });
+});
+
+describe("alarms of a nightly job", () => {
+  const DAY = 86_400_000;
+
+  /** Nights, counted from 0, on which `analyze --fail-since 3d` fails. */
+  function alarmNights(records: readonly HistoryRecord[], first: number): number[] {
+    const nights: number[] = [];
+    for (let night = first; night < records.length; night++) {
+      const since = Date.parse(records[night]!.at) - 2.5 * DAY;
+      const alarms = analyse(records.slice(0, night + 1)).flatMap((found) => newlyFound(found, since));
+      if (alarms.some(({ ratio }) => ratio > 1)) nights.push(night);
+    }
+    return nights;
+  }
+
+  it.each([
+    { change: 1.05, seed: 1 },
+    { change: 1.05, seed: 2 },
+    { change: 1.025, seed: 3 },
+    { change: 1.025, seed: 4 },
+  ])("$change × at 2 % of noise fails it when it is found, and not for ever (seed $seed)", ({ change, seed }) => {
+    const nights = alarmNights(sampleRecords({ days: 75, level: step(40, change), spread: 0.02, seed }), 38);
+    // Long after the change it was the date of, where the change is small.
+    expect(nights.length).toBeGreaterThan(0);
+    expect(nights[0]).toBeGreaterThanOrEqual(40);
+    expect(nights.length).toBeLessThanOrEqual(9);
+  });
+
+  it("what became faster is none, nor is what was known; what grows is one again", () => {
+    const faster = analyse(sampleRecords({ days: 60, level: step(30, 0.9) }))[0]!;
+    expect(newlyFound(faster, Date.parse(faster.series.points[30]!.record.at))).toEqual(faster.changes);
+    expect(
+      alarmNights(
+        faster.series.points.map(({ record }) => record),
+        30,
+      ),
+    ).toEqual([]);
+
+    const stairs = (day: number): number => (day < 30 ? 1 : day < 45 ? 1.1 : 1.2);
+    const [found] = analyse(sampleRecords({ days: 60, level: stairs }));
+    const at = (day: number): number => Date.parse(found!.series.points[day]!.record.at);
+    expect(found!.changes.map(({ index }) => index)).toEqual([30, 45]);
+    expect(newlyFound(found!, at(59))).toEqual([]);
+    expect(newlyFound(found!, at(45))).toEqual([found!.changes[1]]);
+    expect(newlyFound(found!, at(30))).toEqual(found!.changes);
+    expect(newlyFound(found!, at(59) + DAY)).toEqual([]);
+
+    // The same place, but the search sees a larger step than before.
+    const sizes = [1.03, 1.08];
+    const find = (): { index: number; ratio: number; p: number }[] => [{ index: 30, ratio: sizes.pop()!, p: 1e-9 }];
+    const grown = analyseSeries(found!.series, {}, find);
+    expect(newlyFound(grown, at(50), {}, find)).toEqual(grown.changes);
+    sizes.push(1.075, 1.08);
+    const still = analyseSeries(found!.series, {}, find);
+    expect(newlyFound(still, at(50), {}, find)).toEqual([]);
+  });
+
+  it("measurements of older commits, made now, count as of now", () => {
+    const records = sampleRecords({ days: 60, level: step(30, 1.1) }).map((record) => ({
+      ...record,
+      committedAt: record.at,
+    }));
+    const late = (from: number, to: number): HistoryRecord[] =>
+      records.map((record, i) =>
+        i >= from && i < to ? { ...record, at: new Date(Date.parse(record.at) + 400 * DAY).toISOString() } : record,
+      );
+    const since = Date.parse(records[59]!.at) + DAY;
+    expect(newlyFound(analyse(late(0, 60))[0]!, since)).toHaveLength(1);
+    expect(newlyFound(analyse(late(28, 58))[0]!, since)).toHaveLength(1);
+    expect(newlyFound(analyse(late(5, 8))[0]!, since)).toEqual([]);
   });
 });
 

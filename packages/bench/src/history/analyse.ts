@@ -44,6 +44,9 @@ export const LEAST_POINTS = 8;
 /** Kept changes this near to a found one are the same. */
 const SAME_PLACE = 2;
 
+/** By so many points the place of a small change moves as points are added behind it. */
+const MOVED_PLACE = 10;
+
 export function analyseSeries(
   series: Series,
   options: Partial<ChangePointOptions> = CHANGE_POINT_DEFAULTS,
@@ -67,6 +70,39 @@ export function analyseSeries(
     ...kept.map((point) => levelChange(series, point, ["found before earlier records were pruned"])),
   ];
   return { series, changes: changes.toSorted((a, b) => a.index - b.index), short };
+}
+
+/**
+ * The changes of an analysis that are found only with what was measured since a moment (ms since 1970), or that have grown with it
+ * by as much as makes a change: alarms of a nightly job. When a change happened says little of when it is seen, since a small one
+ * needs many nights to stand out; so the series is searched again without these points, with the same options. A change that was
+ * known accounts for one of now.
+ */
+export function newlyFound(
+  { series, changes }: SeriesAnalysis,
+  since: number,
+  options: Partial<ChangePointOptions> = CHANGE_POINT_DEFAULTS,
+  find: FindChanges = changePoints,
+): readonly LevelChange[] {
+  const earlier = series.points.filter(({ record }) => Date.parse(record.at) < since);
+  if (earlier.length === series.points.length) return [];
+  // Records may be of commits between others: places are those of the whole series.
+  const place = new Map(series.points.map(({ record }, index) => [record, index]));
+  const known = analyseSeries({ ...series, points: earlier }, options, find).changes.map(({ after, ratio }) => ({
+    index: place.get(after) as number,
+    ratio,
+  }));
+  const { minMagnitude } = { ...CHANGE_POINT_DEFAULTS, ...options };
+  return changes.filter(({ index, ratio }) => {
+    const step = Math.log(ratio);
+    const distance = (other: { readonly index: number }): number => Math.abs(other.index - index);
+    const [same] = known
+      .filter((other) => distance(other) <= MOVED_PLACE && Math.log(other.ratio) * step > 0)
+      .toSorted((x, y) => distance(x) - distance(y));
+    if (same === undefined) return true;
+    known.splice(known.indexOf(same), 1);
+    return Math.abs(step) - Math.abs(Math.log(same.ratio)) > Math.log1p(minMagnitude);
+  });
 }
 
 function levelChange({ points, controls, unit }: Series, point: ChangePoint, notes: readonly string[]): LevelChange {

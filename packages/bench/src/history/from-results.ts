@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
+import { isAccepted } from "../results/accepted.ts";
 import type { BenchRecord, Result, Results, StageRecord } from "../results/schema.ts";
 import { median, medianInterval } from "../statistics/basics.ts";
 import { RECORD_VERSION, type HistoryRecord } from "./record.ts";
@@ -35,6 +36,8 @@ export function recordsOf(results: Results, where: string, options: RecordOption
   const { run } = results;
   if (run?.aborted === true)
     throw new UserError("the run was interrupted: its results are no part of the history", { where });
+  if (run?.refused !== undefined)
+    throw new UserError("the run was refused: it has measured nothing for the history", { where });
   requireCalm(results, where);
   const { records, skipped } = results.benches === undefined ? ofEngines(results) : ofBenches(results, results.benches);
   if (records.length === 0) {
@@ -117,7 +120,7 @@ function ofBenches(results: Results, benches: readonly BenchRecord[]): ResultRec
             base: { ...baseFacts(base), ratio: estimate.ratio, low: estimate.low, high: estimate.high },
           }),
       verdict,
-      ...(accepted === undefined ? {} : { accepted: accepted.trailer }),
+      ...(accepted !== undefined && isAccepted(bench) ? { accepted: accepted.trailer } : {}),
     });
   }
   return { records, skipped };

@@ -5,6 +5,7 @@ export {
   LEAST_POINTS,
   analyseSeries,
   bisectCommand,
+  newlyFound,
   trendOf,
 } from "./analyse.ts";
 export { BranchStore, DEFAULT_BRANCH } from "./branch-store.ts";

@@ -15,7 +15,7 @@ import type { LlmOptions } from "../engines/llm-engine.ts";
 import { EngineProcess, cleanUpAtEnd, isUnsupported, withProcess } from "../harness/engine-process.ts";
 import type { GroupSettings, Progress } from "../harness/interleave.ts";
 import { Random } from "../harness/random.ts";
-import { NMSE_LIMIT, compareRows, type Agreement } from "./agreement.ts";
+import { compareRows, disagreement, type Agreement } from "./agreement.ts";
 import type { ModelFacts } from "./model-facts.ts";
 import type { LlmJob, Opened, Ready } from "./protocol.ts";
 import { TEXTS, testName, type LlmTest } from "./tests.ts";
@@ -178,13 +178,10 @@ class Measurement {
       if (entry === baseline) continue;
       const found = compareRows(rowsOf(entry) ?? [], rowsOf(baseline) ?? []);
       entry.agreements.push(found);
-      if (found.nmse > NMSE_LIMIT) {
-        const nmse = found.nmse.toExponential(2);
-        this.#wrong.set(
-          entry.engine,
-          `logits behind the ${what} differ from those of ${baseline.engine}: normalised mean square error ${nmse}, limit ${NMSE_LIMIT}`,
-        );
-      } else baseline.agreements.push(found);
+      const differs = disagreement(found);
+      if (differs !== undefined)
+        this.#wrong.set(entry.engine, `logits behind the ${what} differ from those of ${baseline.engine}: ${differs}`);
+      else baseline.agreements.push(found);
     }
   }
 

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { GgufWriter, readGgufFile } from "@quern/importers/gguf";
 import { synthGguf, synthPresets, type SynthOptions } from "@quern/llm";
 import { afterAll, describe, expect, it } from "vitest";
+import { fileSha256, filesSha256 } from "../harness/claim-facts.ts";
 import { readModelFacts, workOf, type ModelFacts } from "./model-facts.ts";
 import type { LlmTest } from "./tests.ts";
 
@@ -58,5 +60,54 @@ describe("facts of a model", () => {
     const [short, long] = [at(10) - at(9), at(1000) - at(999)];
     expect(long).toBeGreaterThan(0);
     expect(long).toBeLessThan(short);
+  });
+
+  it("are of all files of a split model, and so is its hash", async () => {
+    const path = join(directory, "whole.gguf");
+    writeFileSync(path, synthGguf({ model: "tiny-llama", quant: "Q8_0" }));
+    const whole = readGgufFile(path);
+    const parts = [0, 1].map((no) => {
+      const part = join(directory, `split-0000${no + 1}-of-00002.gguf`);
+      const tensors = [...whole.tensors.values()].filter((_, i) => i % 2 === no);
+      const writer = GgufWriter.toFile(part, {
+        metadata: [
+          ...(no === 0 ? whole.metadata.values : []),
+          ["split.no", { type: "u16", value: no }],
+          ["split.count", { type: "u16", value: 2 }],
+        ],
+        tensors,
+      });
+      for (const { name, bytes } of tensors) writer.tensor(name, bytes);
+      writer.finish();
+      return part;
+    });
+    const facts = await readModelFacts(parts[0]!);
+    expect(facts.files).toEqual(parts);
+    expect(facts.tensorBytes).toBe((await readModelFacts(path)).tensorBytes);
+    const before = filesSha256(facts.files);
+    const other = readFileSync(parts[1]!);
+    other[other.length - 1]! ^= 1;
+    writeFileSync(parts[1]!, other);
+    expect(filesSha256(facts.files)).not.toBe(before);
+    expect(filesSha256((await readModelFacts(path)).files)).toBe(fileSha256(path));
+  });
+
+  it("say whether all matrices are floats of 32 bits", async () => {
+    const floats = ["F32", "F16", "Q4_0"].map(async (quant) => (await factsOf({ model: "tiny-llama", quant })).floats);
+    expect(await Promise.all(floats)).toEqual([true, false, false]);
+  });
+
+  it("have a least that is read whichever experts are picked", async () => {
+    const dense = await factsOf({ model: "tiny-llama", quant: "Q8_0" });
+    const { bytes, leastBytes } = workOf(dense, generate, "f16");
+    expect(leastBytes).toBeLessThanOrEqual(bytes);
+    expect(leastBytes).toBeGreaterThan(0.97 * bytes);
+    const floats = workOf(await factsOf({ model: "tiny-llama", quant: "F32" }), generate, "f16");
+    expect(floats.leastBytes).toBeLessThan(0.6 * floats.bytes);
+    const experts = await factsOf({ model: "tiny-qwen3moe", quant: "Q8_0" });
+    const one = workOf(experts, { ...generate, depth: 0 }, "f16");
+    const many = workOf(experts, { ...generate, depth: 0, sequences: 64 }, "f16");
+    expect(one.leastBytes).toBeGreaterThan(0.9 * one.bytes);
+    expect(many.bytes - one.bytes).toBeGreaterThan(2 * (many.leastBytes - one.leastBytes));
   });
 });

@@ -17,11 +17,15 @@ import type { LlmTest } from "./tests.ts";
 export interface ModelFacts {
   readonly name: string;
   readonly path: string;
+  /** The file, or all files of a split model. */
+  readonly files: readonly string[];
   /** For people: "Q4_K_M", or the block type that holds most of the weights. */
   readonly quant: string;
   readonly parameters: number;
   /** Of all tensors. */
   readonly tensorBytes: number;
+  /** Whether all matrices are kept as floats of 32 bits. */
+  readonly floats: boolean;
   readonly hyper: Hyperparameters;
   readonly weights: readonly Weight[];
 }
@@ -39,7 +43,12 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
   const { readGgufFile } = await requirePeer("@quern/importers", purpose, () => import("@quern/importers/gguf"));
   const { nativeHost } = await requirePeer("@quern/kernels-cpu", purpose, () => import("@quern/kernels-cpu"));
   const { quantMixes, readHyperparameters } = await requirePeer("@quern/llm", purpose, () => import("@quern/llm"));
-  const file = readGgufFile(path, { read: (part) => new Uint8Array(nativeHost().mapFile(part).buffer) });
+  const files: string[] = [];
+  const map = (part: string): Uint8Array => {
+    files.push(part);
+    return new Uint8Array(nativeHost().mapFile(part).buffer);
+  };
+  const file = readGgufFile(path, { read: map });
   const hyper = readHyperparameters(file);
   const tied = !file.tensors.has("output.weight");
   const tensors = [...file.tensors.values()];
@@ -47,9 +56,11 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
   return {
     name: basename(path, extname(path)),
     path,
+    files,
     quant: quantOf(file, quantMixes),
     parameters: tensors.reduce((sum, { shape }) => sum + product(shape), 0),
     tensorBytes: tensors.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
+    floats: tensors.every(({ shape, type }) => shape.length < 2 || type.name === "F32"),
     hyper,
     weights: tensors.map((tensor) => ({
       elements: tensor.shape.length > 1 ? product(tensor.shape) : 0,
@@ -88,6 +99,8 @@ const CACHE_BYTES: Readonly<Record<LlmOptions["cache"], number>> = { f32: 4, f16
 export interface StepWork {
   readonly flops: number;
   readonly bytes: number;
+  /** What must be read in any case: were all tokens sent to the same experts, and weights of 32 bits kept in 16. */
+  readonly leastBytes: number;
 }
 
 /** Arithmetic and reads of one timed call: a whole prompt, or one step of generation in the middle of its range. */
@@ -99,12 +112,14 @@ export function workOf(facts: ModelFacts, test: LlmTest, cache: LlmOptions["cach
   const usedShare = experts === undefined ? 1 : experts.used / experts.count;
   let flops = 0;
   let bytes = 0;
+  let leastBytes = 0;
   for (const weight of facts.weights) {
     if (weight.use === "row") continue;
     const rows = weight.use === "output" ? outputs : tokens;
     flops += 2 * weight.elements * (weight.use === "expert" ? usedShare : 1) * rows;
     // Of the experts those are read which any token picks: expected, were they picked at random.
     bytes += weight.bytes * (weight.use === "expert" ? 1 - (1 - usedShare) ** rows : 1);
+    leastBytes += Math.min(weight.bytes, 2 * weight.elements) * (weight.use === "expert" ? usedShare : 1);
   }
   const middle = test.depth + Math.floor(test.tokens / 2);
   for (let layer = 0; layer < layers; layer++) {
@@ -113,7 +128,9 @@ export function workOf(facts: ModelFacts, test: LlmTest, cache: LlmOptions["cach
     if (prompt) for (let i = 0; i < tokens; i++) spans += span(test.depth + i);
     flops += 4 * heads * headDim * spans;
     const read = prompt ? test.depth : tokens * span(middle);
-    bytes += 2 * kvHeads * headDim * CACHE_BYTES[cache] * read;
+    const each = 2 * kvHeads * headDim * CACHE_BYTES[cache];
+    bytes += each * read;
+    leastBytes += each * (prompt ? Math.min(read, windows[layer] || Infinity) : read);
   }
-  return { flops, bytes };
+  return { flops, bytes, leastBytes };
 }

@@ -3,6 +3,7 @@
  * Rows of logits travel as they are: the orchestrator compares those of one engine with those of another.
  */
 
+import type { MatmulPrecision } from "@quern/core";
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import type { EngineRecord } from "../results/schema.ts";
 import type { LlmTest } from "./tests.ts";
@@ -47,6 +48,8 @@ export interface Opened {
   /** Logits behind the first prompt. */
   readonly row: Float32Array;
   readonly about: string;
+  /** At which precisions products are computed, where the engine says. */
+  readonly precisions?: readonly MatmulPrecision[];
 }
 
 export interface Ready {

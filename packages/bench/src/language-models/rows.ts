@@ -1,14 +1,16 @@
 /**
  * Turns what was measured of language models into rows of the result file: per test one steady row of each engine, whose
  * call is a prompt or one step of generation; and the case "first-token" for what happens once: loading, opening, the
- * first prompt, memory. Its steady time is from opening the model to the first token.
+ * first prompt, memory. Its steady time is from opening the model to the first token. Where an engine keeps compiled kernels it is
+ * that of a later start, which finds them, and the row says so; the first start is the sum of "compile" and "first-run".
  */
 
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import { budgetFacts } from "../harness/busy-threads.ts";
-import { bandwidthFor, productPeak } from "../harness/roofline.ts";
+import { highestBandwidth, highestGflops, impossibleRate, type Peaks } from "../harness/impossible.ts";
+import { bandwidthFor, fastestProducts, productPeak } from "../harness/roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../statistics/index.ts";
-import type { Comparison, Machine, Phase, Result, RooflinePoint } from "../results/schema.ts";
+import type { Comparison, Phase, Result } from "../results/schema.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOutcome, LlmRun } from "./measure.ts";
 import { workOf, type ModelFacts } from "./model-facts.ts";
@@ -21,11 +23,6 @@ export interface LlmMeasured {
   readonly outcomes: readonly LlmOutcome[];
 }
 
-export interface LlmPeaks {
-  readonly point: RooflinePoint;
-  readonly caches: Machine["cpu"]["caches"];
-}
-
 type Base = Omit<Result, "phase" | "unit" | "samples" | "median" | "low" | "high">;
 
 /** From the opening of the model: of the process that finds kept kernels, for engines that keep them. */
@@ -33,6 +30,8 @@ function firstTokenMs({ opened, reopened }: LlmRun): number {
   const { openMs, firstTokenMs: promptMs } = reopened ?? opened;
   return openMs + promptMs;
 }
+
+const KEPT_KERNELS = "a later start, with the kernels that the first one has kept";
 
 /** Samples of the phases of the case "first-token". */
 const PHASES: Readonly<Partial<Record<Phase, (run: LlmRun) => number | undefined>>> = {
@@ -43,7 +42,7 @@ const PHASES: Readonly<Partial<Record<Phase, (run: LlmRun) => number | undefined
   "first-run": (run) => run.opened.firstTokenMs,
 };
 
-export function llmRows(measured: LlmMeasured, peaks: LlmPeaks | undefined): Result[] {
+export function llmRows(measured: LlmMeasured, peaks: Peaks | undefined): Result[] {
   const outcomes = measured.outcomes.filter(({ runs }) => runs.length > 0);
   return [
     ...outcomes.flatMap((outcome) => firstTokenRows(measured, outcome)),
@@ -55,13 +54,23 @@ function caseName({ facts }: LlmMeasured, what: string): string {
   return `llm/${facts.name}/${what}`;
 }
 
+/** What was asked for, or what the engine chooses for these weights. */
+function precisionOf({ facts, options }: LlmMeasured, engine: string): Result["precision"] {
+  if (!llmEngineNamed(engine).choosesPrecision) return options.precision;
+  return facts.floats ? "highest" : "medium";
+}
+
 function baseOf(measured: LlmMeasured, outcome: LlmOutcome, what: string, shape: string): Base {
   const { facts, options } = measured;
+  const { engine, runs } = outcome;
+  const precisions = runs[0]?.opened.precisions;
   return {
     case: caseName(measured, what),
-    engine: outcome.engine,
+    engine,
     threads: options.threads,
-    precision: options.precision,
+    precision: precisionOf(measured, engine),
+    ...(llmEngineNamed(engine).choosesPrecision ? { chosenPrecision: true } : {}),
+    ...(precisions === undefined ? {} : { precisions: [...precisions] }),
     dtype: facts.quant,
     shape,
     ...agreementOf(outcome),
@@ -79,6 +88,8 @@ function agreementOf({ runs, wrong, engine }: LlmOutcome): Pick<Result, "verifie
     maxError: finite(Math.max(...all.map(({ maxError }) => maxError))),
     rmsError: nmse === null ? null : Math.sqrt(nmse),
     nmse,
+    cosine: Math.min(...all.map(({ cosine }) => cosine)),
+    sameTokens: all.reduce((sum, { sameToken }) => sum + sameToken, 0),
     oracle: llmEngineNamed(engine).baseline ? "logits of the other engines" : "logits of the baseline",
     checkedOutputs: all.reduce((sum, { rows }) => sum + rows, 0),
     ...(wrong === undefined ? {} : { note: wrong }),
@@ -94,24 +105,48 @@ function summary(samples: readonly number[]): Pick<Result, "median" | "low" | "h
 function firstTokenRows(measured: LlmMeasured, outcome: LlmOutcome): Result[] {
   const base = baseOf(measured, outcome, "first-token", `${FIRST_PROMPT} tokens`);
   const { runs } = outcome;
+  const kept = runs.some(({ reopened }) => reopened !== undefined);
   const rows = Object.entries(PHASES).flatMap(([phase, pick]): Result[] => {
     const samples = runs.map(pick).filter((ms) => ms !== undefined);
     if (samples.length === 0) return [];
-    const more = phase === "steady" ? { device: runs[0]?.opened.about ?? null, calls: samples.length } : {};
-    return [{ ...base, ...more, phase: phase as Phase, unit: "ms", samples, ...summary(samples) }];
+    const more = phase === "steady" ? firstTokenFacts(measured, outcome, samples.length) : {};
+    return [
+      {
+        ...more,
+        ...base, // a note on wrong logits comes first
+        ...(kept && (phase === "steady" || phase === "compile-cached") ? { keptKernels: true } : {}),
+        phase: phase as Phase,
+        unit: "ms",
+        samples,
+        ...summary(samples),
+      },
+    ];
   });
   const peakBytes = runs.map((run) => run.peakBytes).filter((bytes) => bytes !== null);
   if (peakBytes.length === 0) return rows;
   return [...rows, { ...base, phase: "memory", unit: "bytes", samples: peakBytes, ...summary(peakBytes) }];
 }
 
-function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peaks: LlmPeaks | undefined): Result {
+/** What the row of the time to the first token has beside other phases. */
+function firstTokenFacts({ options }: LlmMeasured, { runs }: LlmOutcome, count: number): Partial<Result> {
+  const later = runs.some(({ reopened }) => reopened !== undefined);
+  const counts = runs.flatMap(({ tests }) => [...tests.values()].map(({ busyThreads }) => busyThreads));
+  return {
+    ...(later ? { note: KEPT_KERNELS } : {}),
+    ...budgetFacts(counts, options.threads),
+    device: runs[0]?.opened.about ?? null,
+    processes: Array.from({ length: count }, () => 1),
+    calls: count,
+  };
+}
+
+function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peaks: Peaks | undefined): Result {
   const { facts, options } = measured;
   const runs = outcome.runs.map(({ tests }) => tests.get(test)).filter((run) => run !== undefined);
   const samples = runs.flatMap(({ slicesMs }) => slicesMs);
   const times = summary(samples);
   const tokens = test.kind === "prompt" ? test.tokens : test.sequences;
-  const { flops, bytes } = workOf(facts, test, options.cache);
+  const { flops, bytes, leastBytes } = workOf(facts, test, options.cache);
   const perSecond = (work: number): number | null => (times.median === null ? null : work / times.median / 1e6);
   const [gflops, gbps] = [perSecond(flops), perSecond(bytes)];
   const share = (rate: number | null, peak: number | null): number | null =>
@@ -122,9 +157,21 @@ function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peak
       : test.kind === "prompt"
         ? share(gflops, productPeak(peaks.point))
         : share(gbps, bandwidthFor(peaks.point, peaks.caches, bytes));
-  const counts = runs.map(({ busyThreads }) => busyThreads);
+  const budget = budgetFacts(
+    runs.map(({ busyThreads }) => busyThreads),
+    options.threads,
+  );
+  const bounded = peaks !== undefined && isBounded(outcome.engine, options.threads, budget.busyThreads);
+  const impossible = bounded
+    ? impossibleRate({
+        gflops,
+        highestGflops: highestGflops(peaks, fastestProducts),
+        gbps: perSecond(leastBytes),
+        highestGbps: highestBandwidth(peaks, leastBytes),
+      })
+    : undefined;
   return {
-    ...budgetFacts(counts, options.threads),
+    ...budget,
     ...baseOf(measured, outcome, testName(test), testShape(test)),
     phase: "steady",
     unit: "ms",
@@ -140,7 +187,14 @@ function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peak
     gbps,
     peakShare,
     device: outcome.runs[0]?.opened.about ?? null,
+    ...(impossible === undefined ? {} : { verified: false, note: impossible }),
   };
+}
+
+/** Not what took more threads than the peaks are of, or has threads of its own choice that were not counted. */
+function isBounded(engine: string, threads: number, busyThreads?: number): boolean {
+  if (busyThreads === undefined) return llmEngineNamed(engine).variantOf === undefined;
+  return busyThreads <= threads;
 }
 
 /** Every other engine against the fastest variant of the baseline, or where there is none against the first engine. */
@@ -151,7 +205,7 @@ export function llmComparisons(measured: LlmMeasured): Comparison[] {
   );
   const once = Object.entries(PHASES).flatMap(([phase, pick]) =>
     compare(measured, sound, "first-token", phase as Phase, (run) => {
-      // A baseline that keeps no kernels opens the model every time.
+      // A baseline that keeps no kernels opens the model every time: worth seeing beside the other, and no claim.
       const ms = pick(run) ?? (phase === "compile-cached" ? run.opened.openMs : undefined);
       return ms === undefined ? [] : [ms];
     }),
@@ -192,18 +246,17 @@ function comparison(
   baseline: string,
   estimate: Estimate,
 ): Comparison {
-  const { threads, precision } = measured.options;
   return {
     case: caseName(measured, what),
     phase,
-    threads,
-    precision,
+    threads: measured.options.threads,
+    precision: precisionOf(measured, engine),
     engine,
     baseline,
     ratio: estimate.centre,
     low: estimate.low,
     high: estimate.high,
-    baselinePrecision: precision,
+    baselinePrecision: precisionOf(measured, baseline),
     method: estimate.method,
   };
 }

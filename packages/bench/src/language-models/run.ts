@@ -5,16 +5,16 @@
 import { UserError, type MatmulPrecision } from "@quern/core";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOptions } from "../engines/llm-engine.ts";
-import { fileSha256, recipeSha256 } from "../harness/claim-facts.ts";
+import { filesSha256, recipeSha256 } from "../harness/claim-facts.ts";
 import { ComparisonRun, type BenchSettings } from "../harness/comparison.ts";
 import { withProcess } from "../harness/engine-process.ts";
 import type { Progress } from "../harness/interleave.ts";
 import { describeMachine } from "../harness/machine.ts";
-import type { EngineRecord, Machine, Result, Results, Skipped } from "../results/schema.ts";
+import type { EngineRecord, Machine, Result, Results, RooflinePoint, Skipped } from "../results/schema.ts";
 import { measureLlm } from "./measure.ts";
 import { readModelFacts, type ModelFacts } from "./model-facts.ts";
 import type { LlmMeasured } from "./rows.ts";
-import { contextOf, testName, type LlmTest } from "./tests.ts";
+import { TEXTS, contextOf, testName, type LlmTest } from "./tests.ts";
 
 export interface LlmPlan {
   /** GGUF files; of split models the first. */
@@ -101,14 +101,27 @@ async function rowsOf(
 ): Promise<Pick<Results, "machine" | "results" | "comparisons" | "skipped">> {
   // Brings the distribution functions, which compile when they are loaded: not at the start of every command.
   const { llmComparisons, llmRows } = await import("./rows.ts");
+  const peaksOf = (threads: number): RooflinePoint | undefined =>
+    machine.roofline.find((candidate) => candidate.threads === threads);
   const peaksAt = (threads: number): Parameters<typeof llmRows>[1] => {
-    const point = machine.roofline.find((candidate) => candidate.threads === threads);
-    return point === undefined ? undefined : { point, caches: machine.cpu.caches };
+    const point = peaksOf(threads);
+    return point === undefined ? undefined : { point, single: peaksOf(1), caches: machine.cpu.caches };
   };
+  const hashes = new Map<ModelFacts, string>();
   const results = measured
     .flatMap((one) => {
-      const facts = llmClaimFacts(one, seed);
-      return llmRows(one, peaksAt(one.options.threads)).map((row) => ({ ...row, ...facts }));
+      const modelSha256 = hashes.get(one.facts) ?? filesSha256(one.facts.files);
+      hashes.set(one.facts, modelSha256);
+      const facts = { modelSha256, ...llmClaimFacts(one, seed) };
+      return llmRows(one, peaksAt(one.options.threads)).map(
+        (row) =>
+          ({
+            ...row,
+            ...facts,
+            // Files are in the system's cache from the start; prompts and generation get other tokens from text to text.
+            cacheState: row.tokens === undefined ? "warm" : "rotating",
+          }) satisfies Result,
+      );
     })
     .map((row) => {
       const idle = machine.cpu.features.includes("amx_int8") && leavesMatrixUnit(row);
@@ -120,10 +133,8 @@ async function rowsOf(
 /** All engines get the file, and tokens that follow from the seed. */
 function llmClaimFacts({ facts, tests, options }: LlmMeasured, seed: number): Partial<Result> {
   return {
-    modelSha256: fileSha256(facts.path),
-    inputsSha256: recipeSha256([seed, facts.name, facts.hyper.vocabulary, tests]),
+    inputsSha256: recipeSha256([seed, facts.name, facts.hyper.vocabulary, tests, TEXTS]),
     bytesPerWeight: facts.tensorBytes / facts.parameters,
-    cacheState: "warm",
     keyValues: options.cache,
   };
 }

@@ -51,6 +51,7 @@ class LlmSession {
       peakBytes: peakResidentBytes(),
       row: await model.logits(0),
       about: model.about(),
+      ...(model.precisions === undefined || model.precisions.length === 0 ? {} : { precisions: model.precisions }),
     };
     model.truncate(0, 0);
     return [new LlmSession(engine, model, tokens), opened];

@@ -21,7 +21,7 @@ export interface LlmTest {
 export const FIRST_PROMPT = 16;
 
 /** Texts that prompts and generation rotate through, so that no result can be reused. */
-export const TEXTS = 3;
+export const TEXTS = 8;
 
 /** "pp512", "tg128@d4096", "tg128x8": eight sequences. */
 export function testName({ kind, tokens, depth, sequences }: LlmTest): string {

@@ -1,6 +1,5 @@
 import { expect, it } from "vitest";
 import { changedFacts, fingerprintOf, readFacts, readFingerprint } from "./fingerprint.ts";
-import { pressureBetween, readPressure } from "./pressure.ts";
 
 it("is the same when nothing has changed, whatever the order of the facts", () => {
   const first = readFingerprint();
@@ -38,11 +37,4 @@ it("sees a variable that was set while a run went on, and what Node was started 
   expect(changedFacts(before, after)).toEqual(["environment bytes"]);
   expect(readFacts(["--jitless"])["node flags"]).toBe("--jitless");
   expect(changedFacts(before, fingerprintOf({ ...before.facts, new: "fact" }))).toEqual(["new"]);
-});
-
-it("counts what others took", () => {
-  const before = readPressure();
-  const between = pressureBetween(before, readPressure());
-  for (const count of Object.values(between)) expect(count === null || count >= 0).toBe(true);
-  expect(pressureBetween({ ...before, stealTicks: null }, before).stealTicks).toBeNull();
 });

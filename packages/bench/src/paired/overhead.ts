@@ -7,6 +7,7 @@ import type { Bench } from "../define/bench.ts";
 import { Random } from "../harness/random.ts";
 import { median } from "../statistics/basics.ts";
 import { POOL_SETS } from "./input-pool.ts";
+import type { Timed } from "./loops.ts";
 import { BenchSession } from "./session.ts";
 
 const now: () => bigint = process.hrtime.bigint.bind(process.hrtime);
@@ -18,6 +19,11 @@ export interface Overhead {
   readonly measuredNs: number;
   /** Median over slices of measured time over bare time, less one. */
   readonly share: number;
+  /**
+   * Of every slice: logarithm of its mean time of a call over that of the bare calls beside it. The harness reports a mean that
+   * leaves out slow calls; like is compared with like here.
+   */
+  readonly logs: readonly number[];
 }
 
 const TERMS = 380_000;
@@ -56,11 +62,8 @@ export async function measureOverhead(slices: number, seed: number): Promise<Ove
   // As in the loops of the harness, or V8 would inline the body into this loop and compile both to other code.
   for (const stranger of STRANGERS) for (let i = 0; i < 100; i++) plainCalls(stranger, sets);
   const bare = (): number => plainCalls(run, sets);
-  const measured = async (): Promise<number> => {
-    const { callNs } = await session.slice(0, 0, "none");
-    return callNs;
-  };
-  const pairs: { bare: number; measured: number }[] = [];
+  const measured = (): Promise<Timed> => session.slice(0, 0, "none");
+  const pairs: { bare: number; measured: Timed }[] = [];
   for (let slice = 0; slice < slices; slice++) {
     if (random.uniform() < 0.5) {
       const first = bare();
@@ -74,7 +77,8 @@ export async function measureOverhead(slices: number, seed: number): Promise<Ove
   if (fault !== null) throw new Error(`the body of the overhead test is wrong: ${fault}`);
   return {
     bareNs: median(pairs.map((pair) => pair.bare)),
-    measuredNs: median(pairs.map((pair) => pair.measured)),
-    share: median(pairs.map((pair) => pair.measured / pair.bare)) - 1,
+    measuredNs: median(pairs.map((pair) => pair.measured.callNs)),
+    share: median(pairs.map((pair) => pair.measured.callNs / pair.bare)) - 1,
+    logs: pairs.map((pair) => Math.log(pair.measured.spentNs / pair.measured.calls / pair.bare)),
   };
 }

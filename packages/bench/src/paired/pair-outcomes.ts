@@ -54,7 +54,10 @@ export class PairOutcomes {
     if (!this.#processes.bothAlive) throw failure;
   }
 
-  /** True, and noted, if a bench whose shortest call took `callNs` so far cannot be evaluated. */
+  /**
+   * True, and noted, if a bench whose call took `callNs` so far cannot be evaluated. Asked of head: a base that was too short to be
+   * measured well must not hide a head that is not.
+   */
   isBound(bench: TimedBench, callNs: number): boolean {
     const flag = boundBy(bench, callNs);
     if (flag !== undefined) this.set(bench.ref.id, { kind: "bound", flag });

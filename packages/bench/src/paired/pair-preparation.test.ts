@@ -83,7 +83,7 @@ describe("openBenches", () => {
     expect(fake.asked).toContain("head load /tool/controls.mjs");
   });
 
-  it("leaves out what one arm lacks, and what is too short in one of them", async () => {
+  it("leaves out what one arm lacks, and what is too short in head", async () => {
     const given = answers(["a", "short"], (name, id) => (name === "head" && id === "short" ? { callNs: 10 } : {}));
     const fake = new FakeProcesses((name, request) =>
       request.kind === "load" && name === "base" ? { ids: ["a", "short", "gone"] } : given(name, request),
@@ -92,6 +92,12 @@ describe("openBenches", () => {
     expect((await openBenches(context)).map(({ ref }) => ref.id)).toEqual(["a"]);
     expect(context.outcomes.all.get("gone")).toMatchObject({ kind: "error", error: { kind: "missing", arm: "head" } });
     expect(context.outcomes.all.get("short")).toEqual({ kind: "bound", flag: "timer-bound" });
+  });
+
+  it("a base that is too short does not hide a head that is not", async () => {
+    const given = answers(["slower"], (name) => (name === "base" ? { callNs: 10 } : { callNs: 5000 }));
+    const context = contextOf(refs("slower"), new FakeProcesses(given));
+    expect((await openBenches(context)).map(({ ref }) => ref.id)).toEqual(["slower"]);
   });
 
   it("goes on without a bench that fails, and gives up where its process has ended", async () => {

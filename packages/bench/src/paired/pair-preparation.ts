@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { ArmName } from "./arms/arm.ts";
 import type { PairContext } from "./pair-context.ts";
-import { forBoth, inOrder } from "./pair-processes.ts";
+import { ARMS, forBoth, inOrder } from "./pair-processes.ts";
 import type { BenchError, BenchRef } from "./plan.ts";
 import type { Collection, Opened, PairedRequest, Warmed } from "./protocol.ts";
 import { affordableRounds, timedBench, type TimedBench } from "./timed-bench.ts";
@@ -23,7 +23,7 @@ export async function openBenches(context: PairContext): Promise<TimedBench[]> {
     const inHead = head.get(ref.id);
     if (outcomes.has(ref.id) || inBase === undefined || inHead === undefined) continue;
     const bench = timedBench(ref, inBase, inHead, settings);
-    if (!outcomes.isBound(bench, Math.min(inBase.callNs, inHead.callNs))) timed.push(bench);
+    if (!outcomes.isBound(bench, inHead.callNs)) timed.push(bench);
   }
   return timed;
 }
@@ -77,10 +77,10 @@ export async function warmUp(context: PairContext, benches: readonly TimedBench[
     const { ref, mode } = bench;
     try {
       const warmed = await warmBoth(context, ref, { kind: "warm", id: ref.id, mode, warmUpMs, sliceMs });
-      bench.unsteady = warmed.filter(({ steady }) => !steady).length;
-      const times = warmed.map(({ callNs }) => callNs);
-      if (outcomes.isBound(bench, Math.min(...times))) continue;
-      bench.rounds = affordableRounds(rounds, sliceMs, Math.max(...times) / 1e6);
+      bench.unsteady = ARMS.filter((name) => !warmed[name].steady).length;
+      if (outcomes.isBound(bench, warmed.head.callNs)) continue;
+      const slowest = Math.max(...ARMS.map((name) => warmed[name].callNs));
+      bench.rounds = affordableRounds(rounds, sliceMs, slowest / 1e6);
       warm.push(bench);
     } catch (error) {
       outcomes.fail(error);
@@ -96,13 +96,12 @@ async function warmBoth(
   { processes, orders }: PairContext,
   { id, native }: BenchRef,
   request: WarmRequest,
-): Promise<Warmed[]> {
+): Promise<Readonly<Record<ArmName, Warmed>>> {
   const ask = async (name: ArmName): Promise<Warmed> => (await processes.askAlone(name, id, request)).warmed;
   if (native !== true && availableParallelism() > 1) {
-    const { base, head } = await forBoth(ask, orders.warmUp);
-    return [base, head];
+    return forBoth(ask, orders.warmUp);
   }
-  const warmed: Warmed[] = [];
-  for (const name of inOrder(orders.warmUp)) warmed.push(await ask(name));
-  return warmed;
+  const warmed = new Map<ArmName, Warmed>();
+  for (const name of inOrder(orders.warmUp)) warmed.set(name, await ask(name));
+  return { base: warmed.get("base") as Warmed, head: warmed.get("head") as Warmed };
 }

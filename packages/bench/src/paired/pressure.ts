@@ -4,42 +4,34 @@
  */
 
 import { resourceUsage } from "node:process";
-import { systemFiles } from "../doctor/system-files.ts";
+import { controlLimits } from "../doctor/control-group.ts";
+import { systemFiles, type SystemFiles } from "../doctor/system-files.ts";
+import type { Pressure } from "../results/schema.ts";
+
+/** Linux counts processor time for programs in these, whatever its own clock is. */
+const TICK_MS = 10;
 
 /** Counters since the start of the machine or the process; null where the system has none. */
-export interface PressureCounters {
-  /** Time that the hypervisor gave to others, in ticks of 10 ms over all cores. */
-  readonly stealTicks: number | null;
-  /** Periods in which the control group had used up its quota. */
-  readonly throttledPeriods: number | null;
-  /** Involuntary context switches of the orchestrator. */
-  readonly involuntarySwitches: number;
-  /** Time in which some task waited for a processor, µs. */
-  readonly cpuStallUs: number | null;
-}
-
-function readNumber(path: string, pattern: RegExp): number | null {
-  const found = pattern.exec(systemFiles.read(path) ?? "")?.[1];
-  return found === undefined ? null : Number(found);
-}
-
-export function readPressure(): PressureCounters {
+export function readPressure(files: SystemFiles = systemFiles): Pressure {
+  const stolen = /^cpu +(?:\d+ +){7}(\d+)/m.exec(files.read("/proc/stat") ?? "")?.[1];
+  const stalled = /^some .*\btotal=(\d+)/m.exec(files.read("/proc/pressure/cpu") ?? "")?.[1];
   return {
-    stealTicks: readNumber("/proc/stat", /^cpu +(?:\d+ +){7}(\d+)/m),
-    throttledPeriods: readNumber("/sys/fs/cgroup/cpu.stat", /^nr_throttled (\d+)/m),
+    stealMs: stolen === undefined ? null : TICK_MS * Number(stolen),
+    throttledPeriods: controlLimits(files).throttled,
     involuntarySwitches: resourceUsage().involuntaryContextSwitches,
-    cpuStallUs: readNumber("/proc/pressure/cpu", /^some .*total=(\d+)/m),
+    stalledMs: stalled === undefined ? null : Number(stalled) / 1000,
   };
 }
 
 /** What a run added to the counters. */
-export function pressureBetween(before: PressureCounters, after: PressureCounters): PressureCounters {
+export function pressureBetween(before: Pressure, after: Pressure): Pressure {
+  // A container that moves to another machine begins to count anew.
   const added = (from: number | null, to: number | null): number | null =>
-    from === null || to === null ? null : to - from;
+    from === null || to === null ? null : Math.max(0, to - from);
   return {
-    stealTicks: added(before.stealTicks, after.stealTicks),
+    stealMs: added(before.stealMs, after.stealMs),
     throttledPeriods: added(before.throttledPeriods, after.throttledPeriods),
-    involuntarySwitches: after.involuntarySwitches - before.involuntarySwitches,
-    cpuStallUs: added(before.cpuStallUs, after.cpuStallUs),
+    involuntarySwitches: added(before.involuntarySwitches, after.involuntarySwitches),
+    stalledMs: added(before.stalledMs, after.stalledMs),
   };
 }

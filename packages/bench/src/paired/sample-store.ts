@@ -2,6 +2,7 @@
 
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
 import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
+import type { Bound } from "./timed-bench.ts";
 import type { BenchError, BenchFlag, BenchRef, BenchSamples, PairSample, PairSamples, Peaks } from "./plan.ts";
 
 /** Measured rates may exceed measured peaks by so much: both have an error. */
@@ -15,7 +16,9 @@ interface Collected {
   maxError: number | null;
   processes: number;
   unsteady: number;
-  flag: "timer-bound" | "empty-body" | undefined;
+  /** Pairs in which it was too short to be evaluated. */
+  bound: number;
+  flag: Bound | undefined;
   error: BenchError | undefined;
 }
 
@@ -41,6 +44,7 @@ export class SampleStore {
           maxError: null,
           processes: 0,
           unsteady: 0,
+          bound: 0,
           flag: undefined,
           error: undefined,
         },
@@ -64,7 +68,9 @@ export class SampleStore {
 
   #addOutcome(bench: Collected, outcome: PairOutcome): void {
     if (outcome.kind === "bound") {
-      // Not evaluated at all: samples of earlier pairs were no better.
+      // Most pairs decide: a body at the limit is now on one side of it, now on the other.
+      bench.bound++;
+      if (bench.bound <= bench.pairs.length) return;
       bench.flag = outcome.flag;
       bench.pairs.length = 0;
       return;
@@ -97,7 +103,7 @@ export class SampleStore {
       ];
       for (const { rate, limit, margin, unit } of claims) {
         if (limit === undefined || rate <= limit * margin) continue;
-        const reason = `impossible: ${rate.toPrecision(4)} ${unit} where this machine reaches ${limit.toPrecision(4)}`;
+        const reason = `impossible: ${rate.toPrecision(4)} ${unit} where no code reaches more than ${limit.toPrecision(4)}`;
         return { kind: "impossible", arm, reason };
       }
     }

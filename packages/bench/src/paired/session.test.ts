@@ -117,8 +117,10 @@ describe("BenchSession", () => {
 });
 
 it("measures what the harness adds to a body of a millisecond", async () => {
-  const { bareNs, measuredNs, share } = await measureOverhead(6, 1);
+  const { bareNs, measuredNs, share, logs } = await measureOverhead(6, 1);
   expect(bareNs).toBeGreaterThan(0);
   expect(measuredNs).toBeGreaterThan(0);
   expect(Number.isFinite(share)).toBe(true);
+  expect(logs).toHaveLength(6);
+  expect(logs.every(Number.isFinite)).toBe(true);
 });

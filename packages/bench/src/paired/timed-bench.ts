@@ -56,7 +56,7 @@ export function timedBench(
   return { ref, mode, renew, renewEvery, readingNs, emptyNs, rounds, unsteady: 0, base: [], head: [] };
 }
 
-/** What keeps a bench from being evaluated, given its shortest call so far; undefined: nothing. */
+/** What keeps a bench from being evaluated, given the time of a call; undefined: nothing. */
 export function boundBy(
   { readingNs, emptyNs }: Pick<TimedBench, "readingNs" | "emptyNs">,
   callNs: number,

@@ -8,6 +8,7 @@ export const FULL_FACTS: Partial<Result> = {
   inputsSha256: "cd".repeat(32),
   cacheState: "warm",
   isa: "avx2",
+  busyThreads: 1,
 };
 
 export function claimable(): Results {

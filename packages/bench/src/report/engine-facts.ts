@@ -1,6 +1,7 @@
 /** Where engines were measured, which ones and how, in lines that every report of engines shows. */
 
-import type { EngineRecord, Machine, Result, Results } from "../results/schema.ts";
+import { ASSUMED } from "../results/notes.ts";
+import type { EngineRecord, Machine, Result, Results, RooflinePoint } from "../results/schema.ts";
 import { digits } from "./format.ts";
 
 export function threadsText(threads: number): string {
@@ -8,7 +9,11 @@ export function threadsText(threads: number): string {
 }
 
 /** "measured peak, 1 thread: 152 GFLOP/s f32, 10.4 GB/s read": one line for each number of threads. */
-export function peakLines({ machine }: Results): string[] {
+export function peakLines({
+  machine,
+}: {
+  readonly machine: { readonly roofline: readonly RooflinePoint[] };
+}): string[] {
   return machine.roofline.map((point) => {
     const peaks: readonly (readonly [number | null | undefined, string])[] = [
       [point.fmaGflops, "GFLOP/s f32"],
@@ -21,6 +26,28 @@ export function peakLines({ machine }: Results): string[] {
     const known = peaks.flatMap(([peak, unit]) => (peak == null ? [] : [`${digits(peak)} ${unit}`]));
     return `measured peak, ${threadsText(point.threads)}: ${known.join(", ")}`;
   });
+}
+
+/** Whose instruction set is an assumption. */
+export function assumedLines({ results }: Results): string[] {
+  const engines = new Set(results.filter(({ isa }) => isa?.endsWith(ASSUMED) === true).map(({ engine }) => engine));
+  if (engines.size === 0) return [];
+  return [
+    `instruction set of ${[...engines].join(", ")}: assumed to be the widest that the processor has, since the library does not say`,
+  ];
+}
+
+/** How well the logits of an engine agree with the baseline's: one line for each engine, model and number of threads. */
+export function agreementLines({ results }: Results): string[] {
+  const lines = new Set<string>();
+  for (const { case: name, engine, threads, nmse, cosine, sameTokens, checkedOutputs, oracle } of results) {
+    if (sameTokens === undefined || nmse == null || cosine == null || oracle !== "logits of the baseline") continue;
+    const model = name.slice(0, name.lastIndexOf("/"));
+    lines.add(
+      `logits of ${engine}, ${model}, ${threadsText(threads)}: worst NMSE ${nmse.toExponential(1)}, worst cosine ${cosine.toFixed(4)}, the baseline's most likely token in ${sameTokens} of ${checkedOutputs ?? "?"} rows`,
+    );
+  }
+  return [...lines];
 }
 
 /** Version, library and settings of an engine. */

@@ -3,7 +3,9 @@ import { sampleResults } from "../results/sample-results.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
 import { claimable } from "./claimable.test-support.ts";
 import { rateOf } from "./engine-facts.ts";
+import { renderHtml } from "./html.ts";
 import { renderMarkdown } from "./markdown.ts";
+import { renderTerminal } from "./terminal.ts";
 
 /** Cells of the rows of the table whose head has a column of that title. */
 function rowsOf(text: string, title: string): string[][] {
@@ -92,6 +94,55 @@ describe("engines in Markdown", () => {
     expect(text).toContain("- onnxruntime: version 1.30.0; libonnxruntime.so.1 sha256 abababababababab…");
     expect(text).toContain("- measured 2026-11-23T12");
     expect(text).toContain("<pre><code>quern bench gemm</code></pre>");
+  });
+
+  it("marks an instruction set that is assumed, and says once what that means", () => {
+    const results = withDefaults();
+    const assumed = results.results.map((row) =>
+      row.engine === "onnxruntime" ? { ...row, isa: "avx2 (assumed: the library does not say)" } : row,
+    );
+    const given = { ...results, results: assumed };
+    const [, first] = rowsOf(renderMarkdown(given), "claim") as [string[], string[]];
+    expect(first[3]).toBe("avx2 / avx2 (assumed)");
+    expect(first[10]).toBe("claim");
+    for (const report of [renderMarkdown(given), renderTerminal(given), renderHtml(given)]) {
+      expect(report).toContain("instruction set of onnxruntime: assumed to be the widest that the processor has");
+      expect(report.match(/the library does not say/g)).toHaveLength(1);
+    }
+    expect(text).not.toContain("assumed");
+  });
+
+  it("says where a machine was disturbed, and makes no claims of it", () => {
+    const fingerprint = { hash: "a", class: "b", facts: {} };
+    const disturbances = ["peak of arithmetic with 1 thread: 100.0 GFLOP/s before, 80.0 after"];
+    const environment = { before: fingerprint, after: fingerprint, controls: [], changed: [], disturbances };
+    const results = { ...withDefaults(), environment };
+    expect(rowsOf(renderMarkdown(results), "claim")[1]?.[10]).toContain(
+      "not comparable because the machine was disturbed",
+    );
+    for (const report of [renderMarkdown(results), renderTerminal(results), renderHtml(results)])
+      expect(report).toMatch(
+        /[Tt]he machine was disturbed: peak of arithmetic with 1 thread: 100\.0 GFLOP.s before, 80\.0 after/,
+      );
+  });
+
+  it("says who chose a precision, and how well logits agree", () => {
+    const results = withDefaults();
+    const chosen = results.results.map((row) => {
+      const facts = { case: "llm/m/tg8", nmse: 0.0022, cosine: 0.9989, checkedOutputs: 12 };
+      return row.engine === "onnxruntime"
+        ? { ...row, ...facts, chosenPrecision: true, sameTokens: 11, oracle: "logits of the other engines" }
+        : { ...row, ...facts, sameTokens: 11, oracle: "logits of the baseline" };
+    });
+    const comparisons = results.comparisons.map((row) => ({ ...row, case: "llm/m/tg8" }));
+    const given = { ...results, results: chosen, comparisons };
+    const [, first] = rowsOf(renderMarkdown(given), "claim") as [string[], string[]];
+    expect(first[1]).toBe("highest / highest (chosen by onnxruntime)");
+    for (const report of [renderMarkdown(given), renderTerminal(given), renderHtml(given)]) {
+      expect(report).toMatch(
+        /logits of quern, llm.m, 1 thread: worst NMSE 2\.2e-3, worst cosine 0\.9989, the baseline.*s most likely token in 11 of 12 rows/,
+      );
+    }
   });
 
   it("shows rows without a baseline, and means of claims over several cases", () => {

@@ -5,19 +5,28 @@
 
 import { rowsOf, claimText } from "../claims/claim.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
-import { engineText, peakLines, rateOf, settingsText, threadsText } from "./engine-facts.ts";
+import {
+  agreementLines,
+  assumedLines,
+  engineText,
+  peakLines,
+  rateOf,
+  settingsText,
+  threadsText,
+} from "./engine-facts.ts";
 import { Footnotes } from "./footnotes.ts";
 import {
   digits,
   formatChangeRatio,
   formatInterval,
+  formatIsa,
   formatMs,
   formatPrecision,
   formatRatio,
   formatShare,
   formatVerified,
 } from "./format.ts";
-import { machineLine } from "./gate-facts.ts";
+import { disturbances, machineLine } from "./gate-facts.ts";
 import {
   FOLDED_AFTER,
   code,
@@ -51,6 +60,7 @@ export function engineParts(results: Results): MarkdownParts {
   return {
     head: [
       `### ${steady.length} measured, ${wrong.length} with wrong outputs, ${failed} failed, ${results.skipped.length - failed} skipped${interrupted}`,
+      ...disturbances(results).flatMap((text) => ["", name(`The machine was disturbed: ${text}.`, REASON_LENGTH)]),
       ...meanLines(results, notes),
     ],
     sections: [
@@ -101,7 +111,10 @@ function pairColumns(results: Results, engine: string, baseline: string, notes: 
       cell: ({ row, baseline: other }) => name(both(formatPrecision(row), formatPrecision(other))),
     },
     { title: "threads", right: true, cell: ({ row, baseline: other }) => both(row.threads, other.threads) },
-    { title: "ISA", cell: ({ row, baseline: other }) => name(both(row.isa ?? "?", other.isa ?? "?")) },
+    {
+      title: "ISA",
+      cell: ({ row, baseline: other }) => name(both(formatIsa(row.isa) || "?", formatIsa(other.isa) || "?")),
+    },
     { title: name(engine), right: true, cell: ({ row }) => formatMs(row.median) },
     { title: name(baseline), right: true, cell: (pair) => formatMs(pair.baseline.median) },
     {
@@ -172,7 +185,7 @@ function plainSection(heading: string, rows: readonly Result[], results: Results
     { title: "engine", cell: (row) => name(row.engine) },
     { title: "precision", cell: (row) => name(formatPrecision(row)) },
     { title: "threads", right: true, cell: (row) => String(row.threads) },
-    { title: "ISA", cell: (row) => name(row.isa ?? "") },
+    { title: "ISA", cell: (row) => name(formatIsa(row.isa)) },
     { title: "median", right: true, cell: (row) => formatMs(row.median) },
     {
       title: "tokens/s",
@@ -283,6 +296,8 @@ function foot(results: Results, compared: boolean, reasons: readonly string[]): 
   const legend = `ratio: how many times faster than ${name(baselines)}, in brackets where it is no claim. Of two values the second is the baseline's. rate: arithmetic or memory traffic that a case cannot do without, whichever bounds it, per second; of models the matrix products and convolutions alone. roofline: its share of what the peaks below allow.`;
   const facts = [
     ...weightsLines(results),
+    ...agreementLines(results),
+    ...assumedLines(results),
     machineLine(results),
     ...peakLines(results),
     ...results.engines.map((engine) => `${engine.name}: ${engineText(engine)}`),

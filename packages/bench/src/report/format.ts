@@ -1,5 +1,7 @@
 /** Numbers as people read them: times, ratios, rates and sizes with three digits and a unit. */
 
+import { ASSUMED } from "../results/notes.ts";
+
 /** Three significant digits without an exponent. */
 export function digits(value: number): string {
   if (!Number.isFinite(value)) return String(value);
@@ -18,18 +20,23 @@ export function formatMs(ms: number | null): string {
 
 /**
  * The precision asked for, the encoding of quantised weights, and what products were computed at where that is another
- * precision: "high (computed at highest)", "medium, Q4_K weights".
+ * precision: "high (computed at highest)", "medium, Q4_K weights". "medium (chosen by llama.cpp)": it was not asked for.
  */
 export function formatPrecision({
   precision,
   precisions,
   weights,
+  chosenPrecision,
+  engine,
 }: {
   readonly precision: string;
   readonly precisions?: readonly string[] | undefined;
   readonly weights?: string | undefined;
+  readonly chosenPrecision?: boolean | undefined;
+  readonly engine?: string | undefined;
 }): string {
-  const asked = weights === undefined ? precision : `${precision}, ${weights} weights`;
+  const chosen = chosenPrecision === true && engine !== undefined ? ` (chosen by ${engine})` : "";
+  const asked = `${precision}${weights === undefined ? "" : `, ${weights} weights`}${chosen}`;
   const others = (precisions ?? []).filter((used) => used !== precision);
   return others.length === 0
     ? asked
@@ -67,6 +74,11 @@ export function formatShare(share: number | null | undefined): string {
 export function formatVerified(verified: boolean | null): string {
   if (verified === null) return "?";
   return verified ? "✓" : "✗";
+}
+
+/** "avx512", or "avx512 (assumed)": what that means stands once in a report. */
+export function formatIsa(isa: string | null | undefined): string {
+  return isa == null ? "" : isa.replace(ASSUMED, " (assumed)");
 }
 
 export function formatNs(ns: number | null): string {

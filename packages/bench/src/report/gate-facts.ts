@@ -51,11 +51,19 @@ export function disturbances({ environment }: Results): string[] {
   ];
 }
 
+/** What a refusal says below its first line: where, what to do, the end of a build's output. */
+export function refusalDetails({ run }: Results): string[] {
+  const [, ...details] = (run?.refused ?? "").split("\n");
+  return details.filter((line) => line.trim() !== "");
+}
+
 /** The command that repeats the run; undefined where the file does not say. Where its reports went is left out. */
 export function reproduceCommand({ run, settings }: Results): string | undefined {
   if (run === undefined) return settings.command;
   const words = withoutOutputs(run.argv);
-  return commandLine([run.tool.name, ...words, ...(words.includes("--seed") ? [] : ["--seed", String(run.seed)])]);
+  // A refused run has drawn nothing from a seed.
+  const seed = run.refused !== undefined || words.includes("--seed") ? [] : ["--seed", String(run.seed)];
+  return commandLine([run.tool.name, ...words, ...seed]);
 }
 
 /** Options that say where reports go, those with a file and those without. */

@@ -1,9 +1,16 @@
 /** A gate run in Markdown: what needs eyes first, the rest folded away, the machine, and how to repeat it. */
 
 import type { BenchRecord, Results } from "../results/schema.ts";
-import { escapeMarkdown } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatNs, formatPercent } from "./format.ts";
-import { armsLine, disturbances, machineLine, missingLines, policyLine, reproduceCommand } from "./gate-facts.ts";
+import {
+  armsLine,
+  disturbances,
+  machineLine,
+  missingLines,
+  policyLine,
+  refusalDetails,
+  reproduceCommand,
+} from "./gate-facts.ts";
 import {
   FOLDED_AFTER,
   code,
@@ -14,6 +21,7 @@ import {
   tableHead,
   type MarkdownParts,
 } from "./markdown-parts.ts";
+import { pressureLines } from "./pressure.ts";
 import {
   VERDICTS,
   armNs,
@@ -27,8 +35,12 @@ import {
 } from "./verdicts.ts";
 
 const REMARK_LENGTH = 300;
+const LINE_LENGTH = 400;
+/** Of what makes a run worthless: a file may name any number of them, and the head is never shortened. */
+const MOST_DISTURBANCES = 10;
 
 export function gateParts(results: Results, all: readonly BenchRecord[]): MarkdownParts {
+  if (results.run?.refused !== undefined && all.length === 0) return refusalParts(results);
   const benches = bySeverity(all);
   const notable = benches.filter(({ verdict }) => verdict !== "EQUIVALENT");
   const rest = benches.filter(({ verdict }) => verdict === "EQUIVALENT");
@@ -37,12 +49,14 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
   const counts = totals(all).map(({ verdict, count }) => `${count} ${verdict}`);
   const command = reproduceCommand(results);
   const moved = disturbances(results);
+  const facts = [machineLine(results), policyLine(results), ...pressureLines(results)];
   return {
     head: [
-      `### ${escapeMarkdown(verdictSentence(results))}`,
+      headline(results),
       "",
-      name(armsLine(results), 400),
-      ...moved.map((line) => `\n**${name(line, 400)}**`),
+      name(armsLine(results), LINE_LENGTH),
+      ...moved.slice(0, MOST_DISTURBANCES).map((line) => `\n**${name(line, LINE_LENGTH)}**`),
+      ...(moved.length > MOST_DISTURBANCES ? [`\n**and ${moved.length - MOST_DISTURBANCES} more**`] : []),
     ],
     sections: [
       { before: ["", ...head], rows: notable.map((bench) => benchRow(bench, moved)), after: [] },
@@ -53,7 +67,7 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
       },
       {
         before: foldedBefore(results.run?.identical === true ? "not measured" : "not in both"),
-        rows: missingLines(results).map((line) => `- ${name(line, 400)}`),
+        rows: missingLines(results).map((line) => `- ${name(line, LINE_LENGTH)}`),
         after: FOLDED_AFTER,
       },
     ],
@@ -61,7 +75,31 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
       "",
       `Totals: ${counts.length === 0 ? "no benchmark" : counts.join(", ")}. ratio: time of head over base, above 1 is slower. MDE: smallest change that would have been found in 95 of 100 runs.`,
       "",
-      `<sub>${name(machineLine(results), 600)}<br>${name(policyLine(results), 600)}</sub>`,
+      `<sub>${facts.map((line) => name(line, 600)).join("<br>")}</sub>`,
+      ...(command === undefined ? [] : commandBlock(command)),
+    ],
+  };
+}
+
+function headline(results: Results): string {
+  return `### ${name(verdictSentence(results), 600)}`;
+}
+
+/** Nothing was measured: why, and with which command. */
+function refusalParts(results: Results): MarkdownParts {
+  const command = reproduceCommand(results);
+  return {
+    head: [headline(results)],
+    sections: [
+      {
+        before: ["", "<pre>"],
+        rows: refusalDetails(results).map((line) => name(line, LINE_LENGTH)),
+        after: ["</pre>"],
+      },
+    ],
+    foot: [
+      "",
+      `<sub>${name(machineLine(results), 600)}</sub>`,
       ...(command === undefined ? [] : commandBlock(command)),
     ],
   };

@@ -22,7 +22,7 @@ import { sparkline } from "./gate-terminal.ts";
 import { renderJunit } from "./junit.ts";
 import { COMMENT_BYTES, SUMMARY_BYTES, renderMarkdown } from "./markdown.ts";
 import { renderTerminal } from "./terminal.ts";
-import { bySeverity, logRatios } from "./verdicts.ts";
+import { bySeverity, isFailure, logRatios, remarks, verdictText } from "./verdicts.ts";
 
 const goldens = new URL("../../golden/report/", import.meta.url);
 
@@ -77,6 +77,34 @@ describe("terminal", () => {
   it("shows an accepted regression behind one that is not, and the largest change first", () => {
     const ids = bySeverity(sampleGate().benches ?? []).map(({ id }) => id);
     expect(ids.slice(0, 3)).toEqual(["render/page", "sort/1e4", "gemm/256"]);
+  });
+
+  it("a regression beyond what was accepted fails like one that nobody accepted", () => {
+    const [within, beyond] = [0.05, 0.03].map((limit) => {
+      const accepted = { trailer: `Bench-Accept: x +${100 * limit}% exact`, limit, reason: "exact" };
+      const reason = `slower; told of ${limit}: exact`;
+      const estimate = { ...(example.estimate as NonNullable<typeof example.estimate>), ratio: 1.041 };
+      return bench({ id: `x/${limit}`, verdict: "REGRESSED", reason, accepted, estimate });
+    }) as [BenchRecord, BenchRecord];
+    const results = { ...sampleGate(), benches: [within, beyond] };
+    expect(results.benches.map(isFailure)).toEqual([false, true]);
+    expect(results.benches.map(verdictText)).toEqual(["REGRESSED, accepted", "REGRESSED"]);
+    expect(bySeverity(results.benches)).toEqual([beyond, within]);
+    expect(renderJunit(results)).toMatch(/name="x\/0\.03[^]*<failure message="REGRESSED/);
+    expect(remarks(within)).toBe(within.reason);
+  });
+
+  it("a budget that cut pairs short is an error of JUnit only where the run says so", () => {
+    const { run } = sampleGate();
+    const { environment } = sampleGate();
+    const results = (exitCode: number): Results => ({
+      ...many(2),
+      environment: { ...(environment as NonNullable<typeof environment>), changed: [] },
+      run: { ...(run as NonNullable<typeof run>), outOfTime: true },
+      summary: { verdict: "EQUIVALENT", exitCode, geomean: 1 },
+    });
+    expect(renderJunit(results(0))).toContain('failures="0" errors="0"');
+    expect(renderJunit(results(6))).toContain('failures="0" errors="1"');
   });
 
   it("draws how pairs are spread", () => {

@@ -6,7 +6,16 @@
 import type { BenchRecord, Results } from "../results/schema.ts";
 import { plainText } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatDuration, formatNs, formatPercent } from "./format.ts";
-import { armsLine, disturbances, machineLine, missingLines, policyLine, reproduceCommand } from "./gate-facts.ts";
+import {
+  armsLine,
+  disturbances,
+  machineLine,
+  missingLines,
+  policyLine,
+  refusalDetails,
+  reproduceCommand,
+} from "./gate-facts.ts";
+import { pressureLines } from "./pressure.ts";
 import { formatTable, type Column } from "./table.ts";
 import {
   VERDICTS,
@@ -37,6 +46,9 @@ const COLUMNS: readonly Column[] = [
   { title: "remarks", align: "left" },
 ];
 
+const RATIO_NOTE =
+  "ratio: time of head over base, > 1 is slower; MDE: smallest change that would have been found in 95 of 100 runs";
+
 export function renderGateTerminal(results: Results, { verbose = false }: TerminalOptions = {}): string {
   const benches = bySeverity(results.benches ?? []);
   const { run, summary } = results;
@@ -45,6 +57,7 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
   const notes = new LongRemarks();
   const lines = [
     verdictSentence(results),
+    ...refusalDetails(results),
     "",
     ...(benches.length === 0
       ? []
@@ -56,14 +69,15 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
           ...notes.lines(),
           "",
         ]),
-    "ratio: time of head over base, > 1 is slower; MDE: smallest change that would have been found in 95 of 100 runs",
+    ...(run?.refused === undefined ? [RATIO_NOTE] : []),
     ...(summary?.geomean == null
       ? []
       : [`geometric mean of the ratios: ${formatChangeRatio(summary.geomean)} (not judged)`]),
     ...moved,
+    ...pressureLines(results),
     ...missingLines(results),
     armsLine(results),
-    policyLine(results),
+    ...(run?.refused === undefined ? [policyLine(results)] : []),
     machineLine(results),
     ...(run === undefined ? [] : [`took ${formatDuration(run.wallMs)}, run ${run.id}`]),
     ...(command === undefined ? [] : [`repeat: ${command}`]),

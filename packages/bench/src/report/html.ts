@@ -8,10 +8,10 @@
 
 import { createHash } from "node:crypto";
 import type { Results } from "../results/schema.ts";
-import { escapeHtml } from "./escape.ts";
+import { escapeHtml, shorten } from "./escape.ts";
 import { Footnotes } from "./footnotes.ts";
 import { formatDuration } from "./format.ts";
-import { armsLine, disturbances, machineLine } from "./gate-facts.ts";
+import { armsLine, disturbances, machineLine, refusalDetails } from "./gate-facts.ts";
 import { comparabilitySection, environmentSection, rooflineSection, trendSection } from "./html/common-sections.ts";
 import { engineSections } from "./html/engine-sections.ts";
 import { gateSections } from "./html/gate-sections.ts";
@@ -20,6 +20,9 @@ import { servingSection } from "./html/serving-section.ts";
 import { SCRIPT } from "./html/script.ts";
 import { STYLE } from "./html/style.ts";
 import { INTERRUPTED, VERDICTS, isFailure, totals, verdictSentence } from "./verdicts.ts";
+
+/** Of a line that a build has printed. */
+const LINE_LENGTH = 400;
 
 function policy(): string {
   const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
@@ -74,17 +77,24 @@ function header(results: Results): string {
     ...(benches === undefined && run?.aborted === true ? [INTERRUPTED] : []),
   ];
   const line = `<p class="note">${escapeHtml(facts.join(" · "))}</p>`;
-  if (benches === undefined) return line;
-  const neutral = benches.length === 0 && run?.identical === true;
-  const bad = benches.length === 0 || benches.some(isFailure) || (summary?.exitCode ?? 0) !== 0;
+  if (benches === undefined) return [...disturbances(results).map(disturbedMarkup), line].join("\n");
+  const refused = run?.refused !== undefined;
+  const neutral = benches.length === 0 && run?.identical === true && !refused;
+  const bad = refused || benches.length === 0 || benches.some(isFailure) || (summary?.exitCode ?? 0) !== 0;
   const look = neutral ? "neutral" : bad ? "bad" : "good";
   const counts = totals(benches).map(({ verdict, count }) => `<li>${VERDICTS[verdict].sign} ${count} ${verdict}</li>`);
+  const details = refusalDetails(results).map((text) => shorten(text, LINE_LENGTH));
+  const said = [armsLine(results), ...disturbances(results), ...details].filter((text) => text !== "");
   return `<div class="verdict ${look}">
 <p>${escapeHtml(verdictSentence(results))}${summary === undefined ? "" : ` · exit code ${summary.exitCode}`}</p>
 <ul class="counts">${counts.join("")}</ul>
-${[armsLine(results), ...disturbances(results)].map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
+${said.map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
 </div>
 ${line}`;
+}
+
+function disturbedMarkup(text: string): string {
+  return `<p class="verdict bad">${escapeHtml(`The machine was disturbed: ${text}.`)}</p>`;
 }
 
 function navigation(sections: readonly Section[]): string {

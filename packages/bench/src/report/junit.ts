@@ -1,9 +1,11 @@
 /**
  * Results as JUnit XML: one test case for each benchmark. A failure is what fails the run: a confirmed regression, a wrong
  * output, a crash. What could not be decided is skipped, with the reason; a run whose machine moved is an error. A run without
- * any benchmark is an error too, so that an empty file is never green; builds that are the same are skipped cases alone.
+ * any benchmark, or one that was refused, is an error too, so that no file is green for want of cases; builds that are the same are
+ * skipped cases alone.
  */
 
+import { EXIT } from "../gate/exit-codes.ts";
 import type { BenchRecord, Result, Results } from "../results/schema.ts";
 import { escapeXml } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatInterval, formatPercent, formatRatio } from "./format.ts";
@@ -69,18 +71,20 @@ function testCase(test: TestCase): string[] {
 function gateCases(results: Results, benches: readonly BenchRecord[]): TestCase[] {
   const { run } = results;
   const moved = disturbances(results);
-  if (benches.length === 0 && run?.identical === true) return identicalCases(results);
+  if (benches.length === 0 && run?.identical === true && run.refused === undefined) return identicalCases(results);
   // What concerns the run and no benchmark.
   const problem =
-    benches.length === 0
-      ? "no benchmark was measured"
+    run?.refused !== undefined
+      ? `refused: ${run.refused}`
       : run?.aborted === true
         ? "the run was interrupted"
-        : run?.outOfTime === true
-          ? "the budget was spent before all was measured"
-          : moved.length > 0
-            ? moved.join("; ")
-            : undefined;
+        : benches.length === 0
+          ? "no benchmark was measured"
+          : results.summary?.exitCode === EXIT.budget
+            ? "the budget was spent before all was measured"
+            : moved.length > 0
+              ? moved.join("; ")
+              : undefined;
   const whole: TestCase[] =
     problem === undefined
       ? []

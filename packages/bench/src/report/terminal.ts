@@ -5,7 +5,7 @@
 
 import { geometricMean } from "../statistics/basics.ts";
 import type { Result, Results } from "../results/schema.ts";
-import { peakLines } from "./engine-facts.ts";
+import { agreementLines, assumedLines, peakLines } from "./engine-facts.ts";
 import { plainText } from "./escape.ts";
 import { Footnotes } from "./footnotes.ts";
 import {
@@ -17,6 +17,7 @@ import {
   formatVerified,
   digits,
 } from "./format.ts";
+import { disturbances } from "./gate-facts.ts";
 import { INTERRUPTED } from "./verdicts.ts";
 import { renderGateTerminal, type TerminalOptions } from "./gate-terminal.ts";
 import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
@@ -55,6 +56,9 @@ function engineLines(results: Results): string[] {
     ...peakLines(results),
     ...deviceLines(results).map((line) => line.join(": ")),
     ...weightsLines(results),
+    ...agreementLines(results),
+    ...assumedLines(results),
+    ...disturbances(results).map((text) => `the machine was disturbed: ${text}`),
     "",
     ...steadyTable(results, notes),
     "",

@@ -3,6 +3,7 @@
  */
 
 import { median } from "../statistics/basics.ts";
+import { isAccepted } from "../results/accepted.ts";
 import type { BenchRecord, PairRecord, Results, Verdict } from "../results/schema.ts";
 
 /** How a verdict is shown without colour, and what it is to a reader. */
@@ -25,13 +26,13 @@ export const VERDICTS: Readonly<Record<Verdict, VerdictFacts>> = {
 const SEVERITY = Object.keys(VERDICTS) as Verdict[];
 
 /** Whether the verdict fails the run. */
-export function isFailure({ verdict, accepted }: BenchRecord): boolean {
-  return verdict === "ERROR" || (verdict === "REGRESSED" && accepted === undefined);
+export function isFailure(bench: BenchRecord): boolean {
+  return bench.verdict === "ERROR" || (bench.verdict === "REGRESSED" && !isAccepted(bench));
 }
 
 /** Rank of severity: 0 is worst. An accepted regression stands behind all that are not. */
 function severity(bench: BenchRecord): number {
-  return SEVERITY.indexOf(bench.verdict) + (bench.accepted === undefined ? 0 : 0.5);
+  return SEVERITY.indexOf(bench.verdict) + (isAccepted(bench) ? 0.5 : 0);
 }
 
 /** Most severe first; among equals the largest change first, then by name. */
@@ -43,8 +44,8 @@ export function bySeverity(benches: readonly BenchRecord[]): BenchRecord[] {
 }
 
 /** The word for the verdict, with what allows it. */
-export function verdictText({ verdict, accepted }: BenchRecord): string {
-  return accepted === undefined ? verdict : `${verdict}, accepted`;
+export function verdictText(bench: BenchRecord): string {
+  return isAccepted(bench) ? `${bench.verdict}, accepted` : bench.verdict;
 }
 
 /** How many benches have each verdict, most severe first; verdicts that none has are left out. */
@@ -93,7 +94,10 @@ export function remarks({ reason, flags, accepted, check }: BenchRecord, said: r
   return [
     said.includes(reason) ? "" : reason,
     ...more,
-    ...(accepted === undefined ? [] : [`accepted up to ${(100 * accepted.limit).toFixed(1)} %: ${accepted.reason}`]),
+    // The reason of a regression tells it already.
+    ...(accepted === undefined || reason.includes(accepted.reason)
+      ? []
+      : [`accepted up to ${(100 * accepted.limit).toFixed(1)} %: ${accepted.reason}`]),
     ...(check !== null && !check.passed && !reason.includes("output") ? ["output differs"] : []),
   ]
     .filter((text) => text !== "")
@@ -107,13 +111,19 @@ export const NOTHING_MEASURED =
 /** Of a run that Ctrl-C has ended. */
 export const INTERRUPTED = "interrupted: not all that was asked for";
 
+/** Why a run has no samples, the first line: "refused: the build failed"; undefined where it was not refused. */
+export function refusal({ run }: Results): string | undefined {
+  return run?.refused === undefined ? undefined : `refused: ${run.refused.split("\n", 1)[0]}`;
+}
+
 /** One sentence: what the run found. */
 export function verdictSentence(results: Results): string {
   const { benches = [], run, summary } = results;
   const counts = totals(benches).map(({ verdict, count }) => `${count} ${VERDICTS[verdict].about}`);
   const outcome = summary === undefined ? "" : `${summary.verdict}: `;
   const nothing = run?.identical === true ? NOTHING_MEASURED : "no benchmark was measured";
-  const found = benches.length === 0 ? nothing : `${counts.join(", ")} of ${benches.length}`;
+  const measured = benches.length === 0 ? nothing : `${counts.join(", ")} of ${benches.length}`;
+  const found = refusal(results) ?? measured;
   const notes = [
     ...(run?.aborted === true ? [INTERRUPTED] : []),
     ...(run?.outOfTime === true ? ["the budget was spent before all was measured"] : []),

@@ -82,6 +82,10 @@ export const resultSchema = {
       type: ["number", "null"],
       description: "Largest error, as a share of max(|expected|, rms of the expected output)",
     },
+    cosine: {
+      type: ["number", "null"],
+      description: "Lowest cosine similarity of an output, or of a row of logits, with the one expected",
+    },
     rmsError: { type: ["number", "null"], description: "rms error as a share of the rms of the expected output" },
     tolerance: { type: ["number", "null"], description: "Limit of maxError" },
     oracle: { type: ["string", "null"], description: "What the outputs were compared with" },
@@ -96,6 +100,11 @@ export const resultSchema = {
       type: ["number", "null"],
       description: "Language models: worst normalised mean square error of a row of logits against the oracle's",
     },
+    sameTokens: {
+      type: "integer",
+      description:
+        "Language models: in how many of the rows of logits that were compared the most likely token is the same",
+    },
     peakShare: { type: ["number", "null"], description: "Share of the measured roofline, 0 to 1" },
     device: { type: ["string", "null"], description: "What the engine says it ran on" },
     plannedPeakBytes: { type: ["number", "null"] },
@@ -103,6 +112,10 @@ export const resultSchema = {
       type: "array",
       description: "Precisions at which f32 products were computed, where the engine says: `precision` or a higher one",
       items: precisionSchema as typeof precisionSchema,
+    },
+    chosenPrecision: {
+      type: "boolean",
+      description: "true: the engine chooses `precision` by the types of the weights, and cannot be asked for another",
     },
     modelSha256: { type: "string", description: "Of the model file, or of all files of a model" },
     inputsSha256: {
@@ -114,9 +127,17 @@ export const resultSchema = {
     cacheState: {
       enum: ["warm", "rotating", "soft-cold", "cold"],
       description:
-        "warm: the same data again; rotating: new data from a small pool; soft-cold: data rotates through more than the last cache holds; cold: caches of files dropped",
+        "warm: the same data again, before the steady state: all files are in the system's cache; rotating: new data from a small pool; soft-cold: data rotates through more than the last cache holds; cold: caches of files dropped",
     },
-    isa: { type: ["string", "null"], description: "Instruction set that the engine dispatched to, as it names it" },
+    keptKernels: {
+      type: "boolean",
+      description: "true: the process found compiled kernels that an earlier one had kept; absent: it found none",
+    },
+    isa: {
+      type: ["string", "null"],
+      description:
+        "Instruction set that the engine dispatched to, as it names it; one that is assumed since the library does not say is marked so",
+    },
     keyValues: { type: "string", description: "Language models: how keys and values are kept" },
     profile: {
       type: "array",

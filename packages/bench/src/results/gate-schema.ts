@@ -22,6 +22,11 @@ export const runSchema = {
     },
     argv: { type: "array", items: { type: "string" } },
     aborted: { type: "boolean", description: "true: interrupted; what is here is part of what was asked for." },
+    refused: {
+      type: "string",
+      description:
+        "Why there are no samples: the run was refused, or failed, before it had measured all. That is no pass.",
+    },
     outOfTime: { type: "boolean", description: "true: the budget was spent before all was measured." },
     advisory: { type: "boolean", description: "true: verdicts are shown and never fail a build." },
     identical: {
@@ -223,6 +228,28 @@ const controlSchema = {
   },
 } as const;
 
+/** What others took from the machine; numbers that the system does not tell are null. */
+const pressureSchema = {
+  type: "object",
+  required: ["stealMs", "throttledPeriods", "involuntarySwitches", "stalledMs"],
+  description: "What others took from the machine while it measured: recorded, never judged",
+  properties: {
+    stealMs: {
+      type: ["number", "null"],
+      description: "Time of all processors that the hypervisor gave to other machines",
+    },
+    throttledPeriods: {
+      type: ["number", "null"],
+      description: "Periods in which the control group had used up its quota",
+    },
+    involuntarySwitches: {
+      type: ["number", "null"],
+      description: "Times that the orchestrator had to give up its processor",
+    },
+    stalledMs: { type: ["number", "null"], description: "Time in which some task waited for a processor" },
+  },
+} as const;
+
 /** The machine before and after, and what changed. */
 export const environmentSchema = {
   type: "object",
@@ -232,6 +259,7 @@ export const environmentSchema = {
     after: fingerprintSchema as typeof fingerprintSchema,
     controls: { type: "array", items: controlSchema as typeof controlSchema },
     changed: { type: "array", items: { type: "string" }, description: "Names of the facts that differ" },
+    pressure: pressureSchema as typeof pressureSchema,
     disturbances: { type: "array", items: { type: "string" }, description: "Other reasons why the run is INVALID" },
     foreignFiles: {
       type: "array",

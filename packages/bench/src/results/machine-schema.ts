@@ -12,6 +12,10 @@ const rooflineSchema = {
       matrixGflops: { type: ["number", "null"], description: "bf16 matrix unit peak; null without one" },
       byteGops: { type: ["number", "null"], description: "8-bit integer dot product peak; null without such" },
       readGBps: { type: ["number", "null"], description: "memory read bandwidth" },
+      l1ReadGBps: {
+        type: ["number", "null"],
+        description: "read bandwidth of data in the first-level caches",
+      },
       l2ReadGBps: {
         type: ["number", "null"],
         description: "read bandwidth of data in the second-level caches",

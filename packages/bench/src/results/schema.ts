@@ -60,6 +60,7 @@ export type Policy = NonNullable<Run["policy"]>;
 export type ArmRecord = NonNullable<Results["arms"]>[number];
 export type Environment = NonNullable<Results["environment"]>;
 export type Fingerprint = Environment["before"];
+export type Pressure = NonNullable<Environment["pressure"]>;
 export type ControlRecord = Environment["controls"][number];
 export type BenchRecord = NonNullable<Results["benches"]>[number];
 export type Verdict = BenchRecord["verdict"];

@@ -7,15 +7,16 @@ import { GATE_PARTS, type GateParts } from "../gate/gate-parts.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import type { GateProgress, GateRequest } from "../gate/gate-request.ts";
 import { runGate } from "../gate/run-gate.ts";
-import type { Results, Verdict } from "../results/schema.ts";
+import type { Results } from "../results/schema.ts";
 import { readFingerprint } from "../paired/fingerprint.ts";
+import { SAMPLER_VERSION } from "../paired/sampler-version.ts";
 import { policyOf, presetsWith } from "../gate/presets.ts";
 import { keepRun, keptRun } from "./kept-runs.ts";
 import type { SelftestOptions, SelftestResult } from "./result.ts";
 import { suiteArms, type ArmFolders, type SuiteArm } from "./suite-arms.ts";
 
 export interface MeasuredOptions extends SelftestOptions {
-  /** Gate runs, instead of the default of the test. */
+  /** Valid gate runs, instead of the default of the test. */
   readonly runs?: number | undefined;
   /** Settings of the gate runs over the whole suite: smaller ones take less time. */
   readonly flags: Flags;
@@ -33,7 +34,7 @@ export interface Ended {
   readonly refused: string | undefined;
 }
 
-const TOOL = { name: "quern-selftest", version: "1" };
+const TOOL = { name: "quern-selftest", version: SAMPLER_VERSION };
 
 /** Where the suite lies in an arm. */
 const SUITE_CONFIG: BenchConfig = { version: 1, benches: ["suite.bench.{ts,js}"] };
@@ -81,22 +82,27 @@ export interface SuiteRun {
 
 const ATTEMPTS = 3;
 
+interface GateSuiteOptions {
+  readonly repeatInvalid?: (results: Results) => boolean;
+  readonly allowIdentical?: boolean;
+}
+
 /**
  * Gates the suite once. What exit code 3 asks for is done: a run that the machine made invalid is repeated with another
- * seed, twice at most; `repeatInvalid: false` takes it as it is.
+ * seed, twice at most. What `repeatInvalid` says no to is taken as it is.
  */
 export async function gateSuite(
   name: string,
   run: number,
   arms: { readonly base: SuiteArm; readonly head: SuiteArm },
   options: MeasuredOptions,
-  { repeatInvalid = true, allowIdentical = true }: { repeatInvalid?: boolean; allowIdentical?: boolean } = {},
+  { repeatInvalid = () => true, allowIdentical = true }: GateSuiteOptions = {},
 ): Promise<SuiteRun> {
   for (let attempt = 0; ; attempt++) {
     const kept = alreadyKept(name, run, attempt, options);
     const made = kept ?? (await measureSuite(name, run, attempt, arms, allowIdentical, options));
     const exitCode = made.summary?.exitCode ?? EXIT.internal;
-    const again = repeatInvalid && exitCode === EXIT.invalid && attempt + 1 < ATTEMPTS;
+    const again = exitCode === EXIT.invalid && attempt + 1 < ATTEMPTS && repeatInvalid(made);
     if (!again) return { results: made, exitCode, invalid: attempt };
   }
 }
@@ -110,6 +116,7 @@ function alreadyKept(name: string, run: number, attempt: number, options: Measur
     seed: seedOf(options.seed, run, attempt),
     policy: policyOf(config),
     class: readFingerprint(config.nodeOptions).class,
+    sampler: TOOL.version,
   };
   return keptRun(keep, name, run, attempt, expected);
 }
@@ -144,14 +151,6 @@ async function measureSuite(
 /** Seeds of all runs of all tests differ, and a run can be repeated alone. */
 export function seedOf(seed: number, run: number, attempt: number = 0): number {
   return (seed * 1_000_003 + run * 101 + attempt * 7) % (2 ** 31 - 1);
-}
-
-export function verdictOf({ benches = [] }: Results, id: string): Verdict | undefined {
-  return benches.find((bench) => bench.id === id)?.verdict;
-}
-
-export function benchesWith({ benches = [] }: Results, verdict: Verdict): string[] {
-  return benches.filter((bench) => bench.verdict === verdict).map(({ id }) => id);
 }
 
 /** Median, for numbers that are shown. */

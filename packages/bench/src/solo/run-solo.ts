@@ -42,6 +42,7 @@ export async function ownBenches(request: OwnBenchesRequest): Promise<OwnBenches
       seed: config.settings.seed,
       env: environmentOf(config),
       nodeOptions: config.nodeOptions,
+      timeoutMs: 1000 * config.settings.timeoutS,
       ...(signal === undefined ? {} : { signal }),
     },
   );

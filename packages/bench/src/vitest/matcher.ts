@@ -9,6 +9,7 @@
 
 import type {} from "vitest";
 import { UserError } from "@quern/core/errors";
+import { isAccepted } from "../results/accepted.ts";
 import { readResults } from "../results/read.ts";
 import type { BenchRecord, Results, Verdict } from "../results/schema.ts";
 import { plainText } from "../report/escape.ts";
@@ -34,7 +35,7 @@ export function judgeGate(received: Results | string, { strict = false }: PassGa
       hint: "Give what runGate returns, or a file of quern gate -o json=FILE.",
     });
   const failing = strict ? [...FAILING, "INCONCLUSIVE"] : FAILING;
-  const bad = benches.filter((bench) => failing.includes(bench.verdict) && bench.accepted === undefined);
+  const bad = benches.filter((bench) => failing.includes(bench.verdict) && !isAccepted(bench));
   const reasons = [
     ...(run?.aborted === true ? ["the run was interrupted"] : []),
     ...(benches.length === 0 ? ["no bench was measured"] : []),

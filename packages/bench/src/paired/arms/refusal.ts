@@ -14,6 +14,10 @@ const EXIT_CODES = {
   "foreign-file": 4,
   /** A command that builds an arm failed, or a package could not be installed. */
   "prepare-failed": 4,
+  /** A bench file of an arm throws when it is loaded, or ends or blocks its process. */
+  "benches-failed": 4,
+  /** The budget was spent before anything could be measured. */
+  "budget-spent": 6,
   "disk-full": 3,
 } as const;
 
@@ -23,7 +27,7 @@ export type RefusalReason = keyof typeof EXIT_CODES;
 export class Refusal extends UserError {
   override readonly name: string = "Refusal";
   readonly reason: RefusalReason;
-  readonly exitCode: 2 | 3 | 4;
+  readonly exitCode: (typeof EXIT_CODES)[RefusalReason];
 
   constructor(
     reason: RefusalReason,

@@ -2,11 +2,12 @@
 
 import type { Results, RooflinePoint } from "../../results/schema.ts";
 import { escapeHtml, shorten } from "../escape.ts";
-import { engineText, settingsText, threadsText } from "../engine-facts.ts";
+import { agreementLines, assumedLines, engineText, settingsText, threadsText } from "../engine-facts.ts";
 import type { Footnotes } from "../footnotes.ts";
 import { digits, formatBytes } from "../format.ts";
 import { armText, reproduceCommand } from "../gate-facts.ts";
 import { deviceLines } from "../phases.ts";
+import { pressureText } from "../pressure.ts";
 import { armNames, engineMarks, legend } from "./engine-sections.ts";
 import { controlRows, gateMarks } from "./gate-sections.ts";
 import { factTable, note, table, type Section } from "./markup.ts";
@@ -103,12 +104,13 @@ export function comparabilitySection(results: Results, notes: Footnotes): Sectio
   }
   const lines = notes.lines();
   if (results.comparisons.length === 0) return { id: "comparability", heading, body: "" };
-  const body =
+  const claims =
     lines.length === 0
       ? note(
-          "All ratios are claims: models, inputs, precision, bytes of the weights, caches, threads, instruction sets, versions and samples agree.",
+          "All ratios are claims: models, inputs, precision, bytes of the weights, caches, threads, instruction sets, versions and processes agree.",
         )
       : `<ul>${lines.map((line) => `<li>${escapeHtml(line)}</li>`).join("\n")}</ul>`;
+  const body = [claims, ...[...agreementLines(results), ...assumedLines(results)].map(note)].join("\n");
   return { id: "comparability", heading, body };
 }
 
@@ -173,6 +175,7 @@ function factsTable({ before, after, changed }: NonNullable<Results["environment
 function machineFacts(results: Results): [string, string][] {
   const { machine, engines } = results;
   const { cpu } = machine;
+  const pressure = pressureText(results);
   return [
     ["CPU", `${cpu.brand} (${cpu.vendor}), ${cpu.cores} cores${cpu.hypervisor === true ? ", virtual machine" : ""}`],
     ["features", cpu.features.join(" ")],
@@ -180,6 +183,7 @@ function machineFacts(results: Results): [string, string][] {
     ["memory", formatBytes(machine.memoryBytes)],
     ["system", `${machine.os} ${machine.kernel}, ${machine.arch}, node ${machine.node}`],
     ["fingerprint", machine.fingerprint],
+    ...(pressure === undefined ? [] : ([["while it measured", pressure]] as [string, string][])),
     ...machine.roofline.map((point): [string, string] => [`peak, ${threadsText(point.threads)}`, peakText(point)]),
     ...engines.map((engine): [string, string] => [engine.name, engineText(engine)]),
     ...deviceLines(results).map(([engine, device]): [string, string] => [`${engine} ran on`, device]),

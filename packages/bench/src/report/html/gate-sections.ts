@@ -4,7 +4,17 @@ import type { BenchRecord, Results } from "../../results/schema.ts";
 import { escapeHtml, shorten } from "../escape.ts";
 import { digits, formatChangeInterval, formatChangeRatio, formatNs, formatPercent } from "../format.ts";
 import { disturbances, missingLines } from "../gate-facts.ts";
-import { VERDICTS, armNs, benchName, bySeverity, decidingPairs, logRatios, remarks, verdictText } from "../verdicts.ts";
+import {
+  VERDICTS,
+  armNs,
+  benchName,
+  bySeverity,
+  decidingPairs,
+  isFailure,
+  logRatios,
+  remarks,
+  verdictText,
+} from "../verdicts.ts";
 import { distributionChart, strokeOf } from "./distribution.ts";
 import { folded, note, table, type Section, type TableRow } from "./markup.ts";
 import { gateScale, ratioRows, type RatioRow } from "./ratio-rows.ts";
@@ -99,7 +109,7 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: readon
     const { estimate, verdict, check } = bench;
     const [base, head] = [armNs(pairs, "base"), armNs(pairs, "head")];
     return {
-      cssClass: verdict === "ERROR" || (verdict === "REGRESSED" && bench.accepted === undefined) ? "bad" : undefined,
+      cssClass: isFailure(bench) ? "bad" : undefined,
       name: shortName(bench),
       kind: verdict,
       cells: [

@@ -1,0 +1,134 @@
+import { describe, expect, it } from "vitest";
+import { claimOf, claimText } from "../claims/claim.ts";
+import { sampleResults } from "../results/sample-results.ts";
+import type { Peaks } from "../harness/impossible.ts";
+import type { Result, Results } from "../results/schema.ts";
+import { compareRows } from "./agreement.ts";
+import type { LlmOutcome, LlmRun } from "./measure.ts";
+import type { ModelFacts } from "./model-facts.ts";
+import type { Opened } from "./protocol.ts";
+import { llmComparisons, llmRows, type LlmMeasured } from "./rows.ts";
+import type { LlmTest } from "./tests.ts";
+
+const GIB = 2 ** 30;
+const test: LlmTest = { kind: "generate", tokens: 8, depth: 0, sequences: 1 };
+
+/** A model of 1 GiB, all of which every token reads. */
+const facts = {
+  name: "m",
+  path: "m.gguf",
+  files: ["m.gguf"],
+  quant: "Q8_0",
+  parameters: GIB,
+  tensorBytes: GIB,
+  floats: false,
+  hyper: { layers: 1, kvHeads: 1, heads: 1, headDim: 64, windows: [], vocabulary: 10 },
+  weights: [{ elements: GIB, bytes: GIB, use: "token" }],
+} as unknown as ModelFacts;
+
+const row = Float32Array.of(1, 2, 3);
+
+function run(stepMs: number, changes: Partial<LlmRun> = {}): LlmRun {
+  const opened: Opened = { loadMs: 10, openMs: 100, firstTokenMs: 20, peakBytes: 1000, row, about: "cpu:avx512" };
+  const slicesMs = [stepMs, stepMs, stepMs];
+  return {
+    opened,
+    reopened: undefined,
+    tests: new Map([[test, { slicesMs, calls: 30, busyThreads: 1 }]]),
+    agreements: [compareRows([row], [row])],
+    peakBytes: 1000,
+    ...changes,
+  };
+}
+
+/** Three processes of Quern, which keeps kernels, and of llama.cpp. */
+function measured(quernMs: number, llamaMs: number, model: ModelFacts = facts): LlmMeasured {
+  const opened: Opened = { ...run(1).opened, precisions: ["highest", "medium"] };
+  const quern = (): LlmRun => run(quernMs, { opened, reopened: { ...opened, openMs: 30 } });
+  const outcomes: LlmOutcome[] = [
+    { engine: "quern", runs: [quern(), quern(), quern()] },
+    { engine: "llama.cpp", runs: [run(llamaMs), run(llamaMs), run(llamaMs)] },
+  ];
+  const options = { threads: 1, contextLength: 256, sequences: 1, cache: "f16", precision: "medium" } as const;
+  return { facts: model, options, tests: [test], outcomes };
+}
+
+const peaks: Peaks = {
+  point: { threads: 1, fmaGflops: 100, matrixGflops: null, byteGops: 400, readGBps: 12, l2ReadGBps: 120 },
+  single: undefined,
+  caches: [
+    { level: 1, type: "data", bytes: 32768 },
+    { level: 2, type: "unified", bytes: 2 ** 20 },
+    { level: 3, type: "unified", bytes: 32 * 2 ** 20 },
+  ],
+};
+
+function rowsBy(of: LlmMeasured, against: Peaks | undefined = peaks): (what: string, phase?: string) => Result[] {
+  const rows = llmRows(of, against);
+  return (what, phase = "steady") => rows.filter((one) => one.case === `llm/m/${what}` && one.phase === phase);
+}
+
+/** What is said of the ratio of a case, with all other facts recorded. */
+function claimFor(of: LlmMeasured, what: string, phase: string): string | undefined {
+  const sample = sampleResults();
+  const engines = ["quern", "llama.cpp"].map((name) => ({ ...sample.engines[0]!, name, version: "1" }));
+  const more = { modelSha256: "a", inputsSha256: "b", cacheState: "warm", isa: "avx512" } as const;
+  const results: Results = { ...sample, engines, results: llmRows(of, peaks).map((one) => ({ ...one, ...more })) };
+  const comparison = llmComparisons(of).find((one) => one.case === `llm/m/${what}` && one.phase === phase);
+  return claimText(claimOf(results, comparison!));
+}
+
+describe("rows of language models", () => {
+  it("say of the first token which kernels it is with, and how many processes there were", () => {
+    const [quern, llama] = rowsBy(measured(200, 300))("first-token");
+    expect(quern).toMatchObject({ median: 50, keptKernels: true, processes: [1, 1, 1], busyThreads: 1 });
+    expect(quern?.note).toContain("a later start, with the kernels that the first one has kept");
+    expect(llama).toMatchObject({ median: 120, processes: [1, 1, 1] });
+    expect(llama?.keptKernels).toBeUndefined();
+    expect(llama?.note).toBeUndefined();
+  });
+
+  it("claim no ratio of a later start to a first one", () => {
+    const of = measured(200, 300);
+    const kept = "only quern found kernels that an earlier process had kept";
+    expect(claimFor(of, "first-token", "steady")).toBe(`not comparable because ${kept}`);
+    expect(claimFor(of, "first-token", "compile-cached")).toBe(
+      `not comparable because phases differ: compile-cached and compile; ${kept}`,
+    );
+    expect(claimFor(of, "first-token", "compile")).toBeUndefined();
+    expect(claimFor(of, "tg8", "steady")).toBeUndefined();
+  });
+
+  it("have the precision that llama.cpp chooses, which may be another than was asked for", () => {
+    const [quern, llama] = rowsBy(measured(200, 300))("tg8");
+    expect(quern).toMatchObject({ precision: "medium", precisions: ["highest", "medium"] });
+    expect(llama).toMatchObject({ precision: "medium", chosenPrecision: true });
+    const floats = measured(200, 300, { ...facts, floats: true });
+    expect(rowsBy(floats)("tg8")[1]).toMatchObject({ precision: "highest", chosenPrecision: true });
+    expect(claimFor(floats, "tg8", "steady")).toBe(
+      "not comparable because precisions of products differ: medium and highest",
+    );
+  });
+
+  it("report how many tokens are the same, and the cosine", () => {
+    expect(rowsBy(measured(200, 300))("tg8")[0]).toMatchObject({ sameTokens: 3, checkedOutputs: 3, nmse: 0 });
+    expect(rowsBy(measured(200, 300))("tg8")[0]?.cosine).toBeCloseTo(1, 12);
+  });
+
+  it("above the peak of reads, or of arithmetic, are no results", () => {
+    // 1 GiB in 50 ms are 21 GB/s.
+    const [quern, llama] = rowsBy(measured(50, 100))("tg8");
+    expect(quern).toMatchObject({
+      verified: false,
+      note: expect.stringMatching(/^impossible: 21\.\d GB\/s is above the 13\.0/),
+    });
+    expect(llama).toMatchObject({ verified: true });
+    const weak = { ...peaks, point: { ...peaks.point, fmaGflops: 5, byteGops: 8, readGBps: 100 } };
+    expect(rowsBy(measured(200, 300), weak)("tg8")[0]).toMatchObject({
+      verified: false,
+      note: expect.stringContaining("impossible: 11 GFLOP/s is above the 8"),
+    });
+    const unknown: Peaks = { ...peaks, caches: [] };
+    expect(rowsBy(measured(50, 100), unknown)("tg8")[0]?.verified).toBe(true);
+  });
+});
