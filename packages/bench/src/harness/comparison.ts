@@ -10,7 +10,10 @@ import { changedFacts, readFingerprint } from "../paired/fingerprint.ts";
 import type { EngineRecord, Environment, Results, RooflinePoint } from "../results/schema.ts";
 import { IDLE } from "./engine-process.ts";
 import type { GroupSettings, Progress } from "./interleave.ts";
-import { higherPeaks, movedPeaks } from "./roofline.ts";
+import { higherPeaks, throttledPeaks } from "./roofline.ts";
+
+/** Times that peaks which seem to have fallen are measured again. */
+const MEASURED_AGAIN = 3;
 
 type Run = NonNullable<Results["run"]>;
 
@@ -41,8 +44,8 @@ export class ComparisonRun {
   }
 
   /**
-   * The peaks at one thread and at `threads`, the higher ones of before and after `measure`; where they differ much, the result
-   * file says so. Ctrl-C ends `measure`, and what it has put aside until then stays.
+   * The peaks at one thread and at `threads`, the higher ones of before and after `measure`; where they have fallen much, the
+   * result file says so. Ctrl-C ends `measure`, and what it has put aside until then stays.
    */
   async betweenPeaks(
     threads: readonly number[],
@@ -64,8 +67,10 @@ export class ComparisonRun {
     const measureAgain = async (): Promise<RooflinePoint[]> => (await measureRoofline?.(counts)) ?? [];
     let after = await measureAgain();
     // A neighbour may have come by for a moment; a machine that is throttled is so a moment later.
-    if (movedPeaks(before, after).length > 0) after = higherPeaks(after, await measureAgain());
-    this.#disturbances.push(...movedPeaks(before, after));
+    for (let again = 0; again < MEASURED_AGAIN && throttledPeaks(before, after).length > 0; again++) {
+      after = higherPeaks(after, await measureAgain());
+    }
+    this.#disturbances.push(...throttledPeaks(before, after));
     return higherPeaks(before, after);
   }
 

@@ -73,14 +73,15 @@ export async function measureRoofline(threads: readonly number[]): Promise<Roofl
   }
 }
 
-/** A machine whose peak at one end of a run is below this share of that at the other was throttled, or shared with others. */
+/** A machine whose peak at the end of a run is below this share of that at its start was throttled, or shared with others. */
 const STEADY_SHARE = 0.9;
 
 /**
- * What moved between two measurements of the peaks, in words. Of caches the bandwidth is not looked at: it depends on which pages a
+ * What became slower between two measurements of the peaks, in words. What became faster was disturbed for a moment at the start,
+ * as all may be that is measured once; the engines have taken turns since. Of caches the bandwidth is not looked at: it depends on which pages a
  * buffer happens to get.
  */
-export function movedPeaks(first: readonly RooflinePoint[], second: readonly RooflinePoint[]): string[] {
+export function throttledPeaks(first: readonly RooflinePoint[], second: readonly RooflinePoint[]): string[] {
   return first.flatMap((point) => {
     const other = second.find(({ threads }) => threads === point.threads);
     const peaks: readonly (readonly [what: string, unit: string, before: number | null, after: number | null])[] = [
@@ -89,7 +90,7 @@ export function movedPeaks(first: readonly RooflinePoint[], second: readonly Roo
     ];
     return peaks.flatMap(([what, unit, before, after]) => {
       if (before === null || after === null) return [];
-      if (Math.min(before, after) >= STEADY_SHARE * Math.max(before, after)) return [];
+      if (after >= STEADY_SHARE * before) return [];
       const times = `${point.threads} thread${point.threads === 1 ? "" : "s"}`;
       return [`peak of ${what} with ${times}: ${before.toFixed(1)} ${unit} before, ${after.toFixed(1)} after`];
     });

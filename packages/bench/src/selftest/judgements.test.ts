@@ -251,6 +251,8 @@ describe("all benches changed", () => {
     ["one found of 20", runs(5, { ...all("EQUIVALENT"), [FIRST]: "REGRESSED" }), "failed"],
     ["one run passes", [...runs(20), facts(20)], "failed"],
     ["too few", runs(4), "open"],
+    ["too few, and one bench of 20 missed", runs(1, { ...all("REGRESSED"), [FIRST]: "INCONCLUSIVE" }), "open"],
+    ["too few, and most missed", runs(1, { ...all("EQUIVALENT"), [FIRST]: "REGRESSED" }), "failed"],
     ["a machine that moved", [...runs(5), facts(5, {}, INVALID)], "passed"],
     ["contaminated", [...runs(5), facts(5, {}, { exitCode: EXIT.invalid })], "failed"],
     ["an error", [...runs(5), facts(5, {}, { exitCode: EXIT.wrong })], "failed"],
