@@ -97,6 +97,29 @@ describe("BenchSession", () => {
     expect(seen.some((x) => before.has(x))).toBe(false);
   });
 
+  it("looks at the outputs of a body that becomes too short to be timed while it is warmed up", async () => {
+    let result = 1;
+    let spinMs = 0.01;
+    const bench = defineBench({
+      id: "shrinks",
+      run: () => {
+        const end = spinMs === 0 ? 0 : performance.now() + spinMs;
+        while (end > 0 && performance.now() < end);
+        return result;
+      },
+    }) as Bench;
+    const open = async (): Promise<BenchSession> => {
+      [spinMs, result] = [0.01, 1];
+      const { session } = await BenchSession.open(bench, options);
+      spinMs = 0;
+      return session;
+    };
+    expect((await (await open()).warmUp("batch", 20, 2)).callNs).toBeLessThan(500);
+    const session = await open();
+    result = NaN;
+    await expect(session.warmUp("batch", 20, 2)).rejects.toThrow("NaN");
+  });
+
   it("ends the warm-up of slow calls after two, and warms others up for as long as it was asked to", async () => {
     let calls = 0;
     const bench = defineBench({

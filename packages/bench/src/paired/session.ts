@@ -68,11 +68,19 @@ export class BenchSession {
   #mode: LoopMode = "call";
   #callNs = Infinity;
   #sliceNs = 0;
+  /** Inputs for looking at outputs outside of timing; undefined once that has happened. */
+  #looks: (() => InputPool) | undefined;
 
-  private constructor(bench: Bench, state: unknown, pool: InputPool, random: Random, async: boolean) {
+  private constructor(
+    bench: Bench,
+    state: unknown,
+    pool: InputPool,
+    { random, looks, async }: { readonly random: Random; readonly looks: () => InputPool; readonly async: boolean },
+  ) {
     this.#bench = bench;
     this.#state = state;
     this.#pool = pool;
+    this.#looks = looks;
     this.#kept = new KeptOutputs(bench, random);
     this.#subject = {
       run: bench.run as Subject["run"],
@@ -96,7 +104,9 @@ export class BenchSession {
     const pending = bench.run(state, pool.sets[0]);
     const output = isPromise(pending) ? await pending : pending;
     const async = bench.async === true || isPromise(pending);
-    const session = new BenchSession(bench, state, pool, stream("keep"), async);
+    const looks = (): InputPool =>
+      new InputPool(inputMaker(bench.inputs, (serial) => stream(`check ${serial}`), state));
+    const session = new BenchSession(bench, state, pool, { random: stream("keep"), looks, async });
     session.#kept.demandApart(pool.sets[0], output);
     pool.demandUnchanged(0);
     const fault = faultOfNumbers(numbersOf(output, bench.outputs));
@@ -104,11 +114,7 @@ export class BenchSession {
     const callNs = await session.#estimate();
     // Here both arms do it side by side.
     collectGarbage(collect);
-    // What is too short to be timed is never finished: its outputs are looked at here, or nobody would.
-    if (callNs < EMPTY_BELOW_NS) {
-      const own = inputMaker(bench.inputs, (serial) => stream(`check ${serial}`), state);
-      await session.#checkShort(new InputPool(own));
-    }
+    await session.#checkShort();
     const opened: Opened = {
       callNs,
       makeMs: pool.renewable ? pool.makeMs : 0,
@@ -119,10 +125,14 @@ export class BenchSession {
   }
 
   /**
-   * Compares an output, and one of the same input buffers with other content: one that is remembered, by call or by input, is
-   * wrong the second time. The pool of the timed calls is left alone, since both arms must see the same.
+   * What is too short to be timed is never finished: its outputs are looked at as soon as it is, or nobody would. Compares an
+   * output, and one of the same input buffers with other content: one that is remembered, by call or by input, is wrong the
+   * second time. The pool of the timed calls is left alone, since both arms must see the same.
    */
-  async #checkShort(pool: InputPool): Promise<void> {
+  async #checkShort(): Promise<void> {
+    if (this.#callNs >= EMPTY_BELOW_NS || this.#looks === undefined) return;
+    const pool = this.#looks();
+    this.#looks = undefined;
     const { run, check, outputs, tolerance = 0 } = this.#bench;
     for (let turn = 0; turn < 2; turn++) {
       if (turn > 0) pool.renew(1);
@@ -192,6 +202,8 @@ export class BenchSession {
     }
     const last = times.slice(-Math.max(1, third)).sort((a, b) => a - b);
     this.#callNs = last[last.length >> 1] as number;
+    // It may be short only now.
+    await this.#checkShort();
     return { callNs: this.#callNs, steady, slices: times.length };
   }
 
