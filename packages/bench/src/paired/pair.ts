@@ -86,8 +86,7 @@ async function finish(
       const checks = await forBoth(async (name) => (await processes.ask(name, [id], { kind: "finish", id })).check);
       const outcome = conclude(bench, checks, { index: settings.index, order: orders.spawn });
       // Code may have become fast enough to be bound only now; an error weighs more.
-      if (outcome.kind === "error" || !outcomes.isBound(bench, median(bench.head)))
-        outcomes.set(id, outcome);
+      if (outcome.kind === "error" || !outcomes.isBound(bench, median(bench.head))) outcomes.set(id, outcome);
     } catch (error) {
       outcomes.fail(error);
     }
