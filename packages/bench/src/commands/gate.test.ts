@@ -124,6 +124,7 @@ describe("quern-bench gate", () => {
     for (const wrong of [
       ["--head", "new", "--delta", "lots"],
       ["--head", "new", "-f", "n="],
+      ["--head", "same", "--identical", "neutral", "--allow-identical"],
       ["--head", "new", "-o", "pdf=x"],
     ]) {
       expect(call(...args, ...wrong).code, wrong.join(" ")).toBe(EXIT.usage);

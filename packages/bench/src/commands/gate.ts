@@ -5,12 +5,11 @@
 
 import { resolve } from "node:path";
 import { Option, type Command } from "commander";
-import { filterPart } from "../define/filter.ts";
 import { dumpConfig, resolveConfig } from "../define/resolve-config.ts";
 import { EXIT, EXIT_HELP } from "../gate/exit-codes.ts";
 import { planText } from "../gate/dry-run.ts";
 import type { GateRequest } from "../gate/gate-request.ts";
-import { setUpGate } from "../gate/prepare.ts";
+import { requireConsistent, setUpGate } from "../gate/prepare.ts";
 import { presetsWith } from "../gate/presets.ts";
 import { refusedResults } from "../gate/refused.ts";
 import { runGate } from "../gate/run-gate.ts";
@@ -124,9 +123,9 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
  * What is wrong with an option is found before a run has begun, from which time on the files of its reports are its own: a
  * mistyped call takes the place of nothing.
  */
-function requireValidOptions({ flags, filter = [] }: GateRequest): void {
-  resolveConfig({ flags, env: {}, file: { version: 1 }, presets: presetsWith(0) });
-  filterPart([], filter);
+function requireValidOptions(request: GateRequest): void {
+  resolveConfig({ flags: request.flags, env: {}, file: { version: 1 }, presets: presetsWith(0) });
+  requireConsistent(request);
 }
 
 /** Standard output is no report. */

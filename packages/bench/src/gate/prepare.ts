@@ -40,18 +40,23 @@ export interface GateSetup {
   readonly pin: PinPlan;
 }
 
-/** Loads and merges the configuration. Throws a `UserError` for what is wrong in it, or in the request. */
-export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PARTS): Promise<GateSetup> {
-  const startedAt = parts.now();
-  const { cwd, configFile: file, signal } = request;
-  if (request.allowIdentical === true && request.identical === "neutral") {
+/** Throws a `UserError` for options that are wrong whatever is compared. */
+export function requireConsistent({ allowIdentical, identical, filter = [] }: GateRequest): void {
+  if (allowIdentical === true && identical === "neutral") {
     throw new UserError("identical builds are either measured or left unmeasured", {
       where: "--allow-identical --identical neutral",
       hint: "Give one of the two.",
     });
   }
   // A term that is none is found before anything is built; whether it speaks of a bench, when the benches are known.
-  filterPart([], request.filter ?? []);
+  filterPart([], filter);
+}
+
+/** Loads and merges the configuration. Throws a `UserError` for what is wrong in it, or in the request. */
+export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PARTS): Promise<GateSetup> {
+  const startedAt = parts.now();
+  const { cwd, configFile: file, signal } = request;
+  requireConsistent(request);
   const loaded: LoadedConfig =
     request.config === undefined
       ? await parts.loadConfig(cwd, { file, signal })

@@ -1,5 +1,6 @@
 /** Collects what pairs gave into one record per bench, and decides which benches are measured further. */
 
+import { median } from "../statistics/basics.ts";
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
 import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
 import type { Bound } from "./timed-bench.ts";
@@ -20,10 +21,6 @@ interface Collected {
   bound: number;
   flag: Bound | undefined;
   error: BenchError | undefined;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }
 
 export class SampleStore {
