@@ -37,19 +37,17 @@ export { caseInput, caseInputs, randomNumbers } from "./ops/case-inputs.ts";
 export { toleranceOf } from "./ops/tolerance.ts";
 export { type BoundInputs, bindInputs } from "./runtime/inputs.ts";
 export { type ShapeCheck, shapeChecks } from "./runtime/shape-checks.ts";
-export {
-  type AttentionCache,
-  type AttentionOptions,
-  type ConvOptions,
-  type GraphScope,
-  type NormOptions,
-  type OpMethods,
-  type PoolOptions,
-  type ReduceOptions,
-  type Size,
-  type Var,
-  type WindowOptions,
-  graph,
-} from "./graph/methods.ts";
+export { type GraphScope, type Var, graph } from "./graph/methods.ts";
+export type {
+  AttentionCache,
+  AttentionOptions,
+  ConvOptions,
+  NormOptions,
+  OpMethods,
+  PoolOptions,
+  ReduceOptions,
+  Size,
+  WindowOptions,
+} from "./graph/op-methods.ts";
 export * from "./ops/attention-problem.ts";
 export { type ResizeAxis, type Taps, resizeAxis, resizeTaps } from "./ops/resize-axis.ts";

@@ -7,7 +7,8 @@ import { InternalError, UserError } from "../errors.ts";
 import { CaseGraph } from "../ops/case-graphs.ts";
 import { findOp } from "../ops/registry.ts";
 import type { Graph, Value } from "./graph.ts";
-import { type AttentionCache, type GraphScope, type Var, graph } from "./methods.ts";
+import { type GraphScope, type Var, graph } from "./methods.ts";
+import type { AttentionCache } from "./op-methods.ts";
 import { stateOf } from "./state.ts";
 import { verifyGraph } from "./verify.ts";
 

@@ -8,7 +8,7 @@
  */
 
 import { DTYPE_INFO, type DType } from "../dtype.ts";
-import { isIntegerType } from "./evaluate.ts";
+import { isIntegerType } from "./element.ts";
 import { visitStatements } from "./finish.ts";
 import type { Block, KDType, KValue, Local, Prim, Stmt } from "./ir.ts";
 

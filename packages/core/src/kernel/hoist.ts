@@ -6,7 +6,7 @@
  * once. Bodies of `if` stay as they are: what they compute may be needed rarely.
  */
 
-import { isIntegerType } from "./evaluate.ts";
+import { isIntegerType } from "./element.ts";
 import { operandsOf } from "./finish.ts";
 import type { Block, KValue, Kernel, Stmt } from "./ir.ts";
 import { Rebuilder } from "./rebuild.ts";

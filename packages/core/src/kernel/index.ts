@@ -1,5 +1,18 @@
 /** Public surface of the kernel level: `@quern/core/kernel`. */
 export * from "./ir.ts";
+export {
+  type Scalar,
+  caster,
+  fitter,
+  isFloatType,
+  isIntegerType,
+  isSignedType,
+  readElement,
+  roundBf16,
+  roundTiesEven,
+  toElement,
+  writeElement,
+} from "./element.ts";
 export * from "./evaluate.ts";
 export * from "./builder.ts";
 export * from "./finish.ts";

@@ -2,13 +2,13 @@
  * Memory of the kernel interpreter: buffers whose every access is checked.
  *
  * Checks bounds, reads of elements nobody wrote (write-only parameters and scratch), and conflicting accesses of
- * independent tasks or iterations. Element offsets only; values are in the host form of `evaluate.ts`.
+ * independent tasks or iterations. Element offsets only; values are in the host form of `element.ts`.
  */
 
 import { type DimBindings, evaluateDim } from "../dim.ts";
 import { DTYPE_INFO, type DType } from "../dtype.ts";
 import { UserError } from "../errors.ts";
-import { type Scalar, readElement, writeElement } from "./evaluate.ts";
+import { type Scalar, readElement, writeElement } from "./element.ts";
 import type { Buffer } from "./ir.ts";
 
 /** Any typed array, or a view on raw bytes. */

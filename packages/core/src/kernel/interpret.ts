@@ -9,16 +9,10 @@
 
 import type { DimBindings } from "../dim.ts";
 import { InternalError, UserError } from "../errors.ts";
-import {
-  COMBINER_PRIM,
-  type Scalar,
-  combinerIdentity,
-  fmaF32,
-  primEvaluator,
-  roundBf16,
-  toElement,
-} from "./evaluate.ts";
+import { type Scalar, toElement } from "./element.ts";
+import { COMBINER_PRIM, combinerIdentity, fmaF32, primEvaluator } from "./evaluate.ts";
 import { operandsOfStatement, visitStatements } from "./finish.ts";
+import { intrinsicEvaluator } from "./interpret-intrinsics.ts";
 import { CheckedBuffer, type HostArray, type Strand, UNIFORM } from "./interpret-memory.ts";
 import type { Block, Buffer, Def, KValue, Kernel, Stmt } from "./ir.ts";
 import { printStatement } from "./print.ts";
@@ -441,67 +435,14 @@ class Interpreter {
     };
   }
 
-  #intrinsic(value: KValue, def: Def & { kind: "intrinsic" }): Step {
-    const { id, type } = value;
+  #intrinsic({ id, type }: KValue, def: Def & { kind: "intrinsic" }): Step {
     const args = def.args.map((arg) => this.#lanesOf(arg));
-    const [a, b, c] = args as [() => Lanes, () => Lanes, () => Lanes];
-    const set = (lanes: readonly Scalar[]): void => {
+    const evaluate = intrinsicEvaluator(def.name, type.lanes);
+    return () => {
+      const lanes = evaluate(args.map((lanesOf) => lanesOf()));
       this.#values[id] = type.lanes === 1 ? lanes[0] : lanes;
     };
-    switch (def.name) {
-      case "rcpApprox":
-        return () => set(a().map((x) => Math.fround(1 / (x as number))));
-      case "rsqrtApprox":
-        return () => set(a().map((x) => Math.fround(1 / Math.sqrt(x as number))));
-      case "toBf16Bits":
-        return () => set(a().map((x) => roundBf16(x as number)));
-      case "bf16Pair":
-        return () => set([...b(), ...a()].map((x) => roundBf16(x as number)));
-      case "dot4u8i8":
-      case "dot4u7i8":
-        return () => {
-          const [sums, x, y] = [a(), b(), c()] as [number[], number[], number[]];
-          if (def.name === "dot4u7i8" && x.some((word) => (word & 0x80808080) !== 0))
-            throw new UserError(`kernel ${this.#kernel.name}: dot4u7i8 on a byte above 127`);
-          set(sums.map((sum, lane) => dotBytes(sum, x[lane] as number, y[lane] as number)));
-        };
-      case "packBytes":
-        return () => {
-          const parts = a() as number[];
-          const perWord = parts.length / type.lanes;
-          const bits = 32 / perWord;
-          const words = new Array<number>(type.lanes).fill(0);
-          parts.forEach((part, at) => {
-            const word = Math.floor(at / perWord);
-            words[word] = ((words[word] as number) | ((part & (2 ** bits - 1)) << (bits * (at % perWord)))) >>> 0;
-          });
-          set(words);
-        };
-      case "lookupBytes":
-        return () => {
-          const [table, x] = [a() as number[], b() as number[]];
-          set(x.map((word, lane) => lookupBytes(table.slice(lane & ~3, (lane & ~3) + 4), word)));
-        };
-    }
   }
-}
-
-function dotBytes(sum: number, unsigned: number, signed: number): number {
-  let total = sum;
-  for (let shift = 0; shift < 32; shift += 8)
-    total = (total + ((unsigned >>> shift) & 0xff) * ((signed << (24 - shift)) >> 24)) | 0;
-  return total;
-}
-
-/** The bytes of the 4 words of a table that the bytes of `word` pick; a byte with its highest bit set picks 0. */
-function lookupBytes(table: readonly number[], word: number): number {
-  let result = 0;
-  for (let shift = 0; shift < 32; shift += 8) {
-    const at = (word >>> shift) & 0xff;
-    const picked = at > 127 ? 0 : ((table[(at & 15) >> 2] as number) >>> (8 * (at & 3))) & 0xff;
-    result |= picked << shift;
-  }
-  return result >>> 0;
 }
 
 function runSteps(steps: readonly Step[]): void {

@@ -6,8 +6,8 @@
  */
 
 import { UnsupportedError } from "../errors.ts";
-import type { KernelBuilder } from "./builder.ts";
-import { isFloatType, isSignedType } from "./evaluate.ts";
+import type { ArithmeticBuilder } from "./arithmetic-builder.ts";
+import { isFloatType, isSignedType } from "./element.ts";
 import type { KValue } from "./ir.ts";
 
 /** Names of the two types that have implementations of their own. */
@@ -15,7 +15,7 @@ export type MathType = "f32" | "f64";
 
 /** Runs `body` in f32 for f16 and bf16, directly for f32 and f64; others are not floats. */
 export function inFloat(
-  k: KernelBuilder,
+  k: ArithmeticBuilder,
   name: string,
   args: readonly KValue[],
   body: (type: MathType, args: readonly KValue[]) => KValue,
@@ -38,7 +38,7 @@ export function inFloat(
 
 /** For functions without an f64 implementation. */
 export function inF32(
-  k: KernelBuilder,
+  k: ArithmeticBuilder,
   name: string,
   args: readonly KValue[],
   body: (args: readonly KValue[]) => KValue,
@@ -51,7 +51,7 @@ export function inF32(
 }
 
 /** c0 + c1 x + c2 x² + … by Horner's rule with fused multiply-adds. */
-export function polynomial(k: KernelBuilder, x: KValue, coefficients: readonly number[]): KValue {
+export function polynomial(k: ArithmeticBuilder, x: KValue, coefficients: readonly number[]): KValue {
   let sum: KValue = k.const(x.type, coefficients.at(-1) as number);
   for (const coefficient of coefficients.slice(0, -1).reverse()) sum = k.fma(sum, x, coefficient);
   return sum;
@@ -60,56 +60,56 @@ export function polynomial(k: KernelBuilder, x: KValue, coefficients: readonly n
 const SIGN_BIT = { f32: { bits: "i32", mask: -(2 ** 31) }, f64: { bits: "i64", mask: -(1n << 63n) } } as const;
 
 /** `magnitude` (not negative) with the sign bit of `sign`; f32 and f64. */
-export function withSign(k: KernelBuilder, magnitude: KValue, sign: KValue): KValue {
+export function withSign(k: ArithmeticBuilder, magnitude: KValue, sign: KValue): KValue {
   const type = sign.type.dtype as MathType;
   const { bits, mask } = SIGN_BIT[type];
   return k.bitcast(k.or(k.bitcast(magnitude, bits), k.and(k.bitcast(sign, bits), mask)), type);
 }
 
 /** True where the sign bit is set, also of -0; f32 and f64. */
-export function signBit(k: KernelBuilder, x: KValue): KValue {
+export function signBit(k: ArithmeticBuilder, x: KValue): KValue {
   const { bits } = SIGN_BIT[x.type.dtype as MathType];
   return k.lt(k.bitcast(x, bits), 0);
 }
 
 /** 1 / x, correctly rounded. */
-export function reciprocal(k: KernelBuilder, x: KValue): KValue {
+export function reciprocal(k: ArithmeticBuilder, x: KValue): KValue {
   return inFloat(k, "reciprocal", [x], (_, [a]) => k.div(1, a as KValue));
 }
 
 /** 1 / √x within 1.5 ulp. */
-export function rsqrt(k: KernelBuilder, x: KValue): KValue {
+export function rsqrt(k: ArithmeticBuilder, x: KValue): KValue {
   return inFloat(k, "rsqrt", [x], (_, [a]) => k.div(1, k.sqrt(a as KValue)));
 }
 
-export function square(k: KernelBuilder, x: KValue): KValue {
+export function square(k: ArithmeticBuilder, x: KValue): KValue {
   return k.mul(x, x);
 }
 
-export function isNaN(k: KernelBuilder, x: KValue): KValue {
+export function isNaN(k: ArithmeticBuilder, x: KValue): KValue {
   return isFloatType(x.type.dtype) ? k.ne(x, x) : k.const({ ...x.type, dtype: "bool" }, false);
 }
 
 /** True for infinities of either sign. */
-export function isInf(k: KernelBuilder, x: KValue): KValue {
+export function isInf(k: ArithmeticBuilder, x: KValue): KValue {
   return isFloatType(x.type.dtype) ? k.eq(k.abs(x), Infinity) : k.const({ ...x.type, dtype: "bool" }, false);
 }
 
 /** The smaller operand; NaN when either is NaN (IEEE 754-2019 minimum, except that zeros compare equal). */
-export function ieeeMin(k: KernelBuilder, a: KValue, b: KValue): KValue {
+export function ieeeMin(k: ArithmeticBuilder, a: KValue, b: KValue): KValue {
   const smaller = k.min(a, b);
   // min gives b when a is NaN, so only a needs the test.
   return isFloatType(smaller.type.dtype) ? k.select(k.ne(a, a), a, smaller) : smaller;
 }
 
 /** The larger operand; NaN when either is NaN. */
-export function ieeeMax(k: KernelBuilder, a: KValue, b: KValue): KValue {
+export function ieeeMax(k: ArithmeticBuilder, a: KValue, b: KValue): KValue {
   const larger = k.max(a, b);
   return isFloatType(larger.type.dtype) ? k.select(k.ne(a, a), a, larger) : larger;
 }
 
 /** -1, 0 or 1; zeros and NaN give themselves. */
-export function sign(k: KernelBuilder, x: KValue): KValue {
+export function sign(k: ArithmeticBuilder, x: KValue): KValue {
   const whenPositive = k.select(k.gt(x, 0), k.const(x.type, 1), x);
   if (!isSignedType(x.type.dtype)) return whenPositive;
   return k.select(k.lt(x, 0), k.const(x.type, -1), whenPositive);
@@ -119,7 +119,7 @@ export function sign(k: KernelBuilder, x: KValue): KValue {
  * Remainder with the sign of `a` (C's fmod, `%` in JavaScript). Floats: exact while |a / b| < 2^22 (f32) or 2^51
  * (f64); an infinite `b` gives `a`, a zero `b` NaN. Integers: undefined for b = 0.
  */
-export function fmod(k: KernelBuilder, a: KValue, b: KValue): KValue {
+export function fmod(k: ArithmeticBuilder, a: KValue, b: KValue): KValue {
   if (!isFloatType(a.type.dtype)) return k.rem(a, b);
   return inFloat(k, "fmod", [a, b], (_, [x, y]) => {
     const [dividend, divisor] = [k.abs(x as KValue), k.abs(y as KValue)];
@@ -134,7 +134,7 @@ export function fmod(k: KernelBuilder, a: KValue, b: KValue): KValue {
 }
 
 /** Remainder with the sign of `b` (Python's `%`, ONNX Mod). */
-export function mod(k: KernelBuilder, a: KValue, b: KValue): KValue {
+export function mod(k: ArithmeticBuilder, a: KValue, b: KValue): KValue {
   const remainder = fmod(k, a, b);
   if (!isSignedType(remainder.type.dtype)) return remainder;
   const wrong = k.and(k.ne(remainder, 0), k.ne(k.lt(remainder, 0), k.lt(b, 0)));
@@ -142,7 +142,7 @@ export function mod(k: KernelBuilder, a: KValue, b: KValue): KValue {
 }
 
 /** Quotient rounded towards minus infinity. */
-export function floorDiv(k: KernelBuilder, a: KValue, b: KValue): KValue {
+export function floorDiv(k: ArithmeticBuilder, a: KValue, b: KValue): KValue {
   if (isFloatType(a.type.dtype))
     return inFloat(k, "floorDiv", [a, b], (_, [x, y]) => k.floor(k.div(x as KValue, y as KValue)));
   const quotient = k.div(a, b);

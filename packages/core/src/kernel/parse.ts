@@ -7,7 +7,6 @@
 
 import { parseDim } from "../dim.ts";
 import { DTYPES, type DType, isDType } from "../dtype.ts";
-import { UserError } from "../errors.ts";
 import {
   type Access,
   type Block,
@@ -29,18 +28,15 @@ import {
   type Stmt,
   printType,
 } from "./ir.ts";
+import { TokenReader } from "./tokens.ts";
 
 export function parseKernel(text: string): Kernel {
   return new Parser(text).kernel();
 }
 
-const TOKEN =
-  /"(?:[^"\\]|\\.)*"|%\d+|\$[A-Za-z_$][\w.$]*|[A-Za-z_$][\w.$]*(?:#\d+)?|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|-inf|\+=|[-+*=:<,{}[\]()]/g;
-
 const TYPE = new RegExp(`^(${["index", ...DTYPES].join("|")})(?:x(\\d+))?(?:x(\\d+))?$`);
 
-class Parser {
-  readonly #lines: readonly string[];
+class Parser extends TokenReader {
   readonly #values = new Map<string, KValue>();
   readonly #leaves = new Map<string, KValue>();
   readonly #buffers = new Map<string, Buffer>();
@@ -49,78 +45,29 @@ class Parser {
   readonly #symbols: string[] = [];
   readonly #global: Buffer[] = [];
   readonly #scratch: Buffer[] = [];
-  #nextLine = 0;
-  #tokens: readonly string[] = [];
-  #at = 0;
   #nextId: number;
 
   constructor(text: string) {
-    this.#lines = text.split("\n");
+    super(text);
     const ids = [...text.matchAll(/%(\d+)/g)].map((match) => Number(match[1]));
     this.#nextId = ids.reduce((largest, id) => Math.max(largest, id + 1), 0);
   }
 
-  #fail(message: string): never {
-    throw new UserError(`kernel text: ${message}`, {
-      where: `line ${this.#nextLine}: ${this.#lines[this.#nextLine - 1] ?? "end"}`,
-    });
-  }
-
-  /** Moves to the next line that is not empty. */
-  #line(): boolean {
-    while (this.#nextLine < this.#lines.length) {
-      const line = this.#lines[this.#nextLine++] as string;
-      this.#tokens = line.match(TOKEN) ?? [];
-      this.#at = 0;
-      if (this.#tokens.join("") !== line.replaceAll(/\s+/g, "") && !line.includes('"')) this.#fail("unknown character");
-      if (this.#tokens.length > 0) return true;
-    }
-    return false;
-  }
-
-  #peek(): string | undefined {
-    return this.#tokens[this.#at];
-  }
-
-  #take(expected?: string): string {
-    const token = this.#tokens[this.#at++];
-    if (token === undefined || (expected !== undefined && token !== expected))
-      this.#fail(`expected ${expected ?? "more"}, got ${token ?? "the end of the line"}`);
-    return token;
-  }
-
-  #skip(token: string): boolean {
-    if (this.#peek() !== token) return false;
-    this.#at++;
-    return true;
-  }
-
-  #end(): void {
-    if (this.#at < this.#tokens.length) this.#fail(`unexpected ${this.#peek()}`);
-  }
-
-  #integer(): number {
-    const token = this.#take();
-    const value = Number(token);
-    if (!Number.isInteger(value)) this.#fail(`expected an integer, got ${token}`);
-    return value;
-  }
-
   kernel(): Kernel {
-    if (!this.#line()) this.#fail("no kernel");
-    this.#take("kernel");
-    const name = JSON.parse(this.#take()) as string;
-    this.#take("{");
-    this.#end();
-    if (!this.#line()) this.#fail("no body");
+    if (!this.line()) this.fail("no kernel");
+    this.take("kernel");
+    const name = JSON.parse(this.take()) as string;
+    this.take("{");
+    this.end();
+    if (!this.line()) this.fail("no body");
     while (this.#declaration()) {
-      this.#end();
-      if (!this.#line()) this.#fail("no closing brace");
+      this.end();
+      if (!this.line()) this.fail("no closing brace");
     }
     const body = this.#block();
-    this.#take("}");
-    this.#end();
-    if (this.#line()) this.#fail("text after the kernel");
+    this.take("}");
+    this.end();
+    if (this.line()) this.fail("text after the kernel");
     return {
       name,
       buffers: this.#global,
@@ -133,19 +80,19 @@ class Parser {
   }
 
   #declaration(): boolean {
-    switch (this.#peek()) {
+    switch (this.peek()) {
       case "buffer":
       case "scratch": {
-        const word = this.#take();
-        const name = this.#take();
-        this.#take(":");
+        const word = this.take();
+        const name = this.take();
+        this.take(":");
         const dtype = this.#dtype();
-        this.#take("[");
+        this.take("[");
         let size = "";
-        while (this.#peek() !== "]") size += `${this.#take()} `;
-        this.#take("]");
-        const access = word === "buffer" ? (this.#take() as Access) : "readwrite";
-        this.#take("align");
+        while (this.peek() !== "]") size += `${this.take()} `;
+        this.take("]");
+        const access = word === "buffer" ? (this.take() as Access) : "readwrite";
+        this.take("align");
         const space = word === "buffer" ? "global" : "workgroup";
         const buffer: Buffer = {
           id: this.#buffers.size,
@@ -154,28 +101,28 @@ class Parser {
           space,
           access,
           size: parseDim(size),
-          alignBytes: this.#integer(),
+          alignBytes: this.integer(),
         };
         this.#buffers.set(name, buffer);
         (word === "buffer" ? this.#global : this.#scratch).push(buffer);
         return true;
       }
       case "scalar": {
-        this.#take();
-        const name = this.#take();
-        this.#take(":");
+        this.take();
+        const name = this.take();
+        this.take(":");
         const { dtype } = this.#type();
         this.#scalars.push({ name, dtype });
         return true;
       }
       case "symbol":
-        this.#take();
-        this.#symbols.push(this.#take());
+        this.take();
+        this.#symbols.push(this.take());
         return true;
       case "local": {
-        this.#take();
-        const [name, id] = this.#take().split("#") as [string, string];
-        this.#take(":");
+        this.take();
+        const [name, id] = this.take().split("#") as [string, string];
+        this.take(":");
         this.#locals.set(`${name}#${id}`, { id: Number(id), name, type: this.#type() });
         return true;
       }
@@ -185,15 +132,15 @@ class Parser {
   }
 
   #dtype(): DType {
-    const token = this.#take();
-    return isDType(token) ? token : this.#fail(`${token} is not a dtype`);
+    const token = this.take();
+    return isDType(token) ? token : this.fail(`${token} is not a dtype`);
   }
 
   #type(): KType {
-    const token = this.#take();
+    const token = this.take();
     const match = TYPE.exec(token);
     const dtype = match?.[1];
-    if (match === null || dtype === undefined) this.#fail(`${token} is not a type`);
+    if (match === null || dtype === undefined) this.fail(`${token} is not a type`);
     const [first, second] = [Number(match[2] ?? 1), match[3]];
     return second === undefined
       ? { dtype: dtype as KDType, lanes: first, rows: 1 }
@@ -210,20 +157,20 @@ class Parser {
   }
 
   #value(): KValue {
-    const token = this.#peek() ?? "";
+    const token = this.peek() ?? "";
     if (token.startsWith("%")) {
-      this.#take();
-      return this.#values.get(token) ?? this.#fail(`${token} is not defined`);
+      this.take();
+      return this.#values.get(token) ?? this.fail(`${token} is not defined`);
     }
     if (token.startsWith("$")) {
-      const name = this.#take().slice(1);
+      const name = this.take().slice(1);
       const dtype = this.#scalars.find((scalar) => scalar.name === name)?.dtype ?? "index";
       return this.#leaf(token, { dtype, lanes: 1, rows: 1 }, { kind: "param", name });
     }
     const type = this.#type();
-    this.#take("(");
-    const literal = this.#take();
-    this.#take(")");
+    this.take("(");
+    const literal = this.take();
+    this.take(")");
     return this.#leaf(`${printType(type)}(${literal})`, type, { kind: "const", value: this.#literal(type, literal) });
   }
 
@@ -233,44 +180,44 @@ class Parser {
     if (text === "-inf") return -Infinity;
     if (text === "nan") return Number.NaN;
     const value = Number(text);
-    if (Number.isNaN(value)) this.#fail(`${text} is not a literal`);
+    if (Number.isNaN(value)) this.fail(`${text} is not a literal`);
     return (type.dtype === "i64" || type.dtype === "u64") && !Number.isSafeInteger(value) ? BigInt(text) : value;
   }
 
   #list(): KValue[] {
     const values = [this.#value()];
-    while (this.#skip(",")) values.push(this.#value());
+    while (this.skip(",")) values.push(this.#value());
     return values;
   }
 
   #buffer(): Buffer {
-    const name = this.#take();
-    return this.#buffers.get(name) ?? this.#fail(`buffer ${name} is not declared`);
+    const name = this.take();
+    return this.#buffers.get(name) ?? this.fail(`buffer ${name} is not declared`);
   }
 
-  #local(name = this.#take()): Local {
-    return this.#locals.get(name) ?? this.#fail(`local ${name} is not declared`);
+  #local(name = this.take()): Local {
+    return this.#locals.get(name) ?? this.fail(`local ${name} is not declared`);
   }
 
   #indexed(): { buffer: Buffer; index: KValue } {
     const buffer = this.#buffer();
-    this.#take("[");
+    this.take("[");
     const index = this.#value();
-    this.#take("]");
+    this.take("]");
     return { buffer, index };
   }
 
   #optional(word: string): KValue | undefined {
-    return this.#skip(word) ? this.#value() : undefined;
+    return this.skip(word) ? this.#value() : undefined;
   }
 
   #combiner(): Combiner {
-    const token = this.#take() as Combiner;
-    return COMBINERS.includes(token) ? token : this.#fail(`${token} is not a combiner`);
+    const token = this.take() as Combiner;
+    return COMBINERS.includes(token) ? token : this.fail(`${token} is not a combiner`);
   }
 
   #define(token: string, type: KType, def: Def): KValue {
-    if (this.#values.has(token)) this.#fail(`${token} is defined twice`);
+    if (this.#values.has(token)) this.fail(`${token} is defined twice`);
     const value: KValue = { id: Number(token.slice(1)), type, def };
     this.#values.set(token, value);
     return value;
@@ -279,74 +226,74 @@ class Parser {
   /** Statements up to the line that starts with a closing brace, which stays current. */
   #block(): Block {
     const statements: Stmt[] = [];
-    while (this.#peek() !== "}") {
+    while (this.peek() !== "}") {
       statements.push(this.#statement());
-      this.#end();
-      if (!this.#line()) this.#fail("no closing brace");
+      this.end();
+      if (!this.line()) this.fail("no closing brace");
     }
     return statements;
   }
 
   #body(): Block {
-    this.#take("{");
-    this.#end();
-    if (!this.#line()) this.#fail("no closing brace");
+    this.take("{");
+    this.end();
+    if (!this.line()) this.fail("no closing brace");
     const block = this.#block();
-    this.#take("}");
+    this.take("}");
     return block;
   }
 
   #statement(): Stmt {
-    const token = this.#peek() as string;
+    const token = this.peek() as string;
     if (token.startsWith("%")) return this.#definition();
     if (token.includes("#")) {
       const local = this.#local();
-      this.#take("=");
+      this.take("=");
       return { kind: "assign", local, value: this.#value() };
     }
-    this.#take();
+    this.take();
     switch (token) {
       case "store": {
         const { buffer, index } = this.#indexed();
-        this.#take("=");
+        this.take("=");
         const value = this.#value();
         return { kind: "store", buffer, index, value, mask: this.#optional("mask") };
       }
       case "tileStore": {
         const { buffer, index } = this.#indexed();
-        this.#take("stride");
+        this.take("stride");
         const stride = this.#value();
-        this.#take("=");
+        this.take("=");
         return { kind: "tileStore", buffer, index, stride, value: this.#value() };
       }
       case "tileMma": {
         const acc = this.#local();
-        this.#take("+=");
+        this.take("+=");
         const [a, b] = this.#list();
-        if (a === undefined || b === undefined) this.#fail("tileMma takes two operands");
+        if (a === undefined || b === undefined) this.fail("tileMma takes two operands");
         return { kind: "tileMma", acc, a, b };
       }
       case "for": {
-        const axisToken = this.#take();
-        this.#take("=");
+        const axisToken = this.take();
+        this.take("=");
         const start = this.#value();
-        this.#take("to");
+        this.take("to");
         const end = this.#value();
-        const step = this.#skip("step") ? this.#integer() : 1;
-        const unroll = this.#skip("unroll") ? this.#integer() : 1;
+        const step = this.skip("step") ? this.integer() : 1;
+        const unroll = this.skip("unroll") ? this.integer() : 1;
         const axis = this.#define(axisToken, INDEX, { kind: "axis" });
         return { kind: "for", axis, start, end, step, unroll, body: this.#body() };
       }
       case "if": {
         const condition = this.#value();
         const then = this.#body();
-        const otherwise = this.#skip("else") ? this.#body() : [];
+        const otherwise = this.skip("else") ? this.#body() : [];
         return { kind: "if", condition, then, else: otherwise };
       }
       case "parallel":
       case "each": {
-        const axisToken = this.#take();
-        this.#take("<");
+        const axisToken = this.take();
+        this.take("<");
         const count = this.#value();
         const axis = this.#define(axisToken, INDEX, { kind: "axis" });
         return { kind: token, axis, count, body: this.#body() };
@@ -355,27 +302,27 @@ class Parser {
         return { kind: "barrier" };
       case "prefetch": {
         const { buffer, index } = this.#indexed();
-        this.#take("level");
-        return { kind: "prefetch", buffer, index, level: this.#integer() as 0 | 1 | 2 };
+        this.take("level");
+        return { kind: "prefetch", buffer, index, level: this.integer() as 0 | 1 | 2 };
       }
       default:
-        return this.#fail(`${token} does not start a statement`);
+        return this.fail(`${token} does not start a statement`);
     }
   }
 
   #definition(): Stmt {
-    const name = this.#take();
-    this.#take(":");
+    const name = this.take();
+    this.take(":");
     const type = this.#type();
-    this.#take("=");
-    if (this.#skip("reduce")) {
+    this.take("=");
+    if (this.skip("reduce")) {
       const combiner = this.#combiner();
-      const axisToken = this.#take();
-      this.#take("<");
+      const axisToken = this.take();
+      this.take("<");
       const count = this.#value();
       const axis = this.#define(axisToken, INDEX, { kind: "axis" });
       const body = this.#body();
-      this.#take("yield");
+      this.take("yield");
       const yields = this.#value();
       return {
         kind: "reduce",
@@ -392,7 +339,7 @@ class Parser {
   }
 
   #def(): Def {
-    const word = this.#take();
+    const word = this.take();
     if ((PRIMS as readonly string[]).includes(word)) return { kind: "prim", prim: word as Prim, args: this.#list() };
     switch (word) {
       case "read":
@@ -412,32 +359,32 @@ class Parser {
       }
       case "shuffle": {
         const [a, b] = this.#list();
-        if (a === undefined || b === undefined) this.#fail("shuffle takes two operands");
-        this.#take("[");
-        const pattern = [this.#integer()];
-        while (this.#skip(",")) pattern.push(this.#integer());
-        this.#take("]");
+        if (a === undefined || b === undefined) this.fail("shuffle takes two operands");
+        this.take("[");
+        const pattern = [this.integer()];
+        while (this.skip(",")) pattern.push(this.integer());
+        this.take("]");
         return { kind: "shuffle", a, b, pattern };
       }
       case "extract": {
         const value = this.#value();
-        this.#take("[");
-        const lane = this.#integer();
-        this.#take("]");
+        this.take("[");
+        const lane = this.integer();
+        this.take("]");
         return { kind: "extract", value, lane };
       }
       case "tileLoad": {
         const { buffer, index } = this.#indexed();
-        this.#take("stride");
+        this.take("stride");
         return { kind: "tileLoad", buffer, index, stride: this.#value() };
       }
       case "intrinsic": {
-        const name = this.#take() as Intrinsic;
-        if (!INTRINSICS.includes(name)) this.#fail(`${name} is not an intrinsic`);
+        const name = this.take() as Intrinsic;
+        if (!INTRINSICS.includes(name)) this.fail(`${name} is not an intrinsic`);
         return { kind: "intrinsic", name, args: this.#list() };
       }
       default:
-        return this.#fail(`${word} is not an operation`);
+        return this.fail(`${word} is not an operation`);
     }
   }
 }

@@ -6,7 +6,7 @@
 import { DTYPES, DTYPE_INFO, type DType } from "../dtype.ts";
 import { symbol } from "../dim.ts";
 import { KernelBuilder } from "./builder.ts";
-import { toElement, writeElement } from "./evaluate.ts";
+import { toElement, writeElement } from "./element.ts";
 import { type KernelInputs, seededRandom } from "./interpret.ts";
 import type { Buffer, KValue, Kernel } from "./ir.ts";
 

@@ -5,7 +5,8 @@
  * it, or `undefined`. Every rule is exact: floats keep NaN, infinities and the sign of zero.
  */
 
-import { type Scalar, isFloatType, isIntegerType, primEvaluator, toElement } from "./evaluate.ts";
+import { type Scalar, isFloatType, isIntegerType, toElement } from "./element.ts";
+import { primEvaluator } from "./evaluate.ts";
 import { type KType, type KValue, type Prim, sameType } from "./ir.ts";
 
 /** What `simplify` may make: constants and single operations. */

@@ -8,7 +8,8 @@
  */
 
 import { type AnalysisTarget, type AxisAnalysis, analyseAxis, lastValues, signedAxes } from "./axis-analysis.ts";
-import { combinerIdentity, isFloatType } from "./evaluate.ts";
+import { isFloatType } from "./element.ts";
+import { combinerIdentity } from "./evaluate.ts";
 import { someStatement, visitStatements } from "./finish.ts";
 import { type Block, type KValue, type Kernel, type Local, type Stmt, vectorType } from "./ir.ts";
 import { Lift, combine } from "./lift.ts";

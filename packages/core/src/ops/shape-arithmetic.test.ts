@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { type Dim, printDim, printShape } from "../dim.ts";
 import { GraphBuilder } from "../graph/builder.ts";
-import { type Size, graph } from "../graph/methods.ts";
+import { graph } from "../graph/methods.ts";
+import type { Size } from "../graph/op-methods.ts";
 import type { Attrs, Value } from "../graph/graph.ts";
 import { symbol } from "../dim.ts";
 import { Tensor } from "../runtime/tensor.ts";
