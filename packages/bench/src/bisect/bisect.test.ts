@@ -165,6 +165,29 @@ describe("bisect", () => {
     expect(await search(20, always)).toMatchObject({ outcome: "unclear" });
   });
 
+  it("does not say found where builds that stay undecided leave it less than sure", async () => {
+    const quiet = machine(5, step(10, 1.2), 0.003);
+    const asked = new Map<number, number>();
+    // The first slow build and the one before it are decided once, and never again.
+    const compare: Compare = async (candidate, request) => {
+      const index = indexOf(candidate);
+      const times = (asked.get(index) ?? 0) + 1;
+      asked.set(index, times);
+      if ((index === 9 || index === 10) && times > 1) return { ratio: 1.1, low: 1, high: 1.2, verdict: "measured" };
+      return await quiet(candidate, request);
+    };
+    const result = await search(20, compare, { confidence: 0.9999 });
+    expect(result.outcome).toBe("range");
+    expect(labels(result)).toContain("commit 11");
+    expect(result.probability).toBeLessThan(1);
+  });
+
+  it("is never certain of a range before anything is known", async () => {
+    const result = await search(60, machine(5, step(10, 1.2), 0.003), { deadline: Date.now() - 1 });
+    expect(result.outcome).toBe("out-of-time");
+    expect(result.probability).toBeCloseTo(0.95, 10);
+  });
+
   it("is an error where the bad build cannot be measured", async () => {
     const compare: Compare = async () => ({ ratio: null, low: null, high: null, verdict: "error", reason: "no bench" });
     await expect(search(20, compare)).rejects.toThrow("the bad build cannot be measured: no bench\n  at commit 20");
@@ -249,6 +272,34 @@ describe("the state of a bisection", () => {
     expect(sure.probes.slice(0, rough.probes.length)).toEqual(rough.probes);
   });
 
+  it("tries again what has failed, and keeps the answers", async () => {
+    const stateFile = join(temporaryFolder(), "state.json");
+    const numbers: number[] = [];
+    let broken = true;
+    const flaky: Compare = async (candidate, request) => {
+      numbers.push(request.number);
+      // Of the bad build, when it is asked about again.
+      if (broken && numbers.length > 1 && indexOf(candidate) === 59)
+        return { ratio: null, low: null, high: null, verdict: "error", reason: "no network" };
+      return await compare(candidate, request);
+    };
+    broken = false;
+    const whole = await search(60, flaky);
+    broken = true;
+    numbers.length = 0;
+    const always: Compare = async (candidate, request) => {
+      numbers.push(request.number);
+      return { ratio: null, low: null, high: null, verdict: "error", reason: "no network" };
+    };
+    await expect(search(60, always, { stateFile })).rejects.toThrow(/no network[^]*The same call tries it again/);
+    broken = false;
+    const result = await search(60, flaky, { stateFile });
+    expect(labels(result)).toEqual(labels(whole));
+    // No number is used twice.
+    expect(new Set(numbers).size).toBe(numbers.length);
+    expect(result.probes.every(({ verdict }) => verdict === "measured")).toBe(true);
+  });
+
   it("ends at a deadline", async () => {
     const result = await search(60, compare, { deadline: Date.now() - 1 });
     expect(result).toMatchObject({ outcome: "out-of-time", probes: [] });
@@ -259,6 +310,7 @@ describe("the state of a bisection", () => {
     ["another bench", { bench: "other" }, 'its "bench" differs'],
     ["other builds", { candidates: candidatesOf(61) }, 'its "after" differs'],
     ["another threshold", { threshold: 1.1 }, 'its "rules" differs'],
+    ["other settings", { measured: "with other settings" }, "settings, or which bench files run, differ"],
   ])("is refused for %s and left as it is", async (_, part, message) => {
     const stateFile = join(temporaryFolder(), "state.json");
     await search(60, compare, { stateFile });

@@ -39,6 +39,8 @@ export interface BisectPlan {
   /** Ratio above which a build is slow. Default: halfway, in the logarithm, to that of the bad build. */
   readonly threshold?: number | undefined;
   readonly confidence?: number | undefined;
+  /** How builds are measured, in any words: answers given under others are not used again. */
+  readonly measured?: string | undefined;
   /** Path of the file that an interruption goes on from. */
   readonly stateFile?: string | undefined;
   /** Forget what the file holds. */
@@ -110,10 +112,13 @@ export async function bisect(
     bench,
     good: candidates.good.source,
     after: candidates.after.map(({ source }) => source),
+    measured: plan.measured ?? "",
     rules,
   };
   const resumed = stateFile === undefined || plan.restart === true ? [] : readState(stateFile, question);
-  const search = new Search(plan, rules, [...resumed], progress);
+  // What failed may have been a network or a full disk: it is tried again. Answers stay.
+  const answers = resumed.filter(({ verdict }) => verdict !== "error");
+  const search = new Search(plan, rules, answers, resumed.length - answers.length, progress);
   return await search.run((probes) => {
     if (stateFile !== undefined) writeState(stateFile, question, probes);
   });
@@ -124,12 +129,21 @@ class Search {
   readonly #rules: Rules;
   readonly #options: SearchOptions;
   readonly #probes: Probe[];
+  /** Comparisons that were made and are not counted: every one has a number of its own. */
+  readonly #forgotten: number;
   readonly #progress: (now: BisectProgress) => void;
 
-  constructor(plan: BisectPlan, rules: Rules, probes: Probe[], progress: (now: BisectProgress) => void) {
+  constructor(
+    plan: BisectPlan,
+    rules: Rules,
+    probes: Probe[],
+    forgotten: number,
+    progress: (now: BisectProgress) => void,
+  ) {
     this.#plan = plan;
     this.#rules = rules;
     this.#probes = probes;
+    this.#forgotten = forgotten;
     this.#progress = progress;
     const { errorRate, confidence } = SEARCH_DEFAULTS;
     this.#options = { count: rules.count, errorRate, confidence: plan.confidence ?? confidence };
@@ -165,7 +179,8 @@ class Search {
     const done = this.#probes.length;
     const left = questionsLeft(known.answers, this.#options);
     this.#progress({ text: `comparing ${candidate.label} with ${this.#plan.candidates.good.label}`, done, left });
-    const { ratio, low, high, verdict, reason } = await this.#plan.compare(candidate, { pairs, number: done });
+    const number = done + this.#forgotten;
+    const { ratio, low, high, verdict, reason } = await this.#plan.compare(candidate, { pairs, number });
     return { index, pairs, ratio, low, high, verdict, ...(reason === undefined ? {} : { reason }) };
   }
 
@@ -174,14 +189,21 @@ class Search {
     const last = this.#rules.count - 1;
     const error = known.errors.get(last);
     if (error !== undefined) {
-      throw new UserError(`the bad build cannot be measured: ${error}`, { where: this.#candidate(last).label });
+      throw new UserError(`the bad build cannot be measured: ${error}`, {
+        where: this.#candidate(last).label,
+        hint: "The same call tries it again, and goes on with what is known.",
+      });
     }
     if (!known.answers.some(({ index }) => index === last)) {
       return known.closed.has(last) ? this.#result("unclear", known) : last;
     }
     const step = nextStep(known.answers, known.closed, this.#options);
     if (step.kind === "not-slow") return this.#result("not-slow", known, { probability: step.probability });
-    if (step.kind === "found") return this.#result(step.from === step.to ? "found" : "range", known, step);
+    if (step.kind === "found") {
+      // No question is left, and it is not sure enough: builds that cannot be decided stand in the way.
+      if (step.probability < this.#options.confidence) return this.#early("range", known);
+      return this.#result(step.from === step.to ? "found" : "range", known, step);
+    }
     if (known.threshold !== undefined) return step.index;
     // Without a threshold no other build can be judged.
     return known.closed.has(last) ? this.#result("unclear", known) : last;

@@ -109,6 +109,20 @@ describe("commitCandidates", () => {
     expect(titles(await touching("lib"))).toEqual(["three", "four"]);
     expect(titles(await touching("x.js"))).toEqual(["two", "four"]);
     expect(titles(await touching(join("side.js")))).toEqual(["merge side", "four"]);
+    await expect(touching("srot")).rejects.toThrow(
+      /no commit between the two touches this\n {2}at --path srot\n[^]*folder you are in/,
+    );
+  });
+
+  it("counts paths from the folder that one is in", async () => {
+    const { folder, git } = history();
+    const good = git("rev-list", "--max-parents=0", "HEAD");
+    const from = (cwd: string, path: string): Promise<Candidates> =>
+      commitCandidates(folder, { good, bad: "main", paths: [path], cwd });
+    expect(titles(await from(join(folder, "lib"), "."))).toEqual(["three", "four"]);
+    expect(titles(await from(join(folder, "lib"), "../side.js"))).toEqual(["merge side", "four"]);
+    expect(titles(await from(folder, ":(glob)l*/**"))).toEqual(["three", "four"]);
+    await expect(from(join(folder, "lib"), "side.js")).rejects.toThrow("no commit between the two touches this");
   });
 
   it("are refused where the good one does not come before", async () => {

@@ -3,6 +3,7 @@
  * parent, so that a branch that was merged is one step; versions of a package follow their numbers.
  */
 
+import { resolve } from "node:path";
 import { UserError } from "@quern/core/errors";
 import { meantInstead } from "../define/nearest.ts";
 import { runCommand } from "../paired/arms/command.ts";
@@ -22,10 +23,19 @@ export interface Candidates {
   readonly after: readonly Candidate[];
 }
 
-/** Commits after `good` up to `bad`. `paths`: only those that touch one of them, and the bad one. */
+export interface CommitRange {
+  readonly good: string;
+  readonly bad: string;
+  /** Only commits that touch one of these, and the bad one. */
+  readonly paths?: readonly string[];
+  /** Folder that the paths count from; by default that of the configuration. */
+  readonly cwd?: string;
+}
+
+/** Commits after `good` up to `bad`. */
 export async function commitCandidates(
   folder: string,
-  { good, bad, paths = [] }: { readonly good: string; readonly bad: string; readonly paths?: readonly string[] },
+  { good, bad, paths = [], cwd = folder }: CommitRange,
 ): Promise<Candidates> {
   const repository = await rootOfRepository(folder);
   if (repository === undefined) throw new UserError("there is no git repository here", { where: folder });
@@ -54,7 +64,12 @@ export async function commitCandidates(
       hint: "The good commit must be an ancestor of the bad one. Are they swapped?",
     });
   }
-  const touching = paths.length === 0 ? all : await list(...paths);
+  const touching = paths.length === 0 ? all : await list(...paths.map((path) => fromFolder(path, cwd)));
+  if (touching.length === 0)
+    throw new UserError("no commit between the two touches this", {
+      where: paths.map((path) => `--path ${path}`).join(" "),
+      hint: `${all.length} ${all.length === 1 ? "commit lies" : "commits lie"} between them. Paths count from the folder you are in.`,
+    });
   const last = all[all.length - 1] as string;
   const lines = touching.includes(last) ? touching : [...touching, last];
   const label = (line: string): string => `${line.slice(0, SHORT_ID)} ${line.slice(line.indexOf(" ") + 1)}`;
@@ -62,6 +77,11 @@ export async function commitCandidates(
     good: { source: from, label: shortId(from) },
     after: lines.map((line) => ({ source: line.slice(0, line.indexOf(" ")), label: label(line) })),
   };
+}
+
+/** What begins with a colon has rules of its own for git. */
+function fromFolder(path: string, folder: string): string {
+  return path.startsWith(":") ? path : resolve(folder, path);
 }
 
 const SHORT_ID = 10;

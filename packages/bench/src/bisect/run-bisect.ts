@@ -1,7 +1,8 @@
 /** A bisection from what a user asks for: the configuration, the list of builds, the search. */
 
+import { createHash } from "node:crypto";
 import { loadConfig } from "../define/load-config.ts";
-import { resolveConfig, type Flags } from "../define/resolve-config.ts";
+import { resolveConfig, type Flags, type ResolvedConfig } from "../define/resolve-config.ts";
 import { policyOf, presetsWith } from "../gate/presets.ts";
 import { bisect, type BisectProgress, type BisectResult } from "./bisect.ts";
 import { commitCandidates, versionCandidates, versionsOfNpm, type ListVersions } from "./candidates.ts";
@@ -58,7 +59,8 @@ export async function runBisect(
   const ofNpm = good.startsWith("npm:") || bad.startsWith("npm:");
   const candidates = ofNpm
     ? await versionCandidates({ good, bad, cwd }, listVersions)
-    : await commitCandidates(loaded.folder, { good, bad, paths });
+    : await commitCandidates(loaded.folder, { good, bad, paths, cwd });
+  const ownBenches = !ofNpm && request.currentBenches !== true;
   const { budgetS } = config.settings;
   const comparer = new BuildComparer(
     {
@@ -68,7 +70,7 @@ export async function runBisect(
       policy,
       project: loaded.folder,
       cwd,
-      ownBenches: !ofNpm && request.currentBenches !== true,
+      ownBenches,
       signal,
     },
     (text) => listener.detail(text),
@@ -82,6 +84,7 @@ export async function runBisect(
         pairs: policy.screenPairs,
         threshold: request.threshold,
         confidence: request.confidence,
+        measured: measuredBy(config, ownBenches),
         stateFile: request.stateFile,
         restart: request.restart,
         signal,
@@ -92,4 +95,12 @@ export async function runBisect(
   } finally {
     comparer.remove();
   }
+}
+
+/** What answers depend on beside builds and rules: those given under other settings belong to another question. */
+function measuredBy(config: ResolvedConfig, ownBenches: boolean): string {
+  const { benches, files, prepare, env, nodeOptions } = config;
+  const { seed, rounds, sliceMs, pin, threads } = config.settings;
+  const parts = [ownBenches, benches, files, prepare, env, nodeOptions, seed, rounds, sliceMs, pin, threads];
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16);
 }

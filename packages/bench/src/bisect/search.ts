@@ -83,11 +83,13 @@ export function nextStep(answers: readonly Answer[], closed: ReadonlySet<number>
   return best.probability >= confidence || ask === -1 ? best : { kind: "ask", index: ask };
 }
 
-/** The shortest run of builds that has the wanted probability, for a search that ends early. */
+/** The shortest run of builds that has the wanted share of what is probable, for a search that ends early. */
 export function likelyRange(answers: readonly Answer[], options: SearchOptions): Step & { kind: "found" } {
   const masses = posterior(answers, options).slice(0, options.count);
-  const wanted = options.confidence * masses.reduce((sum, mass) => sum + mass, 0);
-  let best = { kind: "found" as const, from: 0, to: options.count - 1, probability: 1 };
+  // The rest is that no build is slow.
+  const all = masses.reduce((sum, mass) => sum + mass, 0);
+  const wanted = options.confidence * all;
+  let best = { kind: "found" as const, from: 0, to: options.count - 1, probability: all };
   let from = 0;
   let mass = 0;
   for (let to = 0; to < masses.length; to++) {

@@ -16,6 +16,8 @@ export interface BisectState {
   readonly good: string;
   /** Sources of the builds after the good one. */
   readonly after: readonly string[];
+  /** How builds were measured. */
+  readonly measured: string;
   readonly rules: Rules;
   readonly probes: readonly Probe[];
 }
@@ -26,9 +28,10 @@ export type Question = Omit<BisectState, "schema" | "probes">;
 export function readState(file: string, question: Question): readonly Probe[] {
   if (!existsSync(file)) return [];
   const state = parse(file);
-  for (const key of ["bench", "good", "after", "rules"] as const) {
+  for (const key of ["bench", "good", "after", "rules", "measured"] as const) {
     if (JSON.stringify(state[key]) === JSON.stringify(question[key])) continue;
-    throw new UserError(`the file belongs to another bisection: its "${key}" differs`, {
+    const what = key === "measured" ? "settings, or which bench files run, differ" : `its "${key}" differs`;
+    throw new UserError(`the file belongs to another bisection: ${what}`, {
       where: file,
       hint: "Name another file by --state, or begin anew with --restart.",
     });
@@ -37,8 +40,7 @@ export function readState(file: string, question: Question): readonly Probe[] {
 }
 
 export function writeState(file: string, question: Question, probes: readonly Probe[]): void {
-  const { bench, good, after, rules } = question;
-  const state: BisectState = { schema: STATE_SCHEMA, bench, good, after, rules, probes };
+  const state: BisectState = { schema: STATE_SCHEMA, ...question, probes };
   writeJson(file, state);
 }
 

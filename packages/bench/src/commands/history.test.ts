@@ -157,11 +157,31 @@ describe("analyze", () => {
     const known = await history("analyze", "--dir", path("small"), "--fail-since", "2026-07-29");
     expect(known.code).toBe(0);
     expect(known.out).not.toContain("not found without");
-    for (const since of ["2026-07-20", "2026-09-01"]) {
-      expect((await history("analyze", "--dir", path("h"), "--fail-since", since)).code).toBe(0);
-    }
+    expect((await history("analyze", "--dir", path("h"), "--fail-since", "2026-07-20")).code).toBe(0);
     const flat = await history("analyze", "--dir", path("h"), "--bench", "flat", "--fail-since", "2026-06-15");
     expect(flat.code).toBe(0);
+  });
+
+  it("a time of which there is no measurement is not green", async () => {
+    const { code, err } = await history("analyze", "--dir", path("h"), "--fail-since", "2026-09-01");
+    expect(code).toBe(5);
+    expect(err).toContain("nothing was measured since 2026-09-01");
+    await expect(history("analyze", "--dir", path("h"), "--since", "2026-09-01")).rejects.toThrow(
+      /nothing was measured in that time[^]*--since 2026-09-01/,
+    );
+  });
+
+  it("uncommitted changes are left out, and it says so", async () => {
+    const records = sampleRecords({ days: 20 });
+    const dirty = records.map((record) => ({ ...record, dirty: true }));
+    await new DirectoryStore(path("dirty")).update(undefined, () => addRecords(new Map(), dirty).changed);
+    await expect(history("analyze", "--dir", path("dirty"))).rejects.toThrow(
+      /all 20 records are of uncommitted changes[^]*--dirty/,
+    );
+    expect((await history("analyze", "--dir", path("dirty"), "--dirty")).out).toContain("1 without a change");
+    const mixed = [...records.slice(0, 15), ...dirty.slice(15)];
+    await new DirectoryStore(path("mixed")).update(undefined, () => addRecords(new Map(), mixed).changed);
+    expect((await history("analyze", "--dir", path("mixed"))).err).toContain("5 of uncommitted changes left out");
   });
 
   it("--json - prints JSON and nothing else", async () => {

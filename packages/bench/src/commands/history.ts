@@ -92,7 +92,7 @@ export function addHistory(program: Command): void {
     .option("--json <file>", "write the findings as JSON; - is standard output")
     .option(
       "--fail-since <moment>",
-      "exit code 1 where a slow-down is found that is not found without what was measured since a date, or within 3d",
+      "exit code 1 where a slow-down is found that is not found without what was measured since a date, or within 3d; 5 where nothing was",
     )
     .option("--window <points>", "points that one search sees", number("--window", 8, 1000, true))
     .option("--max-p <p>", "largest p-value of a change", number("--max-p", 0, 1, false))
@@ -260,19 +260,44 @@ function withAlarms(
 
 async function analyse(flags: AnalyseFlags & SearchFlags, tool: string): Promise<void> {
   const failSince = flags.failSince === undefined ? undefined : parseMoment(flags.failSince, "--fail-since");
-  const all = analyses(await selected(flags), flags, flags);
-  if (all.length === 0)
-    throw new UserError(`no record has the control kernel "${flags.control}"`, {
-      where: "--control",
-      hint: "`history export --csv -` shows those that there are.",
-    });
+  const records = await selected(flags);
+  const all = analyses(records, flags, flags);
+  const uncommitted = flags.dirty === true ? 0 : records.filter(({ dirty }) => dirty === true).length;
+  if (all.length === 0) throw nothingToAnalyse(records.length, uncommitted, flags);
+  if (uncommitted > 0) notice(`${uncommitted} of uncommitted changes left out; --dirty takes them in`);
   const { noted, slower } = failSince === undefined ? { noted: all, slower: false } : withAlarms(all, failSince, flags);
   if (flags.json !== undefined) {
     const { toJson } = await import("../history/exports.ts");
     writeWhole(flags.json, toJson([], noted));
   }
   if (flags.json !== "-") printAnalyses(noted, tool);
-  if (slower) process.exitCode = 1;
+  if (slower) process.exitCode = EXIT.regressed;
+  else if (failSince !== undefined && !isMeasuredSince(all, failSince)) {
+    notice(
+      `nothing was measured since ${new Date(failSince).toISOString().slice(0, 10)}: nothing can be said of that time`,
+    );
+    process.exitCode = EXIT.inconclusive;
+  }
+}
+
+function isMeasuredSince(found: readonly SeriesAnalysis[], since: number): boolean {
+  return found.some(({ series }) => series.points.some(({ record }) => Date.parse(record.at) >= since));
+}
+
+function nothingToAnalyse(records: number, uncommitted: number, { control, since }: AnalyseFlags): UserError {
+  if (records === 0)
+    return new UserError("nothing was measured in that time", {
+      where: since === undefined ? "history" : `--since ${since}`,
+    });
+  if (uncommitted === records)
+    return new UserError(`all ${records} records are of uncommitted changes`, {
+      where: "history",
+      hint: "--dirty takes them in; what is committed before it is measured needs no such option.",
+    });
+  return new UserError(`no record has the control kernel "${control}"`, {
+    where: "--control",
+    hint: "`history export --csv -` shows those that there are.",
+  });
 }
 
 async function prune(flags: StoreFlags & { readonly olderThan: string; readonly dryRun?: boolean }): Promise<void> {

@@ -68,5 +68,7 @@ describe("writing results", () => {
     writeFileSync(file, "");
     expect(() => requireWritable(join(file, "x.json"), "--json")).toThrow(/--json/);
     expect(() => requireWritable("-", "--json")).not.toThrow();
+    expect(() => requireWritable(folder, "--json")).toThrow(/it is a folder[^]*--json/);
+    expect(readdirSync(folder).filter((name) => name.endsWith(".part"))).toEqual([]);
   });
 });

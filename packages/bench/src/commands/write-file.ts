@@ -53,6 +53,8 @@ export function requireWritable(path: string, option: string): void {
       accessSync(target, constants.W_OK);
       return;
     }
+    if (statSync(target, { throwIfNoEntry: false })?.isDirectory() === true)
+      throw Object.assign(new Error(), { code: "EISDIR" });
     const probe = `${target}.${process.pid}.part`;
     makeFolder(dirname(probe));
     writeFileSync(probe, "");

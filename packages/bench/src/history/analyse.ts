@@ -137,11 +137,10 @@ function levelChange({ points, controls, unit }: Series, point: ChangePoint, not
 /** As reports draw it. */
 export function trendOf({ series, changes }: SeriesAnalysis): Trend {
   const { points, controls, unit } = series;
-  const ratio = controls.length > 0 || unit !== "ns";
   return {
     bench: seriesName(series),
     class: series.class,
-    unit: ratio ? "ratio" : "ns",
+    unit: controls.length > 0 ? "ratio" : unit,
     points: points.map(({ record, value }) => {
       const scale = value / record.value;
       const { low, high, commit, at } = record;

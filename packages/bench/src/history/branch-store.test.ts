@@ -1,7 +1,7 @@
 /** A history on a branch: nothing but the branch is touched, writers at once lose nothing, and two histories are joined. */
 
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -88,6 +88,22 @@ it("writers at once lose nothing", async () => {
   expect(git(folder, "rev-list", "--count", "bench-data")).toBe("12");
 });
 
+it("from a folder below the root it is the same history", async () => {
+  const folder = repository();
+  const records = sampleRecords({ days: 6 });
+  await add(await BranchStore.open(folder), [...records.slice(0, 3), ...sampleRecords({ days: 1, class: "other" })]);
+  mkdirSync(join(folder, "packages", "one"), { recursive: true });
+  const below = await BranchStore.open(join(folder, "packages", "one"));
+  expect(await runs(below)).toHaveLength(4);
+  await add(below, records.slice(3));
+  expect(await runs(await BranchStore.open(folder))).toHaveLength(7);
+  expect(git(folder, "ls-tree", "-r", "--name-only", "bench-data").split("\n")).toEqual([
+    ".gitattributes",
+    "example-2/2026-06.jsonl",
+    "other/2026-06.jsonl",
+  ]);
+});
+
 it("works without a name of the user, and in a bare repository", async () => {
   const folder = join(root, "bare");
   git(root, "init", "--quiet", "--bare", folder);
@@ -151,6 +167,17 @@ describe("refusals", () => {
     const store = await BranchStore.open(folder, "main");
     await expect(add(store, sampleRecords({ days: 1 }))).rejects.toThrow("is checked out in a work tree");
   });
+
+  it("a name that a branch stands in the way of, and a lock that a killed git has left", async () => {
+    const folder = repository();
+    const inTheWay = await BranchStore.open(folder, "main/bench");
+    await expect(add(inTheWay, sampleRecords({ days: 1 }))).rejects.toThrow(/'refs\/heads\/main' exists/);
+    const store = await BranchStore.open(folder);
+    await add(store, sampleRecords({ days: 1 }));
+    writeFileSync(join(folder, ".git/refs/heads/bench-data.lock"), "");
+    await expect(add(store, sampleRecords({ days: 2 }))).rejects.toThrow(/bench-data\.lock[^]*remove it/);
+    expect(await runs(store)).toHaveLength(1);
+  }, 60_000);
 
   it("a remote that is an option, and one that is not there", async () => {
     const store = await BranchStore.open(repository());
@@ -224,6 +251,28 @@ describe("other repositories", () => {
     expect(await runs(b)).toEqual(runsOf(records));
     await b.push("origin");
     expect(git(origin, "rev-list", "--count", "bench-data")).toBe("2");
+  });
+
+  it("a branch that has fallen behind what was fetched, or gone another way, is read joined with it", async () => {
+    const { one, two } = clones();
+    const records = sampleRecords({ days: 6 });
+    const [a, b] = [await BranchStore.open(one), await BranchStore.open(two)];
+    await add(a, records.slice(0, 2));
+    await a.push("origin");
+    await b.startFrom("origin");
+    await add(a, records.slice(2, 4));
+    await a.push("origin");
+    git(two, "fetch", "--quiet");
+    expect(await runs(b)).toEqual(runsOf(records.slice(0, 4)));
+    const own = git(two, "rev-parse", "bench-data");
+    expect(git(two, "rev-parse", "bench-data")).toBe(own);
+    // What is added goes behind what was fetched.
+    await add(b, records.slice(4, 5));
+    expect(git(two, "rev-list", "--count", "bench-data")).toBe("3");
+    await add(a, records.slice(5));
+    await a.push("origin");
+    git(two, "fetch", "--quiet");
+    expect(await runs(b)).toEqual(runsOf(records));
   });
 
   it("starts from a remote that was never fetched", async () => {

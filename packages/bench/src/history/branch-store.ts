@@ -42,24 +42,35 @@ export class BranchStore implements HistoryStore {
     return new BranchStore(git, branch);
   }
 
+  /** The branch joined with what was last fetched of it. */
   async read(): Promise<Shards> {
-    const commit = (await this.#local()) ?? (await this.#remote());
-    return commit === undefined ? new Map() : this.#shards(commit);
+    const { local, tip } = await this.#known();
+    if (tip === undefined) return new Map();
+    const remote = await this.#remote();
+    if (local === undefined || tip !== local || remote === undefined || remote === local) return this.#shards(tip);
+    const base = await this.#git.textOrNothing(["merge-base", local, remote]);
+    if (base === remote) return this.#shards(local);
+    return new Map([...(await this.#shards(remote)), ...(await this.#merged(base, local, remote))]);
   }
 
   async update(paths: readonly string[] | undefined, change: ShardChange, message: string): Promise<void> {
     await this.#requireFree();
+    let hindrance = "";
     for (let tries = 0; tries < TRIES; tries++) {
       if (tries > 0) await setTimeout(Math.random() * Math.min(200, 5 * 2 ** tries));
-      const before = await this.#local();
-      const parent = before ?? (await this.#remote());
+      const { local: before, tip: parent } = await this.#known();
       const shards = parent === undefined ? new Map<string, string>() : await this.#shards(parent, paths);
       const changed = new Map(change(shards));
       if (changed.size === 0) return;
       const commit = await this.#commit(changed, parent, parent === undefined ? [] : [parent], message);
-      if (await moveRef(this.#git, this.#ref, commit, before, "quern history")) return;
+      const reason = await moveRef(this.#git, this.#ref, commit, before, "quern history");
+      if (reason === undefined) return;
+      hindrance = reason;
     }
-    throw new UserError("other writers keep changing the history", { where: this.name, hint: "Try again." });
+    throw new UserError(`the history could not be changed: ${hindrance}`, {
+      where: this.name,
+      hint: "Try again. Where no other git is at work, one that was killed may have left the lock file that is named: remove it.",
+    });
   }
 
   /**
@@ -91,6 +102,14 @@ export class BranchStore implements HistoryStore {
 
   async #local(): Promise<string | undefined> {
     return this.#git.textOrNothing(["rev-parse", "--verify", "--quiet", `${this.#ref}^{commit}`]);
+  }
+
+  /** The branch, and the commit to go on from: what was fetched where that is ahead of the branch. */
+  async #known(): Promise<{ readonly local: string | undefined; readonly tip: string | undefined }> {
+    const [local, remote] = [await this.#local(), await this.#remote()];
+    if (local === undefined || remote === undefined) return { local, tip: local ?? remote };
+    const behind = (await this.#git.textOrNothing(["merge-base", "--is-ancestor", local, remote])) !== undefined;
+    return { local, tip: behind ? remote : local };
   }
 
   /** The branch as it was last fetched: clones of builders have no branches of their own. */
@@ -137,7 +156,8 @@ export class BranchStore implements HistoryStore {
     if (theirs === undefined || ours === undefined || theirs === ours) return false;
     const base = await this.#git.textOrNothing(["merge-base", ours, theirs]);
     if (base === theirs) return false;
-    if (base === ours) return moveRef(this.#git, this.#ref, theirs, ours, "quern history: fast-forward");
+    if (base === ours)
+      return (await moveRef(this.#git, this.#ref, theirs, ours, "quern history: fast-forward")) === undefined;
     const changed = await this.#merged(base, ours, theirs);
     const commit = await this.#commit(changed, theirs, [ours, theirs], "Join two histories");
     // Where another writer was faster, the next round joins what it wrote.

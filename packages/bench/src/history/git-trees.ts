@@ -15,7 +15,8 @@ interface TreeEntry {
 }
 
 async function listTree(git: Git, tree: string, recursive = false): Promise<TreeEntry[]> {
-  const args = ["ls-tree", "-z", ...(recursive ? ["-r"] : []), tree];
+  // The whole tree, also where git runs in a folder below the root.
+  const args = ["ls-tree", "-z", "--full-tree", ...(recursive ? ["-r"] : []), tree];
   const listing = (await git.bytes(args)).toString("utf8");
   return listing
     .split("\0")
@@ -119,22 +120,28 @@ export async function writeCommit(
   return (named === undefined ? git.with(NAMELESS) : git).text(args, `${message}\n`);
 }
 
-/** Moves a reference from `before` (undefined: it does not exist). False where it is elsewhere by now. */
+/**
+ * Moves a reference from `before` (undefined: it does not exist). Returns why not where that may succeed later: it is elsewhere by
+ * now, or locked. Rejects with what git said where trying again is of no use.
+ */
 export async function moveRef(
   git: Git,
   ref: string,
   to: string,
   before: string | undefined,
   why: string,
-): Promise<boolean> {
+): Promise<string | undefined> {
   try {
     await git.text(["update-ref", "-m", why, ref, to, before ?? ""]);
-    return true;
+    return undefined;
   } catch (error) {
     if (!(error instanceof GitError)) throw error;
     const now = await git.textOrNothing(["rev-parse", "--verify", "--quiet", ref]);
-    // Another writer was faster, or has the reference locked at this moment.
-    if (now !== before || /cannot lock ref|unable to lock|File exists/i.test(error.message)) return false;
+    if (now !== before) return "other writers keep changing it";
+    // `a` and `a/b` cannot both be branches.
+    if (/exists; cannot create/i.test(error.message)) throw error;
+    // Another writer has the reference locked at this moment, or one that was killed has left its lock.
+    if (/cannot lock ref|unable to lock|File exists/i.test(error.message)) return error.message;
     throw error;
   }
 }

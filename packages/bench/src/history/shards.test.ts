@@ -161,6 +161,17 @@ describe("joining", () => {
     expect(mergeLines("a\n", "", "a\nb\n")).toBe("b\n");
   });
 
+  it("keeps one of two lines of one measurement, that which says more, in either order", () => {
+    const known = recordLine({ ...first, committedAt: "2026-05-01T00:00:00.000Z" });
+    const [a, b] = [appendLines("", [recordLine(first)]), appendLines("", [known])];
+    expect(mergeLines("", a, b)).toBe(b);
+    expect(mergeLines("", b, a)).toBe(b);
+    const [p, q] = [0.01, 0.02].map((p) => appendLines("", [recordLine({ ...first, change: { ratio: 2, p } })]));
+    expect(mergeLines(a, p as string, q as string)).toBe(p);
+    expect(mergeLines(a, q as string, p as string)).toBe(p);
+    expect(parseShards(new Map([[PATH, mergeLines("", a, b)]])).problems).toEqual([]);
+  });
+
   it("any two histories: nothing is lost, nothing removed comes back, both orders give the same lines", () => {
     const seed = 20_261_128;
     const random = new Random(seed);

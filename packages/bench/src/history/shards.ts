@@ -176,5 +176,22 @@ export function mergeLines(base: string, ours: string, theirs: string): string {
   const [ownSet, otherSet, beforeSet] = [new Set(own), new Set(other), new Set(before)];
   const kept = other.filter((line) => ownSet.has(line) || !beforeSet.has(line));
   const added = own.filter((line) => !otherSet.has(line) && !beforeSet.has(line));
-  return appendLines("", [...kept, ...added]);
+  return appendLines("", oneOfEach([...kept, ...added]));
+}
+
+/**
+ * Two clones may know one measurement by different words: only one of them has its commit, or each has marked a change before pruning
+ * with its own numbers. The longer line says more; of two as long the first in the order of characters stays, in every clone.
+ */
+function oneOfEach(lines: readonly string[]): string[] {
+  const best = new Map<string, string>();
+  for (const line of lines) {
+    const parsed = parseLine(line);
+    const key = "record" in parsed ? recordKey(parsed.record) : `line ${line}`;
+    const other = best.get(key);
+    const better = other === undefined || line.length > other.length || (line.length === other.length && line < other);
+    // A key keeps the place where it was first seen.
+    if (better) best.set(key, line);
+  }
+  return [...best.values()];
 }

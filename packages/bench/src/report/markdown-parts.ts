@@ -24,16 +24,16 @@ const NAME_LENGTH = 120;
 /** Takes rows from the end of the last section on until the text is no longer than `limit` bytes. */
 export function fit({ head, sections, foot }: MarkdownParts, limit: number): string {
   const assemble = (kept: number): string => {
-    const lines = [...head];
     let left = kept;
-    for (const { before, rows, after } of sections) {
-      const shown = rows.slice(0, left);
-      left -= shown.length;
-      if (shown.length > 0) lines.push(...before, ...shown, ...after);
-    }
+    const shown = sections.map(({ before, rows, after }) => {
+      const some = rows.slice(0, left);
+      left -= some.length;
+      return some.length === 0 ? [] : [before, some, after];
+    });
     const dropped = sections.reduce((sum, { rows }) => sum + rows.length, 0) - kept;
-    if (dropped > 0) lines.push("", `${dropped} more rows do not fit here: see the JSON, CSV or HTML report.`);
-    return `${[...lines, ...foot].join("\n")}\n`;
+    const rest = dropped > 0 ? ["", `${dropped} more rows do not fit here: see the JSON, CSV or HTML report.`] : [];
+    // A hostile file has more rows than a call has arguments: lists are joined, never spread.
+    return `${[head, ...shown.flat(), rest, foot].flat().join("\n")}\n`;
   };
   // The most rows that fit, by halving.
   let fits = 0;

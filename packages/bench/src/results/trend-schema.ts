@@ -6,7 +6,10 @@ export const trendSchema = {
   properties: {
     bench: { type: "string" },
     class: { type: "string", description: "Class of the machine: only times of one class are in one series." },
-    unit: { enum: ["ns", "ratio"], description: "ratio: time of the benchmark over that of the control kernel" },
+    unit: {
+      enum: ["ns", "ratio", "bytes"],
+      description: "ratio: time of the benchmark over that of the control kernel",
+    },
     points: {
       type: "array",
       items: {

@@ -128,6 +128,13 @@ describe("treemap", () => {
 });
 
 describe("trend", () => {
+  it("of memory is in bytes", () => {
+    const points = Array.from({ length: 3 }, (_, i) => ({ at: `2026-01-0${i + 1}T00:00:00Z`, value: 50 * 2 ** 20 }));
+    const chart = trendChart({ bench: "b", unit: "bytes", points, changes: [] });
+    expect(chart).toContain("50.0 MiB");
+    expect(chart).not.toContain("×");
+  });
+
   it("marks the first point of a new level, and draws a level on each side", () => {
     const points = Array.from({ length: 10 }, (_, i) => ({ at: `2026-01-${10 + i}T00:00:00Z`, value: i < 5 ? 1 : 2 }));
     const chart = trendChart({ bench: "b", unit: "ratio", points, changes: [{ index: 5, ratio: 2, p: 0 }] });

@@ -67,7 +67,7 @@ export function trendSection({ trends = [] }: Results): Section {
   // Those with changes first.
   const sorted = trends.toSorted((a, b) => b.changes.length - a.changes.length).slice(0, MOST_TRENDS);
   const figures = sorted.map((trend) => {
-    const unit = trend.unit === "ns" ? "time" : "time over that of the control kernel";
+    const unit = { ns: "time", ratio: "time over that of the control kernel", bytes: "memory" }[trend.unit];
     const caption = `${shorten(trend.bench, NAME_LENGTH)}: ${unit}${trend.class === undefined ? "" : `, machines of class ${shorten(trend.class, NAME_LENGTH)}`}`;
     return `<figure data-name="${escapeHtml(shorten(trend.bench, NAME_LENGTH))}">${trendChart(trend)}<figcaption>${escapeHtml(caption)}</figcaption></figure>`;
   });

@@ -2,13 +2,19 @@
 
 import { median } from "../../statistics/basics.ts";
 import type { Trend } from "../../results/schema.ts";
-import { formatChange, formatChangeRatio, formatNs } from "../format.ts";
+import { formatBytes, formatChange, formatChangeRatio, formatNs } from "../format.ts";
 import { anchorAt, percent, plot, px, stretched, svgText, title } from "./markup.ts";
 import { extent, linearScale } from "./scale.ts";
 
 const HEIGHT = 220;
 const TOP = 26;
 const BOTTOM = HEIGHT - 26;
+
+const TEXTS: Readonly<Record<Trend["unit"], (value: number) => string>> = {
+  ns: formatNs,
+  ratio: formatChangeRatio,
+  bytes: (value) => formatBytes(Math.round(value)),
+};
 
 export function trendChart(trend: Trend): string {
   const { points, unit, bench } = trend;
@@ -20,7 +26,7 @@ export function trendChart(trend: Trend): string {
   const down = (value: number): number => BOTTOM - (BOTTOM - TOP) * y.at(value);
   // Runs are nights or commits: one step each, whatever the time between them.
   const along = (index: number): number => (index + 0.5) / points.length;
-  const valueText = (value: number): string => (unit === "ns" ? formatNs(value) : formatChangeRatio(value));
+  const valueText = (value: number): string => TEXTS[unit](value);
   const changes = inOrder(trend);
   const area = [
     ...y.ticks.map((tick) => `<line class="grid" x1="0" x2="100%" y1="${px(down(tick))}" y2="${px(down(tick))}"/>`),
