@@ -54,6 +54,7 @@ describe("wrong use is one message and exit code 2", () => {
     [["bench", "gemm", "--time", "soon"], "not a number from"],
     [["bench", "gemm", "--seed", "-1"], "not a whole number from"],
     [["bench", "--dim", "batch"], "not of the form name=value"],
+    [["bench", "gemm", "--shapes", "8x8x8", "--dim", "sequence=128"], 'has a dimension "sequence"'],
     [["bench", "model", "missing.onnx"], "the model file does not exist"],
     [["bench", "gemm", "--quantize", "Q8_0"], "only weights of models are quantised"],
     [["bench", "gemm", "--json", "/proc/nowhere/r.json"], "cannot be written"],

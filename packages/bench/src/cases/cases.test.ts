@@ -7,7 +7,7 @@ import { onnxruntime } from "../engines/onnxruntime.ts";
 import { checkOutputs } from "./check.ts";
 import { gemmWorkload, parseShapes } from "./gemm.ts";
 import { makeInputs } from "./inputs.ts";
-import { modelName } from "./model.ts";
+import { distinctNames, fileNameParts, modelName, modelNameParts } from "./model-name.ts";
 import { erf, opCases, opWorkload } from "./ops.ts";
 import type { Workload } from "./workload.ts";
 
@@ -89,6 +89,32 @@ describe("models", () => {
     expect(modelName("/a/mnist-12.onnx")).toBe("mnist-12");
     expect(modelName("/a/models/mnist/model.onnx")).toBe("mnist");
     expect(modelName("/a/silero/v6/model.onnx")).toBe("silero/v6");
+    expect(modelName("/model.onnx")).toBe("model");
+  });
+
+  it.each([
+    [["/a/enc.onnx", "/b/other.onnx"], "enc other"],
+    [["/a/enc.onnx", "/b/enc.onnx", "/b/other.onnx"], "a/enc b/enc other"],
+    [["/x/q/enc.onnx", "/y/q/enc.onnx", "/y/r/enc.onnx"], "x/q/enc y/q/enc r/enc"],
+    [["/enc.onnx", "/a/enc.onnx"], "enc a/enc"],
+    [["/x/models/mnist/model.onnx", "/y/models/mnist/model.onnx"], "x/models/mnist y/models/mnist"],
+    [["/a/mnist/model.onnx", "/b/mnist/model.onnx"], "a/mnist b/mnist"],
+    // Folders do not tell these apart.
+    [["/a/enc.onnx", "/a/enc.ort", "/b/enc.onnx"], "enc.onnx enc.ort b/enc"],
+    [["/models/enc.onnx", "/models/enc/model.onnx"], "enc.onnx model.onnx"],
+    // The same file in other words.
+    [["/a/enc.onnx", "/a/../a/enc.onnx"], "enc"],
+  ])("%j have names of their own", (files, names) => {
+    expect([...distinctNames(files, modelNameParts).values()].join(" ")).toBe(names);
+  });
+
+  it("language models are named by their files", () => {
+    const files = ["/a/q4/model.gguf", "/a/q8/model.gguf", "/a/m.gguf"];
+    expect(Object.fromEntries(distinctNames(files, fileNameParts))).toEqual({
+      "/a/q4/model.gguf": "q4/model",
+      "/a/q8/model.gguf": "q8/model",
+      "/a/m.gguf": "m",
+    });
   });
 });
 

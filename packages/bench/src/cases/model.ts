@@ -1,14 +1,16 @@
 /**
  * ONNX model files as cases. Inputs come from the `case-K` folders beside the file (`in-<name>.npy`, expected
  * `out-<name>.npy`; names are percent-encoded), and further sets are variations of them; a file without
- * such folders gets random inputs, and `--dim name=size` sets its symbolic dimensions.
+ * such folders gets random inputs, and `--dim name=size` sets its symbolic dimensions; sizes that were given are in the
+ * identifier of the case, others are 1.
  */
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { basename, dirname, extname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { UserError, type DType } from "@quern/core";
 import { randomRecipe } from "./inputs.ts";
+import { modelName } from "./model-name.ts";
 import { readNpy } from "./npy.ts";
 import { setsFor, type CacheState } from "./caches.ts";
 import type { InputRecipe, Workload } from "./workload.ts";
@@ -22,6 +24,8 @@ export interface ModelValue {
 
 export interface ModelOptions {
   readonly seed: number;
+  /** What it is called; its own name unless told. */
+  readonly name?: string | undefined;
   readonly dims: Readonly<Record<string, number>>;
   /** What the caches hold when a call begins; "rotating" unless told. The weights of a model are one set, and never cold. */
   readonly cache?: CacheState | undefined;
@@ -50,15 +54,6 @@ export function tensorFiles(folder: string, prefix: "in-" | "out-"): Record<stri
   );
 }
 
-/** "mnist-12" for "mnist-12.onnx", "mnist/zoo-8" for "mnist/zoo-8/model.onnx", "mnist" for "bench-models/mnist/model.onnx". */
-export function modelName(file: string): string {
-  const stem = basename(file, extname(file));
-  const folder = dirname(resolve(file));
-  if (stem !== "model") return stem;
-  const above = basename(dirname(folder));
-  return /(^|-)models?$/.test(above) ? basename(folder) : `${above}/${basename(folder)}`;
-}
-
 /** Throws a `UserError` unless `path` is a file. */
 export function requireModelFile(path: string, hint = "Give the path of an .onnx file."): void {
   if (!existsSync(path)) throw new UserError("the model file does not exist", { where: path, hint });
@@ -82,9 +77,13 @@ export async function modelWorkload(path: string, options: ModelOptions): Promis
   requireWarmWeights(cache);
   const folders = caseFolders(file);
   const first = folders[0];
-  const inputs = first === undefined ? await randomInputs(file, options) : recipesOfFolders(folders);
+  const values = first === undefined ? await options.describeInputs(file) : [];
+  const inputs = first === undefined ? randomInputs(values, options.dims) : recipesOfFolders(folders);
   const bytes = inputs.reduce((sum, recipe) => sum + recipe.shape.reduce((size, dim) => size * dim, 8), 0);
-  const id = `model/${modelName(file)}${cache === "rotating" ? "" : `/${cache}`}`;
+  const sizes = symbolsOf(values)
+    .filter((symbol) => Object.hasOwn(options.dims, symbol))
+    .map((symbol) => `${symbol}=${options.dims[symbol]}`);
+  const id = ["model", options.name ?? modelName(file), ...sizes, ...(cache === "rotating" ? [] : [cache])].join("/");
   const digest = createHash("sha256").update(file).digest("hex").slice(0, 8);
   return {
     id,
@@ -126,16 +125,20 @@ function recipesOfFolders(folders: readonly string[]): InputRecipe[] {
   });
 }
 
-async function randomInputs(file: string, options: ModelOptions): Promise<InputRecipe[]> {
-  const values = await options.describeInputs(file);
-  return values.map((value) =>
+/** Names of the dimensions of inputs that have no size of their own, in the order of the alphabet. */
+export function symbolsOf(values: readonly ModelValue[]): string[] {
+  const symbols = values.flatMap(({ shape }) => shape.filter((dim) => typeof dim === "string"));
+  return [...new Set(symbols)].toSorted();
+}
+
+function randomInputs(values: readonly ModelValue[], dims: ModelOptions["dims"]): InputRecipe[] {
+  const sizeOf = (symbol: string | null): number =>
+    symbol !== null && Object.hasOwn(dims, symbol) ? (dims[symbol] ?? 1) : 1;
+  return values.map(({ name, dtype, shape }) =>
     randomRecipe(
-      value.name,
-      value.dtype,
-      value.shape.map((dim) => {
-        if (typeof dim === "number") return dim;
-        return (dim === null ? undefined : options.dims[dim]) ?? 1;
-      }),
+      name,
+      dtype,
+      shape.map((dim) => (typeof dim === "number" ? dim : sizeOf(dim))),
     ),
   );
 }

@@ -23,10 +23,12 @@ const ELEMENT_TYPE: Readonly<Partial<Record<DType, number>>> = {
 export interface OnnxValue {
   readonly name: string;
   readonly dtype: DType;
-  readonly shape: readonly number[];
+  /** A name is a symbolic dimension. */
+  readonly shape: readonly (number | string)[];
 }
 
 export interface OnnxInitialiser extends OnnxValue {
+  readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }
 
@@ -124,7 +126,9 @@ function elementType(dtype: DType): number {
 
 function valueInfo(value: OnnxValue): Message {
   const shape = new Message();
-  for (const dim of value.shape) shape.message(1, new Message().int(1, dim));
+  for (const dim of value.shape) {
+    shape.message(1, typeof dim === "number" ? new Message().int(1, dim) : new Message().text(2, dim));
+  }
   const tensorType = new Message().int(1, elementType(value.dtype)).message(2, shape);
   return new Message().text(1, value.name).message(2, new Message().message(1, tensorType));
 }

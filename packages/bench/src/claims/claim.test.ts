@@ -125,6 +125,20 @@ describe("a ratio is a claim", () => {
     expect(claimOf({ ...sample, results: rows }, compile)).toEqual({ comparable: true, reasons: [] });
   });
 
+  it("not of loading, where the harness has loaded a part of one side before", () => {
+    const sample = results("quern", {});
+    const loaded: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "load", low: 1, high: 2 };
+    const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
+    const beside = (engine: string): string | undefined => {
+      const rows = ["quern", engine].map((name): Result => ({ ...compiled, phase: "load", engine: name }));
+      const engines = ["quern", engine].map((name) => ({ ...sample.engines[0]!, name }));
+      return claimText(claimOf({ ...sample, engines, results: rows }, { ...loaded, baseline: engine }));
+    };
+    expect(beside("onnxruntime")).toBe("not comparable because a part of quern is loaded before it is timed");
+    expect(beside("quern-reference")).toBeUndefined();
+    expect(beside("quernish")).toBe("not comparable because a part of quern is loaded before it is timed");
+  });
+
   it("not where a cached compilation stands beside a whole one", () => {
     const sample = results("quern", {});
     const cached: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "compile-cached", low: 1, high: 2 };

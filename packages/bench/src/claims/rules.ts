@@ -38,6 +38,9 @@ const SAME_BYTES = 0.01;
 /** Fresh processes that a claim needs of each side: slices of one process are not independent. */
 const LEAST_PROCESSES = 3;
 
+/** Quern on any device, at any settings. The harness itself is made with `@quern/core`, and has loaded it before the clock starts. */
+const QUERN = /^quern(?:-|$)/;
+
 /** Phases that are over before the first input is seen. */
 const WITHOUT_INPUTS: ReadonlySet<Result["phase"]> = new Set(["load", "compile", "compile-cached"]);
 
@@ -110,6 +113,14 @@ export const claimRules: readonly ClaimRule[] = [
   },
   { name: "case", against: ({ row: a }, { row: b }) => differ("cases", a.case, b.case) },
   { name: "phase", against: ({ row: a }, { row: b }) => differ("phases", a.phase, b.phase) },
+  {
+    name: "loading",
+    against: ({ row: a }, { row: b }) => {
+      const [ofA, ofB] = [QUERN.test(a.engine), QUERN.test(b.engine)];
+      if (a.phase !== "load" || b.phase !== "load" || ofA === ofB) return undefined;
+      return `a part of ${(ofA ? a : b).engine} is loaded before it is timed`;
+    },
+  },
   { name: "shape", against: ({ row: a }, { row: b }) => differ("shapes", a.shape, b.shape) },
   { name: "model", against: (a, b) => mustAgree("model hashes", [a, b], (row) => shortHash(row.modelSha256)) },
   {

@@ -8,6 +8,7 @@ import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
 import { renderServing } from "../report/serving-terminal.ts";
 import type { Results } from "../results/schema.ts";
+import { publicUrl } from "../serving/address.ts";
 import { parseGoals } from "../serving/goals.ts";
 import { runLoadTest } from "../serving/load-test.ts";
 import { servingResults } from "../serving/results.ts";
@@ -40,7 +41,7 @@ How requests arrive:
   --concurrency N  closed loop: N clients, each of which waits for its answer (the default, with one)
   --rate R         open loop: R requests per second at random times, however busy the server is; latencies count
                    from when a request was due
-  --rate inf       all at once: throughput alone
+  --rate inf       all at once: throughput alone, without --goodput
 
 Examples:
   ${name} url http://localhost:8080/v1 --model qwen3 --concurrency 4
@@ -82,11 +83,11 @@ function parseHeader(text: string, before: Record<string, string> | undefined): 
   return { ...before, [name.toLowerCase()]: value };
 }
 
-/** The command line without the values of headers, which may be keys. */
-function withoutSecrets(argv: readonly string[]): string[] {
+/** The command line without what may be keys: the values of headers, and of the address all but host and path. */
+function withoutCredentials(argv: readonly string[], url: string): string[] {
   return argv.map((text, i) => {
     if (argv[i - 1] === "--header") return text.replace(/:.*$/s, ": …");
-    return text.replace(/^(--header=[\w-]*).*$/s, "$1: …").replace(/\/\/[^/@]*@/, "//…@");
+    return text === url ? publicUrl(url) : text.replace(/^(--header=[\w-]*).*$/s, "$1: …");
   });
 }
 
@@ -106,7 +107,7 @@ export function addUrl(parent: Command): void {
     .option("--goodput <limits>", "count requests within limits in ms, for instance ttft:200,tpot:50", parseGoals)
     .option("--body <json>", "further members of the request", parseBody)
     .option("--header <name: value>", "further header, for instance a key; repeatable, never recorded", parseHeader)
-    .option("--timeout <ms>", "longest wait for the next part of an answer", wholeNumber("--timeout", 1), 60_000)
+    .option("--timeout <ms>", "longest wait for the next text of an answer", wholeNumber("--timeout", 1), 60_000)
     .option("--seed <number>", "seed of prompts and arrivals", wholeNumber("--seed", 0), 1)
     .addOption(outputOption())
     .option("--json <file>", "write the result (schema quern.results/1); - is standard output")
@@ -155,13 +156,13 @@ async function benchUrl(url: string, options: UrlOptions, command: Command): Pro
       signal,
     ),
   ).finally(() => progress.clear());
-  const { tool } = toolOf(command);
+  const { tool, argv } = toolOf(command);
   if (test.aborted && test.exchanges.length === 0) {
     // Nothing takes the place of an earlier result.
     sayInterrupted(tool.name);
     return;
   }
-  const results: Results = servingResults(plan, test, withoutSecrets(process.argv.slice(2)), tool);
+  const results: Results = servingResults(plan, test, withoutCredentials(argv, url), tool);
   const record = results.serving?.[0];
   const toScreen = outputs.every(({ path }) => path !== "-");
   if (toScreen && record !== undefined) process.stdout.write(renderServing(record));

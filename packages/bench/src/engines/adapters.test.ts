@@ -259,7 +259,15 @@ describe("records of default settings", () => {
   it("stand behind the engine that they are of", () => {
     expect(withDefaults(["openblas", "quern"])).toEqual(["openblas", "openblas-defaults", "quern", "quern-defaults"]);
     expect(withDefaults(["onnxruntime-defaults", "onnxruntime"])).toEqual(["onnxruntime-defaults", "onnxruntime"]);
-    expect(withLlmDefaults(["llama.cpp"])).toEqual(["llama.cpp", "llama.cpp-defaults"]);
+    expect(withDefaults(["onnxruntime-webgpu"])).toEqual(["onnxruntime-webgpu", "onnxruntime-webgpu-defaults"]);
+    // Of these nothing is set that is not set by default.
+    expect(withDefaults(["quern-gpu", "cublas"])).toEqual(["quern-gpu", "cublas"]);
+    expect(withLlmDefaults(["quern", "llama.cpp"])).toEqual([
+      "quern",
+      "quern-defaults",
+      "llama.cpp",
+      "llama.cpp-defaults",
+    ]);
     for (const { variantOf } of engines) if (variantOf !== undefined) expect(engineNamed(variantOf)).toBeDefined();
   });
 });

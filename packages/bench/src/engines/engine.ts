@@ -1,10 +1,10 @@
 /**
  * What the harness needs of an engine: one record each.
  *
- * The cold phases are apart on purpose: `open` loads the engine's code (phase "load"), `compile` makes a model ready to
- * run (phase "compile", and "compile-cached" in a later process that finds kept kernels), the first `call` is phase
- * "first-run", later ones "steady". Everything that is not the engine's own work (making feeds, reading outputs) has a method
- * of its own and is never timed.
+ * The cold phases are apart on purpose: `open` loads the engine's code (phase "load"; of Quern all but its core, which the
+ * harness itself is made with), `compile` makes a model ready to run (phase "compile", and "compile-cached" in a later process
+ * that finds kept kernels), the first `call` is phase "first-run", later ones "steady". Everything that is not the engine's own
+ * work (making feeds, reading outputs) has a method of its own and is never timed.
  */
 
 import type { MatmulPrecision } from "@quern/core";

@@ -5,7 +5,7 @@ import { cublas } from "./cublas.ts";
 import type { Engine } from "./engine.ts";
 import { javascript } from "./javascript.ts";
 import { onnxruntimeWeb, onnxruntimeWebDefaults } from "./onnxruntime-web.ts";
-import { onnxruntimeWebgpu } from "./onnxruntime-webgpu.ts";
+import { onnxruntimeWebgpu, onnxruntimeWebgpuDefaults } from "./onnxruntime-webgpu.ts";
 import { onnxruntime, onnxruntimeDefaults } from "./onnxruntime.ts";
 import { openblas, openblasDefaults } from "./openblas.ts";
 import { quern, quernDefaults, quernGpu, quernReference } from "./quern.ts";
@@ -19,6 +19,7 @@ export const engines: readonly Engine[] = [
   onnxruntime,
   onnxruntimeDefaults,
   onnxruntimeWebgpu,
+  onnxruntimeWebgpuDefaults,
   onnxruntimeWeb,
   onnxruntimeWebDefaults,
   transformersJs,

@@ -58,6 +58,17 @@ describe.each(llmEngines.map(({ name }) => name))("%s", (name) => {
     });
   });
 
+  it("says whose number of threads it has", async (context) => {
+    try {
+      const { settings } = await llmEngineNamed(name).describe(options);
+      const own = llmEngineNamed(name).variantOf !== undefined;
+      expect(settings["threads"]).toMatch(own ? /own|not set/ : /as in each row/);
+    } catch (error) {
+      if (name.startsWith("quern")) throw error;
+      context.skip((error as Error).message);
+    }
+  });
+
   it("says what is wrong with a file", async (context) => {
     const spoiled = join(directory, "spoiled.gguf");
     writeFileSync(spoiled, "GGUF, but not for long");

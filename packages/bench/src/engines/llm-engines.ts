@@ -3,9 +3,15 @@
 import { UserError } from "@quern/core";
 import { llamaCppAuto, llamaCppDefaults, llamaCppPlain } from "./llama-cpp.ts";
 import type { LlmEngine } from "./llm-engine.ts";
-import { quernLlm } from "./quern-llm.ts";
+import { quernLlm, quernLlmDefaults } from "./quern-llm.ts";
 
-export const llmEngines: readonly LlmEngine[] = [quernLlm, llamaCppAuto, llamaCppPlain, llamaCppDefaults];
+export const llmEngines: readonly LlmEngine[] = [
+  quernLlm,
+  quernLlmDefaults,
+  llamaCppAuto,
+  llamaCppPlain,
+  llamaCppDefaults,
+];
 
 /** The engines named, each followed by the record of its default settings where there is one. */
 export function withLlmDefaults(names: readonly string[]): string[] {

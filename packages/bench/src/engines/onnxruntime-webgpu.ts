@@ -2,8 +2,8 @@
  * onnxruntime-node on its WebGPU execution provider, where the installed package has it and a GPU answers.
  *
  * Best documented settings: all graph optimisations, WebGPU's own validation off. Inputs are uploaded and outputs
- * downloaded in every call, as `quern-gpu` is measured. Nodes that the provider has no kernel for run on one thread of the
- * CPU; the interface does not say which.
+ * downloaded in every call, as `quern-gpu` is measured. Nodes that the provider has no kernel for run on the CPU, by as many threads
+ * as asked for; the interface does not say which. The record `onnxruntime-webgpu-defaults` names the provider and sets nothing else.
  */
 
 import { UserError } from "@quern/core";
@@ -13,8 +13,9 @@ import { loadOnnxruntime, onnxruntimeIdentity } from "./onnxruntime-node.ts";
 import { unknownInput, wrapSession, type Ort, type SessionOptions } from "./ort-session.ts";
 
 const PROVIDER = "webgpu";
+const NAME = "onnxruntime-webgpu";
 
-function sessionOptions({ threads, optimise }: EngineOptions): SessionOptions {
+function bestOptions({ threads, optimise }: EngineOptions): SessionOptions {
   return {
     executionProviders: [{ name: PROVIDER, validationMode: "disabled" }],
     intraOpNumThreads: threads,
@@ -44,9 +45,9 @@ const PROBE: Uint8Array = encodeOnnx({
   nodes: [{ op: "Add", inputs: ["x", "x"], outputs: ["y"] }],
 }).bytes;
 
-async function requireGpu(ort: Ort, options: EngineOptions): Promise<void> {
+async function requireGpu(ort: Ort, options: SessionOptions): Promise<void> {
   try {
-    const session = await ort.InferenceSession.create(PROBE, sessionOptions(options));
+    const session = await ort.InferenceSession.create(PROBE, options);
     await session.run({ x: new ort.Tensor("float32", Float32Array.of(1, 2, 3, 4), [4]) });
     await session.release();
   } catch (cause) {
@@ -57,38 +58,51 @@ async function requireGpu(ort: Ort, options: EngineOptions): Promise<void> {
   }
 }
 
-export const onnxruntimeWebgpu: Engine = {
-  name: "onnxruntime-webgpu",
-  about: "onnxruntime-node, WebGPU execution provider",
-  ownThreads: true,
-  precisions: ["highest"],
-  keepsKernels: false,
-  quantises: false,
+function webgpuEngine(name: string, about: string, best: boolean): Engine {
+  const sessionOptions = (options: EngineOptions): SessionOptions =>
+    best ? bestOptions(options) : { executionProviders: [PROVIDER] };
+  return {
+    name,
+    about,
+    ...(best ? {} : { variantOf: NAME }),
+    ownThreads: true,
+    precisions: ["highest"],
+    keepsKernels: false,
+    quantises: false,
 
-  async describe(options) {
-    await requireGpu(await load(), options);
-    return {
-      name: "onnxruntime-webgpu",
-      ...onnxruntimeIdentity(),
-      settings: {
-        executionProvider: PROVIDER,
-        validationMode: "disabled",
-        graphOptimizationLevel: "all",
-        fallback: "nodes without a GPU kernel run on the CPU",
-        isa: "chosen by the library, which does not say",
-        call: "session.run, inputs uploaded and outputs downloaded in each",
-      },
-    };
-  },
+    async describe(options) {
+      await requireGpu(await load(), sessionOptions(options));
+      return {
+        name,
+        ...onnxruntimeIdentity(),
+        settings: {
+          executionProvider: PROVIDER,
+          ...(best
+            ? { validationMode: "disabled", graphOptimizationLevel: "all" }
+            : { sessionOptions: "none but the provider" }),
+          fallback: "nodes without a GPU kernel run on the CPU",
+          isa: "chosen by the library, which does not say",
+          call: "session.run, inputs uploaded and outputs downloaded in each",
+        },
+      };
+    },
 
-  supports: (workload) => unknownInput(workload, "onnxruntime-node"),
+    supports: (workload) => unknownInput(workload, "onnxruntime-node"),
 
-  async open(options): Promise<OpenEngine> {
-    const ort = await load();
-    return {
-      compile: async (path) =>
-        wrapSession(ort, await ort.InferenceSession.create(path, sessionOptions(options)), path, PROVIDER),
-      close: async () => {},
-    };
-  },
-};
+    async open(options): Promise<OpenEngine> {
+      const ort = await load();
+      return {
+        compile: async (path) =>
+          wrapSession(ort, await ort.InferenceSession.create(path, sessionOptions(options)), path, PROVIDER),
+        close: async () => {},
+      };
+    },
+  };
+}
+
+export const onnxruntimeWebgpu: Engine = webgpuEngine(NAME, "onnxruntime-node, WebGPU execution provider", true);
+export const onnxruntimeWebgpuDefaults: Engine = webgpuEngine(
+  `${NAME}-defaults`,
+  "the same without any further session option",
+  false,
+);

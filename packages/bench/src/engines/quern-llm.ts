@@ -3,6 +3,7 @@
  * `loadModel` uses, without scheduler and sampling, so that given tokens are evaluated at given positions.
  *
  * Opening does what `loadModel` does: it maps the file, builds and compiles the step graph, makes the cache and the tokenizer.
+ * The record `quern-defaults` leaves the number of threads to the device; form of the cache and precision belong to what is asked for.
  */
 
 import { InternalError, type Device, type MatmulPrecision } from "@quern/core";
@@ -14,37 +15,51 @@ import { STEP_TOKENS, largest, type LlmEngine, type LlmModel, type LlmOptions, t
 
 const PAGE_SIZE = 64;
 
-export const quernLlm: LlmEngine = {
-  name: "quern",
-  about: "our compiler, CPU device",
-  keepsKernels: true,
-  choosesPrecision: false,
-  baseline: false,
-  async describe(options) {
-    const device = await openDevice("cpu", options);
-    const settings = {
-      device: device.name,
-      matmulPrecision: options.precision,
-      cache: `${options.cache}, pages of ${PAGE_SIZE} tokens`,
-      stepTokens: String(STEP_TOKENS),
-      threads: "as in each row",
-      call: "run of the step graph",
-    };
-    device.dispose();
-    return { name: "quern", version: packageVersion(), library: null, sha256: null, settings };
-  },
-  async open(options) {
-    const device = await openDevice("cpu", { ...options, cache: options.kernels ?? false });
-    // Loaded here, so that it counts as loading and not as opening the first model.
-    const purpose = "language models on Quern";
-    await requirePeer("@quern/llm", purpose, () => import("@quern/llm"));
-    await requirePeer("@quern/importers", purpose, () => import("@quern/importers/gguf"));
-    return {
-      load: (path) => loadModel(device, path, options),
-      close: async () => device.dispose(),
-    };
-  },
-};
+function quernLlmEngine(name: string, about: string, variantOf?: string): LlmEngine {
+  // Without a setting the device takes all processors.
+  const threadsOf = ({ threads }: LlmOptions): number | undefined => (variantOf === undefined ? threads : undefined);
+  return {
+    name,
+    about,
+    ...(variantOf === undefined ? {} : { variantOf }),
+    keepsKernels: true,
+    choosesPrecision: false,
+    baseline: false,
+    async describe(options) {
+      const { features } = options;
+      const device = await openDevice("cpu", { threads: threadsOf(options), features });
+      const settings = {
+        device: device.name,
+        matmulPrecision: options.precision,
+        cache: `${options.cache}, pages of ${PAGE_SIZE} tokens`,
+        stepTokens: String(STEP_TOKENS),
+        threads: variantOf === undefined ? "as in each row" : "the device's own: all processors",
+        call: "run of the step graph",
+      };
+      device.dispose();
+      return { name, version: packageVersion(), library: null, sha256: null, settings };
+    },
+    async open(options) {
+      const { features, kernels } = options;
+      const device = await openDevice("cpu", { threads: threadsOf(options), features, cache: kernels ?? false });
+      // Loaded here, so that it counts as loading and not as opening the first model.
+      const purpose = "language models on Quern";
+      await requirePeer("@quern/llm", purpose, () => import("@quern/llm"));
+      await requirePeer("@quern/importers", purpose, () => import("@quern/importers/gguf"));
+      return {
+        load: (path) => loadModel(device, path, options),
+        close: async () => device.dispose(),
+      };
+    },
+  };
+}
+
+export const quernLlm: LlmEngine = quernLlmEngine("quern", "our compiler, CPU device");
+export const quernLlmDefaults: LlmEngine = quernLlmEngine(
+  "quern-defaults",
+  "the same without a number of threads",
+  "quern",
+);
 
 async function loadModel(device: Device, path: string, options: LlmOptions): Promise<LlmModel> {
   const { ExecutableRunner, buildStep, buildStepGraph, tokenizerFromGguf } = await import("@quern/llm");

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, describe, expect, it } from "vitest";
 import { parseShapes } from "../cases/gemm.ts";
+import { encodeOnnx } from "../cases/onnx-model.ts";
 import { bundledModels } from "../cases/suite.ts";
 import { resultsSchema, type Results } from "../results/schema.ts";
 import { DEFAULT_SETTINGS, runBench, type BenchPlan, type CaseRequest } from "./bench.ts";
@@ -24,6 +25,68 @@ function bench(
 }
 
 const gemm: CaseRequest[] = parseShapes("24x16x40").map((shape) => ({ kind: "gemm", gemm: shape }));
+
+/** A model "enc.onnx" that doubles its input, in a folder of this name. */
+function doubling(folder: string, shape: readonly (number | string)[]): CaseRequest {
+  const file = join(directory, folder, "enc.onnx");
+  mkdirSync(dirname(file), { recursive: true });
+  const value = { dtype: "f32", shape } as const;
+  const { bytes } = encodeOnnx({
+    name: "doubling",
+    opset: 17,
+    inputs: [{ name: "x", ...value }],
+    outputs: [{ name: "y", ...value }],
+    initialisers: [],
+    nodes: [{ op: "Add", inputs: ["x", "x"], outputs: ["y"] }],
+  });
+  writeFileSync(file, bytes);
+  return { kind: "model", file };
+}
+
+/** The steady rows: case, shape and engine. */
+function steadyRows({ results }: Results): string[] {
+  return results.filter(({ phase }) => phase === "steady").map((row) => `${row.case} ${row.shape} ${row.engine}`);
+}
+
+describe("models", () => {
+  it("of one name are told apart by their folders, and each has its own ratio", async () => {
+    const cases = [doubling("small", [2, 3]), doubling("large", [4, 5])];
+    const results = await bench([...cases, ...cases], ["quern-reference", "onnxruntime"]);
+    expect(steadyRows(results)).toEqual([
+      "model/small/enc 2x3 quern-reference",
+      "model/small/enc 2x3 onnxruntime",
+      "model/large/enc 4x5 quern-reference",
+      "model/large/enc 4x5 onnxruntime",
+    ]);
+    const compared = results.comparisons.filter(({ phase }) => phase === "steady");
+    expect(compared.map((row) => row.case)).toEqual(["model/small/enc", "model/large/enc"]);
+    expect(steadyRows(await bench(cases.slice(1), ["onnxruntime"]))).toEqual(["model/enc 4x5 onnxruntime"]);
+  });
+
+  it("have the sizes of dimensions that were chosen in their names, whatever the order", async () => {
+    const request = doubling("symbolic", ["batch", "sequence", 3]);
+    const named = async (dims: Record<string, number>): Promise<string[]> =>
+      steadyRows(await bench([request], ["onnxruntime"], { dims }));
+    expect(await named({})).toEqual(["model/enc 1x1x3 onnxruntime"]);
+    expect(await named({ sequence: 8 })).toEqual(["model/enc/sequence=8 1x8x3 onnxruntime"]);
+    const both = ["model/enc/batch=2/sequence=8 2x8x3 onnxruntime"];
+    expect(await named({ sequence: 8, batch: 2 })).toEqual(both);
+    expect(await named({ batch: 2, sequence: 8 })).toEqual(both);
+  });
+
+  it("a size of nothing is refused, with the dimensions that there are", async () => {
+    const request = doubling("symbolic", ["batch", "sequence", 3]);
+    const refused = (cases: readonly CaseRequest[], name: string): Promise<unknown> =>
+      bench(cases, ["onnxruntime"], { dims: { [name]: 128 } });
+    await expect(refused([...gemm, request], "sequnce")).rejects.toThrow(
+      /a dimension "sequnce"[^]*--dim sequnce=128[^]*: batch, sequence\./,
+    );
+    await expect(refused(gemm, "sequence")).rejects.toThrow(/a dimension "sequence"[^]*there are none here/);
+    // Its inputs are files.
+    await expect(refused([{ kind: "model", file: mnist }], "N")).rejects.toThrow('a dimension "N"');
+    await expect(refused([request], "constructor")).rejects.toThrow('a dimension "constructor"');
+  });
+});
 
 describe("runBench", () => {
   it("produces a file that follows the schema, with both engines verified and compared", async () => {

@@ -7,10 +7,10 @@
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
 import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
-import { modelName, modelWorkload, requireModelFile, requireWarmWeights, type ModelValue } from "../cases/model.ts";
+import { modelWorkload, requireModelFile, requireWarmWeights, type ModelValue } from "../cases/model.ts";
 import type { CacheState } from "../cases/caches.ts";
 import { opCase, opWorkload, type OpSizes } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
@@ -23,6 +23,7 @@ import { workloadFacts, type ClaimFacts } from "./claim-facts.ts";
 import { ComparisonRun, type BenchSettings } from "./comparison.ts";
 import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
 import { describeMachine } from "./machine.ts";
+import { PlannedModels } from "./planned-models.ts";
 
 export type CaseRequest =
   | { readonly kind: "gemm"; readonly gemm: GemmCase }
@@ -35,7 +36,7 @@ export interface BenchPlan {
   readonly threads: readonly number[];
   /** Measured for every engine that has them. */
   readonly precisions: readonly MatmulPrecision[];
-  /** Sizes of symbolic dimensions for models without case folders. */
+  /** Sizes of symbolic dimensions for models without case folders; each must be one of some model. */
   readonly dims: Readonly<Record<string, number>>;
   readonly features?: string | undefined;
   /** Encoding that weights of models are quantised to, by engines that do that; the others compute with those of the file. */
@@ -61,25 +62,28 @@ const BASELINE = "onnxruntime";
 export async function runBench(plan: BenchPlan, settings: BenchSettings, progress: Progress): Promise<Results> {
   if (plan.cases.length === 0) throw new UserError("bench: nothing to measure");
   if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
-  for (const request of plan.cases) requireCase(request, plan);
+  const cases = distinctCases(plan.cases);
+  for (const request of cases) requireCase(request, plan);
   for (const name of plan.engines) engineNamed(name);
   const engines = await describeEngines(plan, settings.timeoutMs);
+  const models = plannedModels(cases, plan, settings.timeoutMs);
+  await models.requireUse(plan.dims);
   const run = new ComparisonRun("engines", settings);
   const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
   const removeDirectory = cleanUpAtEnd(() => rmSync(directory, { recursive: true, force: true }));
   try {
     const skipped: Skipped[] = [];
     const measured: Measured[] = [];
-    const groups = plan.cases.length * plan.threads.length;
+    const groups = cases.length * plan.threads.length;
     const roofline = await run.betweenPeaks(plan.threads, progress, async () => {
-      for (const [index, request] of plan.cases.entries()) {
+      for (const [index, request] of cases.entries()) {
         settings.signal?.throwIfAborted();
         let workload: Workload;
         try {
-          workload = await makeWorkload(request, plan, settings, directory);
+          workload = await makeWorkload(request, plan, models, settings, directory);
         } catch (error) {
           settings.signal?.throwIfAborted();
-          skipped.push(...skippedCase(request, plan, error));
+          skipped.push(...skippedCase(request, plan, models, error));
           continue;
         }
         await makeExpected(workload, plan, settings);
@@ -138,6 +142,18 @@ async function rowsOf(
   return { results, comparisons, skipped };
 }
 
+/** Each case once: what is asked for twice would have two rows of one name. */
+function distinctCases(cases: readonly CaseRequest[]): CaseRequest[] {
+  const keyOf = (request: CaseRequest): string =>
+    JSON.stringify(request.kind === "model" ? [resolve(request.file), request.cache ?? "rotating"] : request);
+  return [...new Map(cases.map((request) => [keyOf(request), request])).values()];
+}
+
+function plannedModels(cases: readonly CaseRequest[], plan: BenchPlan, timeoutMs: number): PlannedModels {
+  const files = cases.flatMap((request) => (request.kind === "model" ? [request.file] : []));
+  return new PlannedModels(files, (file) => inspectInputs(plan, file, timeoutMs));
+}
+
 /** Finds what is misspelt or missing before anything is measured. */
 function requireCase(request: CaseRequest, { quantize }: BenchPlan): void {
   if (quantize !== undefined) {
@@ -172,11 +188,11 @@ function skippedArm(workload: Workload, arm: Arm): Omit<Skipped, "reason"> {
 }
 
 /** A file that cannot even be looked at leaves the other cases measured. */
-function skippedCase(request: CaseRequest, plan: BenchPlan, error: unknown): Skipped[] {
+function skippedCase(request: CaseRequest, plan: BenchPlan, models: PlannedModels, error: unknown): Skipped[] {
   if (!(error instanceof UserError) || request.kind !== "model") throw error;
   return plan.engines.flatMap((engine) =>
     plan.threads.map((threads) => ({
-      case: `model/${modelName(request.file)}`,
+      case: `model/${models.nameOf(request.file)}`,
       engine,
       threads,
       precision: plan.precisions[0] ?? "highest",
@@ -213,7 +229,8 @@ function armsOf(plan: BenchPlan, workload: Workload, threads: number, skipped: S
 
 async function makeWorkload(
   request: CaseRequest,
-  plan: BenchPlan,
+  { dims }: BenchPlan,
+  models: PlannedModels,
   settings: BenchSettings,
   directory: string,
 ): Promise<Workload> {
@@ -225,10 +242,11 @@ async function makeWorkload(
     case "model":
       return modelWorkload(request.file, {
         seed: settings.seed,
-        dims: plan.dims,
+        name: models.nameOf(request.file),
+        dims,
         cache: request.cache,
         directory,
-        describeInputs: (file) => inspectInputs(plan, file, settings.timeoutMs),
+        describeInputs: (file) => models.inputsOf(file),
       });
   }
 }

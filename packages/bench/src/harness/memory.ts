@@ -16,11 +16,6 @@ function statusBytes(field: string): number | null {
   }
 }
 
-/** Highest resident memory of this process since it began (or since the last reset), in bytes; null where it is not told. */
-export function peakResidentBytes(): number | null {
-  return statusBytes("VmHWM");
-}
-
 /** Starts a measurement; the returned function gives the bytes that the peak rose above the start, or null. */
 export function startPeakMemory(): () => number | null {
   const floor = statusBytes("VmRSS");

@@ -75,7 +75,9 @@ describe("a rate above the peak", () => {
   const of = { ...workload, flops: 150e6 };
 
   it("is impossible, and no result", () => {
-    expect(steady(of, outcome())).toMatchObject({ verified: false, note: expect.stringContaining("impossible: 150") });
+    const row = steady(of, outcome());
+    expect(row).toMatchObject({ verified: false, note: expect.stringContaining("impossible: 150") });
+    expect(row).toMatchObject({ samples: [], median: null, gflops: null, peakShare: null });
     expect(steady(of, outcome(), "unknown")).toMatchObject({ verified: true, peakShare: null });
   });
 
@@ -95,6 +97,27 @@ describe("a rate above the peak", () => {
       peakShare: 0.375,
     });
     expect(steady({ ...of, flops: 450e6 }, outcome({ quantize: "Q8_0", precision: "medium" })).verified).toBe(false);
+  });
+});
+
+describe("a wrong output", () => {
+  it("of a timed call, in whichever process, leaves one row that says so, and no time", () => {
+    const of = { ...workload, flops: 50e6 };
+    const { arm, runs } = outcome();
+    const [run] = runs;
+    const right = { ok: true, maxError: 0, rmsError: 0, tolerance: 1, oracle: "o" };
+    const wrong = { ...right, ok: false, maxError: 2, message: "y[3] = 1, expected 2" };
+    const ended = (checks: (typeof wrong | typeof right)[]): NonNullable<typeof run> => ({
+      ...(run as NonNullable<typeof run>),
+      finished: { checks, profile: [{ name: "matmul", ms: 1 }] },
+    });
+    expect(rowsOfArm(of, { arm, runs: [ended([right]), ended([right])] }, peaks).length).toBeGreaterThan(3);
+    const [row, ...others] = rowsOfArm(of, { arm, runs: [ended([right]), ended([right, wrong])] }, peaks);
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({ phase: "steady", verified: false, maxError: 2, note: "y[3] = 1, expected 2" });
+    expect(row).toMatchObject({ samples: [], processes: [0, 0], calls: 0, median: null, low: null, high: null });
+    expect(row).toMatchObject({ gflops: null, gbps: null, peakShare: null });
+    expect(row?.profile).toBeUndefined();
   });
 });
 

@@ -12,6 +12,7 @@ import { highestBandwidth, highestGflops, impossibleRate, type Peaks } from "./i
 import { arithmeticPeak, attainableGflops, bandwidthFor, fastestProducts, productPeak } from "./roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate } from "../statistics/index.ts";
 import type { Verification } from "./verify.ts";
+import { withoutTimes } from "./withheld.ts";
 
 type ColdPhase = Exclude<Phase, "steady" | "memory">;
 
@@ -32,7 +33,7 @@ export function withKnownFlops(workload: Workload, outcomes: readonly ArmOutcome
   return counts.length === 0 ? workload : { ...workload, flops: Math.min(...counts) };
 }
 
-/** All rows of one arm. An arm whose outputs are wrong has a steady row that says so, without times. */
+/** All rows of one arm. An arm whose outputs are wrong has one row, which says so, without times. */
 export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks | undefined): Result[] {
   const { arm, runs } = outcome;
   if (runs.length === 0) return [];
@@ -47,6 +48,8 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
     shape: workload.shape,
     ...verified,
   };
+  const steady = steadyRow(workload, outcome, base, peaks);
+  if (verified.verified === false) return [steady];
   const cold = COLD_PHASES.flatMap((phase): Result[] => {
     const samples = runs.map(COLD[phase]).filter((ms) => ms !== undefined);
     const kernels = phase === "compile-cached" ? { keptKernels: true } : {};
@@ -57,7 +60,7 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
     peakBytes.length === 0
       ? []
       : [{ ...base, phase: "memory", unit: "bytes", samples: peakBytes, ...summary(peakBytes) }];
-  return [steadyRow(workload, outcome, base, peaks), ...cold, ...memory];
+  return [steady, ...cold, ...memory];
 }
 
 function summary(samples: readonly number[]): Pick<Result, "median" | "low" | "high"> {
@@ -116,7 +119,7 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     roof === undefined || bytes === null ? null : bandwidthFor(roof.point, roof.caches, workingSet(workload, bytes));
   const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
   const impossible = roof === undefined ? undefined : impossibleOf(workload, arm, gflops, times.median, roof);
-  return {
+  const row: Result = {
     ...budget,
     ...base, // a note on wrong outputs comes first
     phase: "steady",
@@ -134,8 +137,9 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     plannedPeakBytes: facts?.plannedPeakBytes ?? null,
     ...(facts?.precisions === undefined ? {} : { precisions: facts.precisions }),
     ...(profile === undefined || profile.length === 0 ? {} : { profile }),
-    ...(impossible === undefined ? {} : { verified: false, note: impossible }),
   };
+  if (base.verified === false) return withoutTimes(row);
+  return impossible === undefined ? row : withoutTimes({ ...row, verified: false, note: impossible });
 }
 
 /**

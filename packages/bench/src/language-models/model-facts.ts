@@ -15,6 +15,7 @@ import { requirePeer } from "../harness/peers.ts";
 import type { LlmTest } from "./tests.ts";
 
 export interface ModelFacts {
+  /** Of the file; of one among others with folders above, where that is needed to tell it from them. */
   readonly name: string;
   readonly path: string;
   /** The file, or all files of a split model. */

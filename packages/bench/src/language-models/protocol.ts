@@ -43,7 +43,7 @@ export interface Opened {
   readonly openMs: number;
   /** The first prompt, until its next token is known. */
   readonly firstTokenMs: number;
-  /** Highest resident memory of the process so far, code and runtime included; null where the system does not say. */
+  /** By how much the resident memory of the process has grown at most since before the model; null where the system does not say. */
   readonly peakBytes: number | null;
   /** Logits behind the first prompt. */
   readonly row: Float32Array;

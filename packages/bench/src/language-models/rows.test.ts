@@ -115,9 +115,26 @@ describe("rows of language models", () => {
     expect(rowsBy(measured(200, 300))("tg8")[0]?.cosine).toBeCloseTo(1, 12);
   });
 
+  it("with wrong logits say so and have no times", () => {
+    const of = measured(200, 300);
+    const [quern, llama] = of.outcomes as [LlmOutcome, LlmOutcome];
+    const rows = llmRows({ ...of, outcomes: [{ ...quern, wrong: "logits differ" }, llama] }, peaks);
+    const wrong = rows.filter(({ engine }) => engine === "quern");
+    expect(wrong.map((one) => [one.case, one.phase])).toEqual([
+      ["llm/m/first-token", "steady"],
+      ["llm/m/tg8", "steady"],
+    ]);
+    for (const one of wrong) {
+      expect(one).toMatchObject({ verified: false, note: "logits differ", samples: [], median: null, calls: 0 });
+    }
+    expect(wrong[1]).toMatchObject({ tokensPerSecond: null, gbps: null, peakShare: null, processes: [0, 0, 0] });
+    expect(rows.filter(({ engine }) => engine === "llama.cpp").every(({ median }) => median !== null)).toBe(true);
+  });
+
   it("above the peak of reads, or of arithmetic, are no results", () => {
     // 1 GiB in 50 ms are 21 GB/s.
     const [quern, llama] = rowsBy(measured(50, 100))("tg8");
+    expect(quern).toMatchObject({ samples: [], median: null, tokensPerSecond: null });
     expect(quern).toMatchObject({
       verified: false,
       note: expect.stringMatching(/^impossible: 21\.\d GB\/s is above the 13\.0/),

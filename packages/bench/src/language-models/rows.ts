@@ -9,6 +9,7 @@ import type { LlmOptions } from "../engines/llm-engine.ts";
 import { budgetFacts } from "../harness/busy-threads.ts";
 import { highestBandwidth, highestGflops, impossibleRate, type Peaks } from "../harness/impossible.ts";
 import { bandwidthFor, fastestProducts, productPeak } from "../harness/roofline.ts";
+import { withoutTimes } from "../harness/withheld.ts";
 import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../statistics/index.ts";
 import type { Comparison, Phase, Result } from "../results/schema.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
@@ -122,6 +123,7 @@ function firstTokenRows(measured: LlmMeasured, outcome: LlmOutcome): Result[] {
       },
     ];
   });
+  if (base.verified === false) return rows.filter(({ phase }) => phase === "steady").map(withoutTimes);
   const peakBytes = runs.map((run) => run.peakBytes).filter((bytes) => bytes !== null);
   if (peakBytes.length === 0) return rows;
   return [...rows, { ...base, phase: "memory", unit: "bytes", samples: peakBytes, ...summary(peakBytes) }];
@@ -170,7 +172,7 @@ function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peak
         highestGbps: highestBandwidth(peaks, leastBytes),
       })
     : undefined;
-  return {
+  const row: Result = {
     ...budget,
     ...baseOf(measured, outcome, testName(test), testShape(test)),
     phase: "steady",
@@ -187,8 +189,9 @@ function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peak
     gbps,
     peakShare,
     device: outcome.runs[0]?.opened.about ?? null,
-    ...(impossible === undefined ? {} : { verified: false, note: impossible }),
   };
+  if (row.verified === false) return withoutTimes(row);
+  return impossible === undefined ? row : withoutTimes({ ...row, verified: false, note: impossible });
 }
 
 /** Not what took more threads than the peaks are of, or has threads of its own choice that were not counted. */
@@ -211,7 +214,7 @@ export function llmComparisons(measured: LlmMeasured): Comparison[] {
     }),
   );
   const memory = compare(measured, sound, "first-token", "memory", (run) =>
-    run.peakBytes === null ? [] : [run.peakBytes],
+    run.peakBytes === null || run.peakBytes === 0 ? [] : [run.peakBytes],
   ).map((row): Comparison => ({ ...row, low: null, high: null, method: "none" }));
   return [...once, ...memory, ...comparisons];
 }

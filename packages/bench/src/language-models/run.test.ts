@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { synthGguf } from "@quern/llm";
@@ -69,6 +69,21 @@ describe("runLlmBench", () => {
     expect(facts).toMatch(/^cpu.*CPU_Mapped \d+ MiB.*flash attention enabled$/);
     expect(renderTerminal(results)).toMatch(/tokens\/s.*NMSE/);
     expect(renderHtml(results)).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  it("models of one name are told apart by their folders", async () => {
+    const models = ["q4", "q8"].map((folder) => {
+      mkdirSync(join(directory, folder));
+      const path = join(directory, folder, "model.gguf");
+      copyFileSync(tiny, path);
+      return path;
+    });
+    const tests = plan.tests.slice(0, 1);
+    const results = await bench({ models: [...models, ...models], engines: ["quern"], tests });
+    const steady = results.results.filter(({ phase }) => phase === "steady").map((row) => row.case);
+    expect(steady).toEqual(
+      ["q4", "q8"].flatMap((folder) => ["first-token", "pp20@d8"].map((test) => `llm/${folder}/model/${test}`)),
+    );
   });
 
   it("an engine that cannot read the model leaves the reason", async () => {

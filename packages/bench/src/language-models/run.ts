@@ -2,7 +2,9 @@
  * A whole language-model benchmark: models × threads, to one result file of the same schema as other benchmarks.
  */
 
+import { resolve } from "node:path";
 import { UserError, type MatmulPrecision } from "@quern/core";
+import { distinctNames, fileNameParts } from "../cases/model-name.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import { filesSha256, recipeSha256 } from "../harness/claim-facts.ts";
@@ -34,8 +36,7 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
   if (plan.engines.length === 0) throw new UserError("bench llm: no engine to measure", { where: "--engines" });
   if (plan.tests.length === 0) throw new UserError("bench llm: neither a prompt nor generation is to be measured");
   for (const name of plan.engines) llmEngineNamed(name);
-  const models: ModelFacts[] = [];
-  for (const path of plan.models) models.push(await checkedFacts(path, plan.tests));
+  const models = await checkedModels(plan);
   const engines = await describeEngines(plan, settings.timeoutMs);
   const run = new ComparisonRun("llm", settings);
   const measured: LlmMeasured[] = [];
@@ -60,6 +61,17 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
 function enginesAt(plan: LlmPlan, threads: number): string[] {
   const most = threads === Math.max(...plan.threads);
   return plan.engines.filter((name) => most || llmEngineNamed(name).variantOf === undefined);
+}
+
+/** Each file once, by a name of its own. */
+async function checkedModels({ models, tests }: LlmPlan): Promise<ModelFacts[]> {
+  const names = distinctNames(models, fileNameParts);
+  const facts: ModelFacts[] = [];
+  for (const path of new Map(models.map((model) => [resolve(model), model])).values()) {
+    const found = await checkedFacts(path, tests);
+    facts.push({ ...found, name: names.get(resolve(path)) ?? found.name });
+  }
+  return facts;
 }
 
 async function checkedFacts(path: string, tests: readonly LlmTest[]): Promise<ModelFacts> {

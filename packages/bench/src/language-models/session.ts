@@ -9,7 +9,7 @@ import { UserError } from "@quern/core";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import { STEP_TOKENS, type LlmModel, type LlmPart, type OpenLlmEngine } from "../engines/llm-engine.ts";
 import { countBusyThreads } from "../harness/busy-threads.ts";
-import { peakResidentBytes } from "../harness/memory.ts";
+import { startPeakMemory } from "../harness/memory.ts";
 import type { LlmJob, LlmRequest, LlmResponse, Opened, Ready, Slice, SliceRequest } from "./protocol.ts";
 import { FIRST_PROMPT, TokenSource, type LlmTest } from "./tests.ts";
 
@@ -20,6 +20,8 @@ class LlmSession {
   readonly #engine: OpenLlmEngine;
   readonly #model: LlmModel;
   readonly #tokens: TokenSource;
+  /** Bytes by which the process has grown at most since before the model was loaded; null where the system does not say. */
+  readonly peakMemory: () => number | null;
   #test: LlmTest | undefined;
   /** Tokens of text 0 that each sequence begins with. */
   readonly #depths: number[] = [];
@@ -27,10 +29,16 @@ class LlmSession {
   #length = 0;
   #text = 0;
 
-  private constructor(engine: OpenLlmEngine, model: LlmModel, tokens: TokenSource) {
+  private constructor(
+    engine: OpenLlmEngine,
+    model: LlmModel,
+    tokens: TokenSource,
+    peakMemory: LlmSession["peakMemory"],
+  ) {
     this.#engine = engine;
     this.#model = model;
     this.#tokens = tokens;
+    this.peakMemory = peakMemory;
   }
 
   static async open({ engine: name, options, modelPath, vocabulary, seed }: LlmJob): Promise<[LlmSession, Opened]> {
@@ -38,6 +46,9 @@ class LlmSession {
     const first = tokens.part(0, 0, 0, FIRST_PROMPT);
     const beforeLoad = performance.now();
     const engine = await llmEngineNamed(name).open(options);
+    const loadMs = performance.now() - beforeLoad;
+    globalThis.gc?.();
+    const peakMemory = startPeakMemory();
     const beforeOpen = performance.now();
     const model = await engine.load(modelPath);
     const beforeFirst = performance.now();
@@ -45,16 +56,16 @@ class LlmSession {
     await model.greedy(0);
     const end = performance.now();
     const opened = {
-      loadMs: beforeOpen - beforeLoad,
+      loadMs,
       openMs: beforeFirst - beforeOpen,
       firstTokenMs: end - beforeFirst,
-      peakBytes: peakResidentBytes(),
+      peakBytes: peakMemory(),
       row: await model.logits(0),
       about: model.about(),
       ...(model.precisions === undefined || model.precisions.length === 0 ? {} : { precisions: model.precisions }),
     };
     model.truncate(0, 0);
-    return [new LlmSession(engine, model, tokens), opened];
+    return [new LlmSession(engine, model, tokens, peakMemory), opened];
   }
 
   /** Brings all sequences to the test's depth and runs a little of it. */
@@ -149,7 +160,7 @@ export async function answerLlm(request: LlmRequest): Promise<LlmResponse> {
     case "llm-slice":
       return { kind: "llm-slice", slice: await requireSession().slice(request) };
     case "llm-finish": {
-      const peakBytes = peakResidentBytes();
+      const peakBytes = requireSession().peakMemory();
       await requireSession().close();
       session = undefined;
       return { kind: "llm-finish", peakBytes };

@@ -17,7 +17,8 @@ function sameArm(
 
 /** What each phase is, for legends. */
 export const PHASES_NOTE: string =
-  "load: the engine's code; compile: the model, import included; cached: the same in a later process, which finds the " +
+  "load: the engine's code, of quern without its core, which the harness has loaded before; compile: the model, import " +
+  "included; cached: the same in a later process, which finds the " +
   "kernels that the first one has kept on disk, beside the baseline's compiling, which is another state and no claim; files " +
   "are in the system's cache in every phase; peak memory: what loading the model and running it added; planned: of " +
   "that, tensors by the compiler's plan.";

@@ -1,4 +1,4 @@
-/** When requests are due, and what they ask: all from one seed. */
+/** When requests are due, and what they ask: from one seed, but for the word by which runs differ. */
 
 import { Random } from "../harness/random.ts";
 import type { Arrivals } from "./types.ts";
@@ -26,10 +26,13 @@ const WORDS =
     " ",
   );
 
-/** A prompt of `words` words, another for every index and seed from its first word on. */
-export function promptOf(index: number, words: number, seed: number): string {
+/**
+ * A prompt of `words` words. The first is the number of the request and `nonce`, another text for every run: a server that keeps
+ * what prompts begin with has met it neither in this run nor in one before. The number comes first, since what all prompts of a run
+ * begin with would be kept after the first of them.
+ */
+export function promptOf(index: number, words: number, seed: number, nonce: string): string {
   const random = Random.of(seed, "prompt", index);
-  // The number makes prompts differ at once, where equal first words could come.
-  const drawn = Array.from({ length: Math.max(1, words - 1) }, () => WORDS[random.below(WORDS.length)]);
-  return [`${random.below(1e6)}`, ...drawn].join(" ");
+  const drawn = Array.from({ length: words - 1 }, () => WORDS[random.below(WORDS.length)]);
+  return [`${index}-${nonce}`, ...drawn].join(" ");
 }

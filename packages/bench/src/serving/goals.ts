@@ -24,9 +24,17 @@ export function parseGoals(text: string): Goals {
   return goals;
 }
 
-/** Whether the request was answered, within all limits. A latency that it does not have (one token) keeps its limit. */
+/**
+ * Whether the request was answered, within all limits. An answer of one token has no time per token, and keeps its limit; one of
+ * several tokens whose time per token is not known does not.
+ */
 export function keepsGoals(exchange: Exchange, goals: Goals): boolean {
   if (exchange.failure !== undefined) return false;
   const latencies = latenciesOf(exchange);
-  return NAMES.every((name) => (latencies[name] ?? 0) <= (goals[name] ?? Infinity));
+  return NAMES.every((name) => {
+    const limit = goals[name];
+    const latency = latencies[name];
+    if (limit === undefined) return true;
+    return latency === undefined ? exchange.tokens <= 1 : latency <= limit;
+  });
 }

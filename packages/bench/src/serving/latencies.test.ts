@@ -22,6 +22,8 @@ describe("latencies", () => {
     expect(latenciesOf(answered([7])).tpot).toBeUndefined();
     // Two tokens to a part.
     expect(latenciesOf(answered([10, 50], { tokens: 5 })).tpot).toBe(10);
+    // All of them in one part: nobody knows how long each took.
+    expect(latenciesOf(answered([900], { tokens: 64 })).tpot).toBeUndefined();
   });
 
   it("percentiles are told where ten samples lie beyond them", () => {
@@ -60,6 +62,10 @@ describe("goals", () => {
     expect(keepsGoals(request, { tpot: 19 })).toBe(false);
     expect(keepsGoals(request, { e2e: 139 })).toBe(false);
     expect(keepsGoals({ ...request, failure: { kind: "broken", message: "" } }, {})).toBe(false);
+    // One token has no time per token; 64 in one part have one that is not known.
+    expect(keepsGoals(answered([100]), { tpot: 20 })).toBe(true);
+    expect(keepsGoals(answered([100], { tokens: 64 }), { tpot: 20 })).toBe(false);
+    expect(keepsGoals(answered([100], { tokens: 64 }), { ttft: 100 })).toBe(true);
     // Due earlier than sent: the wait counts.
     expect(keepsGoals({ ...request, scheduled: -1 }, { ttft: 100 })).toBe(false);
   });
@@ -79,11 +85,14 @@ describe("arrivals", () => {
     expect(Math.min(...gaps)).toBeGreaterThanOrEqual(0);
   });
 
-  it("prompts have their length and differ from the first word on", () => {
-    expect(promptOf(0, 12, 1).split(" ").length).toBe(12);
-    expect(promptOf(3, 12, 1)).toBe(promptOf(3, 12, 1));
-    const first = new Set(Array.from({ length: 50 }, (_, i) => promptOf(i, 12, 1).split(" ").slice(0, 2).join(" ")));
-    expect(first.size).toBe(50);
+  it("prompts have their length, and the first word of each differs from all others", () => {
+    expect([1, 2, 12].map((words) => promptOf(0, words, 1, "a").split(" ").length)).toEqual([1, 2, 12]);
+    expect(promptOf(3, 12, 1, "a")).toBe(promptOf(3, 12, 1, "a"));
+    expect(promptOf(3, 12, 1, "a")).not.toBe(promptOf(3, 12, 2, "a"));
+    const firsts = ["a", "b"].flatMap((nonce) =>
+      Array.from({ length: 3000 }, (_, i) => promptOf(i, 12, 1, nonce).split(" ")[0]),
+    );
+    expect(new Set(firsts).size).toBe(6000);
   });
 });
 

@@ -8,7 +8,7 @@ import type { Exchange } from "./types.ts";
 export interface Latencies {
   /** Time to the first token. */
   readonly ttft: number;
-  /** Time per token behind the first; undefined for one token. */
+  /** Time per token behind the first; undefined for one token, and for an answer that came in one part. */
   readonly tpot: number | undefined;
   /** End to end: to the last token. */
   readonly e2e: number;
@@ -23,7 +23,8 @@ export function latenciesOf({ scheduled, sent, parts, tokens }: Exchange): Laten
   const last = parts.at(-1) ?? NaN;
   return {
     ttft: first - scheduled,
-    tpot: tokens > 1 ? (last - first) / (tokens - 1) : undefined,
+    // A server that sends the whole answer at once shows nothing of the time that a token took.
+    tpot: tokens > 1 && parts.length > 1 ? (last - first) / (tokens - 1) : undefined,
     e2e: last - scheduled,
     gaps: parts.slice(1).map((at, i) => at - (parts[i] as number)),
     late: sent - scheduled,

@@ -6,10 +6,12 @@
  * process was busy, still counts from when it was due, and how late requests were is part of the result.
  */
 
+import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "@quern/core/errors";
+import { completionsUrl, publicUrl } from "./address.ts";
 import { dueTimes, promptOf } from "./arrivals.ts";
-import { completionsUrl, exchange } from "./exchange.ts";
+import { exchange } from "./exchange.ts";
 import type { Exchange, ServingPlan } from "./types.ts";
 
 export interface LoadTest {
@@ -18,6 +20,8 @@ export interface LoadTest {
   /** From the first request that counts to the end of the last. */
   readonly wallMs: number;
   readonly aborted: boolean;
+  /** By what the prompts differ from those of other runs. */
+  readonly nonce: string;
 }
 
 /** Called as requests end. */
@@ -30,14 +34,15 @@ export async function runLoadTest(
   stop: AbortSignal = new AbortController().signal,
 ): Promise<LoadTest> {
   checkPlan(plan);
-  await warmUp(plan, stop);
+  const nonce = plan.nonce ?? randomBytes(4).toString("hex");
+  await warmUp(plan, nonce, stop);
   const startedAt = new Date().toISOString();
   const start = performance.now();
   const now = (): number => performance.now() - start;
   const exchanges: Exchange[] = [];
   let failed = 0;
   const send = async (index: number, due: number | undefined): Promise<void> => {
-    const prompt = promptOf(index, plan.promptWords, plan.seed);
+    const prompt = promptOf(index, plan.promptWords, plan.seed, nonce);
     const scheduled = due ?? now();
     const done = await exchange(plan, { index, prompt, scheduled }, now, stop);
     if (done.failure?.kind === "aborted") return;
@@ -63,7 +68,7 @@ export async function runLoadTest(
   const first = exchanges.reduce((least, { scheduled }) => Math.min(least, scheduled), Infinity);
   const last = exchanges.reduce((most, { ended }) => Math.max(most, ended), -Infinity);
   const wallMs = exchanges.length === 0 ? 0 : last - first;
-  return { exchanges, startedAt, wallMs, aborted: stop.aborted };
+  return { exchanges, startedAt, wallMs, aborted: stop.aborted, nonce };
 }
 
 async function closedLoop(
@@ -80,25 +85,28 @@ async function closedLoop(
 }
 
 /** One after the other; a server that answers none of them ends the test. Their prompts are none of the test's. */
-async function warmUp(plan: ServingPlan, stop: AbortSignal): Promise<void> {
+async function warmUp(plan: ServingPlan, nonce: string, stop: AbortSignal): Promise<void> {
   const start = performance.now();
   const now = (): number => performance.now() - start;
   const done: Exchange[] = [];
   while (done.length < plan.warmUp && !stop.aborted) {
     const index = plan.requests + done.length;
-    const prompt = promptOf(index, plan.promptWords, plan.seed);
+    const prompt = promptOf(index, plan.promptWords, plan.seed, nonce);
     done.push(await exchange(plan, { index, prompt, scheduled: now() }, now, stop));
   }
   const failure = done.at(-1)?.failure;
   if (stop.aborted || failure === undefined || done.some((one) => one.failure === undefined)) return;
   throw new UserError(`the server answers no request (${failure.kind}: ${failure.message})`, {
-    where: completionsUrl(plan.url),
+    where: publicUrl(completionsUrl(plan.url)),
     hint: "Check the address, the name of the model, and whether it wants a key (--header).",
   });
 }
 
+/** Node's `fetch` ends a request by itself that is silent for so long. */
+const MOST_TIMEOUT_MS = 300_000;
+
 function checkPlan(plan: ServingPlan): void {
-  const { url, arrivals, requests } = plan;
+  const { url, arrivals, requests, goals, timeoutMs } = plan;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new UserError("this is no address of a server", {
       where: url,
@@ -106,6 +114,16 @@ function checkPlan(plan: ServingPlan): void {
     });
   }
   if (requests < 1) throw new UserError("a load test needs at least one request", { where: "--requests" });
+  if (timeoutMs > MOST_TIMEOUT_MS)
+    throw new UserError(`nobody can wait ${timeoutMs} ms for the next text of an answer`, {
+      where: "--timeout",
+      hint: `Node ends requests that are silent for ${MOST_TIMEOUT_MS} ms: choose that or less.`,
+    });
+  if (arrivals.kind === "burst" && Object.keys(goals).length > 0)
+    throw new UserError("requests that are sent all at once have no latencies that could keep limits", {
+      where: "--rate inf, --goodput",
+      hint: "Choose a rate or --concurrency, or leave the limits out.",
+    });
   if (arrivals.kind === "poisson" && !(arrivals.rate > 0 && Number.isFinite(arrivals.rate)))
     throw new UserError(`${arrivals.rate} is no rate`, {
       where: "--rate",

@@ -4,8 +4,9 @@ import { randomUUID } from "node:crypto";
 import { describeMachine } from "../harness/machine.ts";
 import type { Results, Run } from "../results/schema.ts";
 import { packageVersion } from "../version.ts";
+import { publicUrl } from "./address.ts";
 import type { LoadTest } from "./load-test.ts";
-import { publicUrl, summarise } from "./summary.ts";
+import { summarise } from "./summary.ts";
 import type { ServingPlan } from "./types.ts";
 
 /** `argv`: the command line, for the record; credentials must not be in it. `tool`: the program that was called. */

@@ -1,93 +1,19 @@
-/** Load tests against a server of known delays, and against one that does everything wrong. */
+/** Load tests against a server of known delays, and their results. */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { renderServing } from "../report/serving-terminal.ts";
 import { resultsSchema } from "../results/schema.ts";
+import { completionsUrl, headersOf, publicUrl, secretsOf, withoutSecrets } from "./address.ts";
 import { poissonTimes } from "./arrivals.ts";
-import { completionsUrl } from "./exchange.ts";
 import { latenciesOf } from "./latencies.ts";
 import { runLoadTest } from "./load-test.ts";
 import { servingResults } from "./results.ts";
-import { publicUrl, summarise } from "./summary.ts";
-import type { Exchange, ServingPlan } from "./types.ts";
-
-interface Asked {
-  readonly body: { readonly messages: { readonly content: string }[]; readonly [member: string]: unknown };
-  readonly headers: IncomingMessage["headers"];
-  readonly url: string | undefined;
-}
-
-type Answer = (response: ServerResponse, asked: Asked, index: number) => Promise<void> | void;
-
-const servers: Server[] = [];
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
-
-/** A server that answers as told; gives its address and what it was asked. */
-async function serverOf(answer: Answer): Promise<{ readonly url: string; readonly asked: Asked[] }> {
-  const asked: Asked[] = [];
-  const server = createServer((request, response) => {
-    const pieces: Buffer[] = [];
-    request.on("data", (piece: Buffer) => pieces.push(piece));
-    request.on("end", () => {
-      const body = JSON.parse(Buffer.concat(pieces).toString()) as Asked["body"];
-      const one = { body, headers: request.headers, url: request.url };
-      asked.push(one);
-      void answer(response, one, asked.length - 1);
-    });
-  });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, asked };
-}
-
-function event(data: unknown): string {
-  return `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
-}
-
-const text = (content: string): string => event({ choices: [{ delta: { content } }] });
-const ROLE = event({ choices: [{ delta: { role: "assistant", content: "" } }] });
-
-/** A right answer: `tokens` parts after `first` ms, `gap` ms between them. */
-function answering(first: number, gap: number, tokens: number, usage = true): Answer {
-  return async (response) => {
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    response.write(ROLE);
-    await sleep(first);
-    for (let i = 0; i < tokens; i++) {
-      if (i > 0) await sleep(gap);
-      response.write(text(`w${i}`));
-    }
-    if (usage) response.write(event({ choices: [], usage: { completion_tokens: tokens } }));
-    response.end(event("[DONE]"));
-  };
-}
-
-function planOf(url: string, changes: Partial<ServingPlan> = {}): ServingPlan {
-  return {
-    url,
-    model: "m",
-    arrivals: { kind: "closed", concurrency: 1 },
-    requests: 3,
-    warmUp: 0,
-    promptWords: 8,
-    maxTokens: 4,
-    extraBody: {},
-    headers: {},
-    goals: {},
-    seed: 5,
-    timeoutMs: 2000,
-    ...changes,
-  };
-}
+import { answering, event, flood, planOf, serverOf, text } from "./sample-server.test-support.ts";
+import { summarise } from "./summary.ts";
+import type { Exchange } from "./types.ts";
 
 describe("a server of known delays", () => {
   it("its latencies are found: never less than the server waits", async () => {
@@ -117,11 +43,59 @@ describe("a server of known delays", () => {
     expect(prompts.size).toBe(4);
   });
 
+  it("a second run asks nothing that the first has asked, and each says by what they differ", async () => {
+    const { url, asked } = await serverOf(answering(0, 0, 1));
+    const plan = planOf(url, { warmUp: 1 });
+    const tests = [await runLoadTest(plan), await runLoadTest(plan)];
+    const firsts = new Set(asked.map(({ body }) => body.messages[0]?.content.split(" ")[0]));
+    expect(firsts.size).toBe(8);
+    const nonces = tests.map((test) => servingResults(plan, test, []).serving?.[0]?.nonce ?? "none");
+    expect(new Set(nonces).size).toBe(2);
+    for (const [i, nonce] of nonces.entries()) {
+      const ofRun = asked.slice(4 * i, 4 * i + 4).map(({ body }) => body.messages[0]?.content.split(" ")[0]);
+      expect(ofRun).toEqual(["3", "0", "1", "2"].map((index) => `${index}-${nonce}`));
+    }
+    const { url: other, asked: given } = await serverOf(answering(0, 0, 1));
+    for (let i = 0; i < 2; i++) await runLoadTest(planOf(other, { requests: 1, nonce: "same" }));
+    expect(given[0]?.body).toEqual(given[1]?.body);
+  });
+
+  it("requests share connections where the body ends some time behind the answer", async () => {
+    const { url, connections } = await serverOf(async (response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(text("a") + text("b") + event("[DONE]"));
+      await sleep(15);
+      response.end(": that was all\n\n");
+    });
+    const { exchanges } = await runLoadTest(planOf(url, { requests: 12 }));
+    expect(exchanges.map(({ failure, tokens }) => [failure, tokens])).toEqual(Array(12).fill([undefined, 2]));
+    // The second request may come before the first connection is known to be free.
+    expect(connections()).toBeLessThanOrEqual(2);
+  });
+
+  const behind: readonly (readonly [what: string, more: (response: ServerResponse) => void])[] = [
+    ["nothing", () => {}],
+    ["more and more", (response) => void flood(response, ": and so on\n\n")],
+  ];
+  it.each(behind)("behind its end it may send %s: the answer is whole, and ended where it says so", async (_, more) => {
+    const { url } = await serverOf((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(text("a") + text("b") + event("[DONE]"));
+      more(response);
+    });
+    const { exchanges } = await runLoadTest(planOf(url, { requests: 2, timeoutMs: 20_000 }));
+    expect(exchanges.map(({ failure }) => failure)).toEqual([undefined, undefined]);
+    const [first, second] = exchanges as [Exchange, Exchange];
+    // What comes behind the end is waited for, a quarter of a second at most, and is no part of the answer's time.
+    expect(second.sent - first.ended).toBeGreaterThan(200);
+  });
+
   it("counts parts where the server does not count tokens", async () => {
     const { url } = await serverOf(answering(0, 1, 3, false));
     const { exchanges } = await runLoadTest(planOf(url, { requests: 1 }));
     expect(exchanges[0]).toMatchObject({ tokens: 3, counted: "parts" });
-    expect(summarise(planOf(url), { exchanges, wallMs: 1, startedAt: "", aborted: false }).tokensCounted).toBe("parts");
+    const loadTest = { exchanges, wallMs: 1, startedAt: "", aborted: false, nonce: "" };
+    expect(summarise(planOf(url), loadTest).tokensCounted).toBe("parts");
   });
 
   it.each(["3", -1, 1.5, {}])("takes %j for no count of tokens", async (count) => {
@@ -133,6 +107,28 @@ describe("a server of known delays", () => {
     const { exchanges } = await runLoadTest(planOf(url, { requests: 1 }));
     expect(exchanges[0]).toMatchObject({ tokens: 2, counted: "parts" });
   });
+
+  it("takes an error of null, and no choices, for none", async () => {
+    const { url } = await serverOf((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const part = { error: null, choices: [{ delta: { content: "a" } }, { delta: null }] };
+      response.end(event(part) + event({ error: null, choices: null }) + event("[DONE]"));
+    });
+    const { exchanges } = await runLoadTest(planOf(url, { requests: 1 }));
+    expect(exchanges[0]).toMatchObject({ tokens: 1 });
+    expect(exchanges[0]?.failure).toBeUndefined();
+  });
+
+  it.each([[{ max_tokens: 100 }], [{ max_completion_tokens: 100 }], [{ max_tokens: null }], [{ n: 5 }]])(
+    "%j in the body raises the bound of parts",
+    async (extraBody) => {
+      // Four tokens were asked for otherwise: 80 parts at most.
+      const { url } = await serverOf(answering(0, 0, 90));
+      const { exchanges } = await runLoadTest(planOf(url, { requests: 1, extraBody }));
+      expect(exchanges[0]).toMatchObject({ tokens: 90 });
+      expect(exchanges[0]?.failure).toBeUndefined();
+    },
+  );
 
   it("a closed loop keeps its clients busy, and no more", async () => {
     let open = 0;
@@ -178,120 +174,27 @@ describe("a server of known delays", () => {
   });
 });
 
-describe("a server that does it wrong", () => {
-  const wrong: Readonly<Record<string, readonly [kind: string, message: RegExp, answer: Answer]>> = {
-    "no such model": [
-      "status",
-      /^404 .*no model/,
-      (response) => void response.writeHead(404).end('{"error":"no model"}'),
-    ],
-    overloaded: ["status", /^503$/, (response) => void response.writeHead(503).end()],
-    "a cut connection": [
-      "broken",
-      /after 1 parts/,
-      async (response) => {
-        response.writeHead(200);
-        response.write(text("a"));
-        await sleep(20);
-        response.destroy();
-      },
-    ],
-    "a stream without an end": [
-      "broken",
-      /without an end/,
-      (response) => void response.writeHead(200).end(text("a") + text("b")),
-    ],
-    "half an event at the end": [
-      "broken",
-      /without an end/,
-      (response) => void response.writeHead(200).end(`${text("a")}data: [DONE]`),
-    ],
-    "no JSON": ["invalid", /no JSON: \{oops/, (response) => void response.writeHead(200).end(event("{oops"))],
-    "an error in the stream": [
-      "invalid",
-      /out of memory/,
-      (response) => void response.writeHead(200).end(text("a") + event({ error: { message: "out of memory" } })),
-    ],
-    "no text": ["empty", /no text/, (response) => void response.writeHead(200).end(ROLE + event("[DONE]"))],
-    "a hang before the answer": ["timeout", /300 ms, after 0 parts/, () => {}],
-    "a hang within the answer": [
-      "timeout",
-      /300 ms, after 1 parts/,
-      (response) => {
-        response.writeHead(200);
-        response.write(text("a"));
-      },
-    ],
-    "a refused connection": ["connection", /fetch failed|ECONN/, (response) => void response.socket?.destroy()],
-  };
-
-  it.each(Object.keys(wrong))("%s is a failure, and the others go on", { timeout: 20_000 }, async (name) => {
-    const [kind, message, bad] = wrong[name] as (typeof wrong)[string];
-    const good = answering(1, 1, 2);
-    const { url } = await serverOf((response, asked, index) => (index === 1 ? bad : good)(response, asked, index));
-    const plan = planOf(url, { timeoutMs: 300, goals: { ttft: 60_000 } });
-    const test = await runLoadTest(plan);
-    expect(test.exchanges.map(({ failure }) => failure?.kind)).toEqual([undefined, kind, undefined]);
-    expect(test.exchanges[1]?.failure?.message).toMatch(message);
-    const record = summarise(plan, test);
-    expect(record).toMatchObject({ completed: 2, failed: 1, failures: [{ kind, count: 1 }] });
-    expect(record.latency.ttft.samples).toBe(2);
-    expect(record.goodput).toMatchObject({ kept: 2, share: 2 / 3 });
-    expect(renderServing(record)).toContain(`1 failed, ${kind}`);
-  });
-
-  it("a server that answers nothing ends the warm-up with the reason", async () => {
-    const { url } = await serverOf((response) => void response.writeHead(401).end("who are you?"));
-    await expect(runLoadTest(planOf(url, { warmUp: 2 }))).rejects.toThrow(
-      /answers no request \(status: 401 who are you/,
-    );
-  });
-
-  it("nobody there is said at once", async () => {
-    await expect(runLoadTest(planOf("http://127.0.0.1:9/v1", { warmUp: 1 }))).rejects.toThrow("127.0.0.1:9");
-  });
-
-  it("wrong plans are refused before anything is sent", async () => {
-    const { url, asked } = await serverOf(answering(0, 0, 1));
-    const bad: [Partial<ServingPlan>, string][] = [
-      [{ url: "localhost" }, "no address"],
-      [{ url: "file:///etc/passwd" }, "no address"],
-      [{ requests: 0 }, "--requests"],
-      [{ arrivals: { kind: "poisson", rate: Infinity } }, "--rate"],
-      [{ arrivals: { kind: "poisson", rate: -1 } }, "--rate"],
-      [{ arrivals: { kind: "closed", concurrency: 0 } }, "--concurrency"],
-    ];
-    for (const [changes, message] of bad) await expect(runLoadTest(planOf(url, changes))).rejects.toThrow(message);
-    expect(asked).toEqual([]);
-  });
-
-  it("stopping keeps what was answered", async () => {
-    const { url } = await serverOf(answering(40, 1, 2));
-    const controller = new AbortController();
-    const plan = planOf(url, { requests: 1000 });
-    const stopAtTwo = (done: number): void => {
-      if (done === 2) controller.abort();
-    };
-    const test = await runLoadTest(plan, stopAtTwo, controller.signal);
-    expect(test.aborted).toBe(true);
-    expect(test.exchanges.map(({ failure }) => failure)).toEqual([undefined, undefined]);
-    expect(servingResults(plan, test, []).run?.aborted).toBe(true);
-  });
-});
-
 describe("the result", () => {
   const ajv = new Ajv2020({ strict: false, formats: { "date-time": true } });
   const validate = ajv.compile(resultsSchema);
 
   it("follows the schema, and shows no credentials", async () => {
-    const { url } = await serverOf(answering(1, 1, 2));
+    const answer = answering(1, 1, 2);
+    // One request in the middle gets back what it sent.
+    const { url } = await serverOf((response, asked, index) => {
+      const said = `no ${asked.url} for ${String(asked.headers["x-key"])} of ${asked.headers.authorization}`;
+      return index === 1 ? void response.writeHead(404).end(said) : answer(response, asked, index);
+    });
     const secret = url.replace("http://", "http://user:hunter2@").replace("/v1", "/v1?key=hunter2");
-    const plan = planOf(secret, { headers: { authorization: "Bearer hunter2" }, goals: { ttft: 1000 } });
-    const results = servingResults(plan, await runLoadTest({ ...plan, url }), ["bench", "url"]);
+    const plan = planOf(secret, { headers: { "x-key": "a hunter2" }, goals: { ttft: 60_000 } });
+    const results = servingResults(plan, await runLoadTest(plan), ["bench", "url"]);
     validate(results);
     expect(validate.errors).toBeNull();
-    expect(JSON.stringify(results)).not.toContain("hunter2");
-    expect(results.serving?.[0]?.goodput).toMatchObject({ kept: 3, share: 1 });
+    expect(JSON.stringify(results)).not.toMatch(/hunter2|dXNlc/);
+    expect(results.serving?.[0]?.failures).toEqual([
+      { kind: "status", count: 1, example: "404 no /v1/chat/completions… for … of Basic …" },
+    ]);
+    expect(results.serving?.[0]?.goodput).toMatchObject({ kept: 2, share: 2 / 3 });
   });
 
   it("addresses", () => {
@@ -299,6 +202,27 @@ describe("the result", () => {
     expect(completionsUrl("http://a/v1/?key=1")).toBe("http://a/v1/chat/completions?key=1");
     expect(completionsUrl("http://a/v1/chat/completions")).toBe("http://a/v1/chat/completions");
     expect(completionsUrl("http://a")).toBe("http://a/chat/completions");
+    expect(completionsUrl("http://u:p@a/v1?key=1")).toBe("http://a/v1/chat/completions?key=1");
     expect(publicUrl("https://u:p@a:1/v1/?k=2#x")).toBe("https://a:1/v1");
+  });
+
+  it("a name and a password of an address are a header, unless there is one", () => {
+    const basic = (text: string): string => `Basic ${Buffer.from(text).toString("base64")}`;
+    const url = "http://us%C3%A9r:p%40ss%@a/v1";
+    expect(headersOf({ url, headers: {} })).toEqual({ authorization: basic("usér:p%40ss%") });
+    expect(headersOf({ url: "http://u:p%40@a", headers: { "X-A": "b" } })).toEqual({
+      authorization: basic("u:p@"),
+      "x-a": "b",
+    });
+    const given = { Authorization: "Bearer k" };
+    expect(headersOf({ url, headers: given })).toEqual({ authorization: "Bearer k" });
+    expect(headersOf({ url: "http://a/v1", headers: {} })).toEqual({});
+  });
+
+  it("credentials are taken out of what a server says", () => {
+    const url = "http://alice:s%40cret@a/v1?key=K%2BEY&b=1";
+    const secrets = secretsOf({ url, headers: { authorization: "Bearer hunter2" } });
+    const said = `no ?key=K%2BEY&b=1, no K+EY, no K%2BEY, no s@cret of alice, no ${btoa("alice:s@cret")}, no Bearer hunter2, no hunter2`;
+    expect(withoutSecrets(said, secrets)).toBe("no …, no …, no …, no … of …, no …, no …, no …");
   });
 });

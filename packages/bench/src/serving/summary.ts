@@ -8,6 +8,7 @@
 
 import type { ServingRecord } from "../results/schema.ts";
 import { quantile } from "../statistics/basics.ts";
+import { publicUrl } from "./address.ts";
 import { keepsGoals } from "./goals.ts";
 import { latenciesOf } from "./latencies.ts";
 import type { LoadTest } from "./load-test.ts";
@@ -55,6 +56,7 @@ export function summarise(plan: ServingPlan, test: LoadTest): ServingRecord {
       rate: plan.arrivals.kind === "poisson" ? plan.arrivals.rate : null,
     },
     seed: plan.seed,
+    nonce: test.nonce,
     promptWords: plan.promptWords,
     maxTokens: plan.maxTokens,
     warmUp: plan.warmUp,
@@ -132,10 +134,4 @@ function sampleOf({ scheduled, sent, ended, tokens, parts, failure }: Exchange):
     parts: parts.map(round),
     ...(failure === undefined ? {} : { failure: failure.kind }),
   };
-}
-
-/** Results are shown to others: names, passwords and keys stay out. */
-export function publicUrl(text: string): string {
-  const url = new URL(text);
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, "");
 }

@@ -17,15 +17,17 @@ export interface ServingPlan {
   /** Requests that count, and those before them that do not. */
   readonly requests: number;
   readonly warmUp: number;
-  /** Words of a prompt, drawn from the seed; no two prompts begin alike, so that a cache of prefixes has none. */
+  /** Words of a prompt, drawn from the seed behind the first; no two prompts begin alike, so that a cache of prefixes has none. */
   readonly promptWords: number;
+  /** By what the prompts of this run differ from those of others; random unless a test gives it. */
+  readonly nonce?: string | undefined;
   readonly maxTokens: number;
   /** Members that the body gets beside those of the interface, for instance `{ "ignore_eos": true }`. */
   readonly extraBody: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly goals: Goals;
   readonly seed: number;
-  /** Longest wait for the next part of an answer. */
+  /** Longest wait for the next text of an answer. */
   readonly timeoutMs: number;
 }
 

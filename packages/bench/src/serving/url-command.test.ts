@@ -30,12 +30,20 @@ function run(...given: readonly string[]): Promise<Ended> {
 }
 
 let asked = 0;
-/** Every third request fails under this path. */
+const echoed: string[] = [];
+/** Every third request fails under "/shaky/", all but the first two under "/echo/", with what they sent. */
 const server = createServer((request, response) => {
   request.resume();
   request.on("end", () => {
     asked++;
     if (request.url?.startsWith("/silent/") === true) return;
+    if (request.url?.startsWith("/echo/") === true) {
+      echoed.push(`${request.url} ${request.headers.authorization}`);
+      if (echoed.length > 2) {
+        response.writeHead(404).end(`nothing at ${echoed.at(-1)}`);
+        return;
+      }
+    }
     if (request.url?.startsWith("/shaky/") === true && asked % 3 === 0) {
       response.writeHead(500).end("out of luck");
       return;
@@ -96,6 +104,32 @@ describe("quern-bench url", () => {
     expect(readFileSync(file, "utf8")).toBe("earlier");
   });
 
+  it("keeps credentials of the address to itself, and sends them", async () => {
+    const file = join(directory, "secret.json");
+    const address = `${base.replace("//", "//alice:hunter2@")}/echo/v1?key=S3CRET&v=1`;
+    const load = ["--model", "m", "--requests", "2", "--warm-up", "1", "--timeout", "300000"];
+    const { code, out, err } = await run(
+      address,
+      ...load,
+      "--json",
+      file,
+      "-o",
+      `md=${file}.md`,
+      "-o",
+      `html=${file}.html`,
+    );
+    const authorization = `Basic ${Buffer.from("alice:hunter2").toString("base64")}`;
+    expect(new Set(echoed)).toEqual(new Set([`/echo/v1/chat/completions?key=S3CRET&v=1 ${authorization}`]));
+    // One of the two was answered, and the other got its own address back.
+    expect(code).toBe(1);
+    const texts = [out, err, ...["", ".md", ".html"].map((ending) => readFileSync(`${file}${ending}`, "utf8"))];
+    for (const text of texts) expect(text).not.toMatch(/S3CRET|hunter2|alice/);
+    const { run: facts, serving } = JSON.parse(texts[2] as string) as Results;
+    expect(facts?.argv.slice(0, 2)).toEqual(["url", `${base}/echo/v1`]);
+    expect(serving?.[0]).toMatchObject({ url: `${base}/echo/v1`, completed: 1, failed: 1 });
+    expect(serving?.[0]?.failures[0]?.example).toBe("404 nothing at /echo/v1/chat/completions… Basic …");
+  });
+
   it("ends with 1 where requests failed", async () => {
     const { code, out } = await run(`${base}/shaky`, "--model", "m", "--requests", "6", "--rate", "inf", "--quiet");
     expect(code).toBe(1);
@@ -109,6 +143,8 @@ describe("quern-bench url", () => {
     [["http://a/v1", "--model", "m", "--rate", "0"], "no rate"],
     [["http://a/v1", "--model", "m", "--requests", "0"], "--requests"],
     [["http://a/v1", "--model", "m", "--goodput", "fast"], "--goodput"],
+    [["http://a/v1", "--model", "m", "--rate", "inf", "--goodput", "ttft:200"], "--goodput"],
+    [["http://a/v1", "--model", "m", "--timeout", "300001"], "--timeout"],
     [["http://a/v1", "--model", "m", "--body", "[1]"], "--body"],
     [["http://a/v1", "--model", "m", "--header", "x"], "--header"],
     [["http://a/v1", "--model", "m", "--json", "/proc/none/x.json"], "--json"],

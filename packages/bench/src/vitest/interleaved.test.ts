@@ -76,6 +76,24 @@ describe("orders", () => {
   });
 });
 
+describe("the warm-up", () => {
+  /** Calls of a function that takes 200 ms, of which two are measured. */
+  async function callsWith(options: Parameters<typeof measureInterleaved>[1]): Promise<number> {
+    let calls = 0;
+    const fn = (): { overriddenDuration: number } => (calls++, { overriddenDuration: 200 });
+    const subject: Subject = { name: "a", fn, fnOpts: { async: false } };
+    await measureInterleaved([subject], { time: 0, iterations: 1, ...options }, SETTINGS);
+    return calls;
+  }
+
+  it("has as many calls and takes as long as is asked for, whichever is later", async () => {
+    expect(await callsWith({ warmup: false, warmupIterations: 10 })).toBe(2);
+    expect(await callsWith({ warmupTime: 0 })).toBe(2);
+    expect(await callsWith({ warmupTime: 0, warmupIterations: 10 })).toBe(12);
+    expect(await callsWith({ warmupTime: 800, warmupIterations: 2 })).toBe(6);
+  });
+});
+
 describe("hooks and asynchronous functions", () => {
   it("beforeAll and afterAll run once around all slices, the others around every call", async () => {
     const counts = { setup: 0, teardown: 0, beforeAll: 0, afterAll: 0, beforeEach: 0, afterEach: 0, calls: 0 };
@@ -140,6 +158,19 @@ describe("hooks and asynchronous functions", () => {
     };
     const attempt = measureInterleaved([{ name: "a", fn }], { time: 1e6 }, { ...SETTINGS, signal: controller.signal });
     await expect(attempt).rejects.toThrow("enough");
+  });
+
+  it("ends when either of two signals does", async () => {
+    for (const which of ["ours", "theirs"] as const) {
+      const signals = { ours: new AbortController(), theirs: new AbortController() };
+      let calls = 0;
+      const fn = (): void => {
+        if (++calls === 20) signals[which].abort(new Error(`enough of ${which}`));
+      };
+      const options = { time: 1e6, signal: signals.theirs.signal };
+      const attempt = measureInterleaved([{ name: "a", fn }], options, { ...SETTINGS, signal: signals.ours.signal });
+      await expect(attempt).rejects.toThrow(`enough of ${which}`);
+    }
   });
 
   it("refuses concurrency", async () => {

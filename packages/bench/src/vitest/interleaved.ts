@@ -40,33 +40,40 @@ export interface InterleavedResult {
 }
 
 const SLICE_MS = 5;
-/** As long as tinybench by default, but for the warm-up, which here is part of no statistics either. */
+/** As long as tinybench by default, but for the warm-up, which here has a time alone unless calls are asked for. */
 const TIME_MS = 500;
 const WARM_UP_MS = 100;
 const ITERATIONS = 16;
 /** Calls that statistics are made of, at most; the quantiles of more are the same. */
 const MOST_SAMPLES = 200_000;
 
-/** Options of `bench.compare` and `run`; those that a run of tinybench has and slices have not are refused. */
+/**
+ * Options of `bench.compare` and `run`; those that a run of tinybench has and slices have not are refused. Either signal ends it.
+ */
 export async function measureInterleaved(
   subjects: readonly Subject[],
   options: BenchOptions,
   settings: InterleaveOptions,
 ): Promise<InterleavedResult[]> {
-  const { concurrency, time = TIME_MS, iterations = ITERATIONS, warmup, warmupTime = WARM_UP_MS } = options;
+  const { concurrency, time = TIME_MS, iterations = ITERATIONS } = options;
+  const { warmup, warmupTime = WARM_UP_MS, warmupIterations = 0 } = options;
   if (concurrency !== undefined && concurrency !== null)
     throw new UserError("functions that are measured by turns cannot run at the same time", {
       where: `the option concurrency: ${String(concurrency)}`,
     });
-  const { seed, label, signal = options.signal, sliceMs = SLICE_MS } = settings;
+  const { seed, label, sliceMs = SLICE_MS } = settings;
+  const signals = [settings.signal, options.signal].filter((given) => given !== undefined);
+  const signal = signals.length === 0 ? undefined : AbortSignal.any(signals);
   await (trained ??= train());
   const runners: SliceRunner[] = [];
   try {
     for (const subject of subjects) runners.push(await SliceRunner.start(subject, options, sliceMs, signal));
     const random = Random.of(seed, "vitest", label);
-    if (warmup !== false) await rounds(runners, random, (runner) => runner.spentMs < warmupTime, signal);
+    const lacks = (leastMs: number, leastCalls: number) => (runner: SliceRunner) =>
+      runner.spentMs < leastMs || runner.calls < leastCalls;
+    if (warmup !== false) await rounds(runners, random, lacks(warmupTime, warmupIterations), signal);
     for (const runner of runners) runner.reset();
-    await rounds(runners, random, (runner) => runner.spentMs < time || runner.calls < iterations, signal);
+    await rounds(runners, random, lacks(time, iterations), signal);
   } finally {
     for (const runner of runners) await runner.end();
   }

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../history/sample-history.test-support.ts";
+import { provider } from "./provider.ts";
 
 const folder = temporaryFolder();
 const bench = fileURLToPath(new URL("../..", import.meta.url));
@@ -103,6 +104,18 @@ test("broken", async ({ bench }) => {
     const { code, out } = run("broken.bench.js", content);
     expect(code).not.toBe(0);
     expect(out).toContain("no such luck");
+  });
+
+  it("ends by a signal of the options, beside that of the test", async () => {
+    const controller = new AbortController();
+    let calls = 0;
+    const fn = (): void => {
+      if (++calls === 20) controller.abort(new Error("enough"));
+    };
+    const context = { signal: new AbortController().signal };
+    const options = { time: 1e6, signal: controller.signal };
+    const group = { test: { fullTestName: "t", context }, config: {}, registrations: [{ name: "a", fn }], options };
+    await expect(provider.run(group as never)).rejects.toThrow("enough");
   });
 
   it("is found by its path too", () => {
