@@ -24,6 +24,7 @@ import { root } from "./workspace.ts";
 
 const WORKFLOWS = readdirSync(join(root, ".github", "workflows")).map((name) => join(".github", "workflows", name));
 const ACTION = join(".github", "actions", "bench-gate", "action.yml");
+const GATE = join(".github", "workflows", "bench-gate.yml");
 const REPORT = join(".github", "workflows", "bench-gate-report.yml");
 const NIGHTLY = join(".github", "workflows", "bench-nightly.yml");
 
@@ -187,6 +188,7 @@ describe("the comment of a pull request", () => {
     const [comment] = publish(sampleGate(), calm());
     expect(comment).toMatch(/^<!-- quern bench-gate -->\n## Second machine: 1 cleared of 1\n/);
     expect(comment).toContain("## First machine");
+    expect(comment).toContain("An alarm fails the build unless the second machine clears it, or it is accepted.");
     publish(calm());
     expect(readFileSync(path("summary.md"), "utf8")).toMatch(/## Second machine: 1 cleared of 1[^]*### EQUIVALENT/);
   });
@@ -249,6 +251,46 @@ describe("the action", () => {
     program("quern-bench", `#!/usr/bin/env bash\necho x >> "${path("calls")}"\necho '{}'\nexit 3\n`);
     expect(bash(script(ACTION, "gate"), INPUTS).code).toBe(3);
     expect(readFileSync(path("calls"), "utf8")).toBe("x\nx\n");
+  });
+
+  it.each([
+    ["IDENTICAL", "base and head load the same files"],
+    ["NEW", "the base has no benches"],
+  ])("warns beside the green mark where nothing was measured: %s", (verdict, why) => {
+    program("quern-bench", `#!/usr/bin/env bash\necho '${JSON.stringify({ verdict, regressed: [] })}'\n`);
+    const { code, out } = bash(script(ACTION, "gate"), INPUTS);
+    expect(code).toBe(0);
+    expect(out).toContain(`::warning title=bench-gate::Nothing was measured: ${why}. This is no pass.\n`);
+    expect(readFileSync(path("output.txt"), "utf8")).toContain(`verdict=${verdict}\n`);
+  });
+});
+
+describe("the gate of a pull request", () => {
+  const text = readFileSync(join(root, GATE), "utf8");
+
+  it("runs again when its text is edited, which may accept a regression", () => {
+    expect(text).toMatch(/\n {2}pull_request:\n(?: {4}#.*\n)* {4}types: \[opened, synchronize, reopened, edited\]\n/);
+  });
+
+  it.each([
+    ["EQUIVALENT", true],
+    ["IMPROVED", true],
+    ["INCONCLUSIVE", false],
+    ["REGRESSED", false],
+    ["IDENTICAL", false],
+    ["", false],
+  ])("is cleared by a second machine where that finds %j: %j", (verdict, cleared) => {
+    const ended = bash(script(GATE, "cleared"), { CLEARED: "sort/1e4", VERDICT: verdict });
+    expect(ended.code).toBe(0);
+    expect(ended.out).toBe(cleared ? "::notice title=bench-gate::Cleared by a second machine - sort/1e4\n" : "");
+  });
+
+  it("fails where the second machine cannot decide", () => {
+    const recipe = readFileSync(join(root, "docs", "gate-in-ci.md"), "utf8");
+    for (const each of [text, recipe]) {
+      const confirm = each.slice(each.indexOf("\n  confirm:\n"));
+      expect(confirm.slice(0, confirm.indexOf("artifact: bench-gate-confirm"))).toMatch(/\n {10}strict: "true"\n/);
+    }
   });
 });
 

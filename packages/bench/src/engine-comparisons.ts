@@ -10,7 +10,8 @@ export { CACHE_STATES, parseCacheState, type CacheState } from "./cases/caches.t
 export { parseShapes, type GemmCase } from "./cases/gemm.ts";
 export { opCases, parseOpSizes, type OpSizes } from "./cases/ops.ts";
 export { parseNumbers } from "./cases/sweep.ts";
-export { caseFolders, modelName, requireModelFile, tensorFiles } from "./cases/model.ts";
+export { caseFolders, requireModelFile, tensorFiles } from "./cases/model.ts";
+export { modelName } from "./cases/model-name.ts";
 export { bundledModels } from "./cases/suite.ts";
 export { makeInput, makeInputs, randomRecipe, type TensorSet } from "./cases/inputs.ts";
 export { encodeNpy, parseNpy, readNpy } from "./cases/npy.ts";

@@ -72,6 +72,17 @@ describe("a build whose benches fail is exit code 4", () => {
   });
 });
 
+it("a checkout in which a package is missing is exit code 4, with the advice to prepare it", () => {
+  const repository = makeRepository();
+  const bench = 'import "commander-that-nobody-installed";\nexport default { id: "a", run: () => 1 };\n';
+  repository.commit("base", { "package.json": '{ "type": "module" }', "bench/a.bench.js": bench });
+  repository.commit("head", { "lib.js": "" });
+  const { code, stderr } = call(repository.folder, "gate", "--base", "HEAD~1", "--exact");
+  expect(stderr).toMatch(/Cannot find package 'commander-that-nobody-installed'/);
+  expect(stderr).toContain('set `prepare: ["npm ci"]` in quern.bench.config.ts');
+  expect(code).toBe(EXIT.wrong);
+});
+
 it("a budget that the builds use up is exit code 6", () => {
   const repository = makeRepository();
   repository.commit("base", {

@@ -51,7 +51,7 @@ export function addGate(program: Command): void {
     .addOption(
       new Option(
         "--identical <what>",
-        "both builds load the same files: an error, or neutral (verdict IDENTICAL, exit code 0)",
+        "both builds load the same files, or the base has no benches: an error, or neutral (verdict IDENTICAL or NEW, exit code 0)",
       )
         .choices(["error", "neutral"])
         .default("error"),
@@ -174,6 +174,8 @@ function summaryOf(results: Results, files: readonly string[]): object {
     wallMs: run?.wallMs,
     aborted: run?.aborted === true,
     identical: run?.identical === true,
+    allNew: run?.allNew === true,
+    failingInBase: results.skipped.filter(({ failed }) => failed === true).map(({ case: id }) => id),
     refused: run?.refused,
     files,
   };

@@ -86,6 +86,46 @@ describe("listBenches", () => {
     ]);
   });
 
+  it.each([
+    [
+      "a process that is waited for",
+      `import { execFileSync } from "node:child_process";
+       const run = () => execFileSync(process.execPath, ["--version"]);`,
+      ["a child process"],
+    ],
+    [
+      "a process in a promise, which gives what it gave before",
+      `import { execFile } from "node:child_process";
+       import { promisify } from "node:util";
+       const run = async () => {
+         const { stdout } = await promisify(execFile)(process.execPath, ["--version"]);
+         if (!stdout.startsWith("v")) throw new Error(stdout);
+       };`,
+      ["a child process"],
+    ],
+    [
+      "a worker thread, by a class of its own, and a process of CommonJS",
+      `import { createRequire } from "node:module";
+       import { Worker } from "node:worker_threads";
+       const { spawnSync } = createRequire(import.meta.url)("child_process");
+       class Own extends Worker {}
+       const run = () => new Promise((resolve, reject) => {
+         spawnSync(process.execPath, ["--version"]);
+         const worker = new Own("", { eval: true });
+         if (!(worker instanceof Own && worker instanceof Worker)) reject(new Error("another class"));
+         worker.on("exit", resolve);
+       });`,
+      ["a child process", "a worker thread"],
+    ],
+    ["nothing of the kind", "const run = () => 1;", []],
+  ])("says that code ran where its files are not seen: %s", async (_, text, unseen) => {
+    write("bench/a.bench.js", `${text}\nexport default { id: "a", run };`);
+    expect((await list()).unseen).toEqual([]);
+    const answer = await list({ attempt: true });
+    expect(answer.benches[0]?.failure).toBeUndefined();
+    expect(answer.unseen).toEqual(unseen);
+  });
+
   it("keeps the error of a bench that fails when it is tried, and tries the others", async () => {
     write(
       "bench/a.bench.js",
@@ -97,6 +137,42 @@ describe("listBenches", () => {
     );
     const { benches } = await list({ attempt: true });
     expect(benches.map(({ failure }) => failure)).toEqual(["no such kernel", "reason", undefined]);
+  });
+
+  it("keeps what is wrong with the output of that call: its error, a check that throws, NaN", async () => {
+    write(
+      "bench/a.bench.js",
+      `export default [
+         { id: "near", run: () => 1, check: () => 0.5, tolerance: 0.5 },
+         { id: "far", run: () => 1, check: () => 0.5, tolerance: 0.25 },
+         { id: "async", run: async () => 1, check: async (_, output) => output },
+         { id: "throws", run: () => 1, check: () => { throw new Error("not sorted"); } },
+         { id: "nan", run: () => Float64Array.of(1, NaN) },
+         { id: "teardown", run: () => 1, check: () => 1, teardown: () => { throw new Error("too late"); } },
+       ];`,
+    );
+    const { benches } = await list({ attempt: true });
+    expect(benches.map(({ id, failure, wrong }) => [id, failure ?? wrong])).toEqual([
+      ["near", undefined],
+      ["far", "wrong output: its error is 0.5, the tolerance 0.25"],
+      ["async", "wrong output: its error is 1, the tolerance 0"],
+      ["throws", "not sorted"],
+      ["nan", "NaN in the output"],
+      ["teardown", "too late"],
+    ]);
+    expect(benches.map(({ failure }) => failure)).toEqual([...Array.from({ length: 5 }), "too late"]);
+  });
+
+  it("gives the advice that there is for a failure, of a file and of a call", async () => {
+    const advice = (failure: string): string | undefined => (failure.includes("nowhere") ? "Install it." : undefined);
+    write("bench/a.bench.js", "export default [{ id: 'a', run: () => import('nowhere') }, { id: 'b', run: () => x }];");
+    const { benches } = await list({ attempt: true, advice });
+    expect(benches.map(({ failure }) => failure)).toEqual([
+      expect.stringMatching(/^Cannot find package 'nowhere'.*\nInstall it\.$/),
+      "x is not defined",
+    ]);
+    write("bench/a.bench.js", "import 'nowhere';");
+    await expect(list({ advice })).rejects.toThrow(/Cannot find package 'nowhere'.*\n {2}at .*\n {2}Install it\./);
   });
 
   it("tries those that the filter chooses, and lists all; this build need not have any of them", async () => {
@@ -185,6 +261,7 @@ describe("listBenches", () => {
       'the bench "same" of base is defined twice\n  at bench/a.bench.js and bench/b.bench.js',
     );
     await expect(list({ benches: ["perf/*.js"] })).rejects.toThrow("base has no bench files");
+    expect(await list({ benches: ["perf/*.js"], mayBeEmpty: true })).toEqual({ benches: [], loaded: [] });
   });
 
   it("ends when it is told to", async () => {

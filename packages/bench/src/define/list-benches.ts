@@ -9,7 +9,7 @@ import { workerPath } from "../harness/worker-process.ts";
 import type { LoadedFile } from "../paired/arms/arm.ts";
 import { Refusal } from "../paired/arms/refusal.ts";
 import type { BenchParams } from "./bench.ts";
-import { findBenchFiles } from "./bench-files.ts";
+import { filesOfGlobs, findBenchFiles } from "./bench-files.ts";
 import { askIsolated, IsolatedFailure } from "./isolated.ts";
 
 export interface ListQuestion {
@@ -38,17 +38,25 @@ export interface ListedBench {
   readonly work?: { readonly flops?: number; readonly bytes?: number };
   /** What its one call ended with: the message of an error, or how the process ended. */
   readonly failure?: string;
+  /** What is wrong with the output of that call. */
+  readonly wrong?: string;
 }
 
 export interface ListAnswer {
   readonly benches: readonly ListedBench[];
   readonly loaded: readonly LoadedFile[];
+  /** Where else code ran, whose files are not among these: "a child process", "a worker thread". Missing: nowhere. */
+  readonly unseen?: readonly string[];
 }
 
 export interface ListOptions {
   /** For errors: "base", "head", "the folder". */
   readonly what: string;
   readonly benches: readonly string[];
+  /** A build without any bench file is no error. */
+  readonly mayBeEmpty?: boolean;
+  /** What to do about a failure, by its text, where the way the build was made may be the cause. */
+  readonly advice?: (failure: string) => string | undefined;
   /** Run each bench once, of those that the filter chooses. All are listed. */
   readonly attempt?: boolean;
   readonly filter?: readonly string[];
@@ -74,17 +82,19 @@ export async function listBenches(
   arm: { readonly directory: string; readonly project: string },
   options: ListOptions,
 ): Promise<ListAnswer> {
-  const files = findBenchFiles(arm.project, options.benches, options.what);
+  const { benches: globs, what, mayBeEmpty = false, advice } = options;
+  const files = mayBeEmpty ? filesOfGlobs(arm.project, globs) : findBenchFiles(arm.project, globs, what);
+  if (files.length === 0) return { benches: [], loaded: [] };
   const ended = new Map<string, string>();
   for (;;) {
     try {
       const answer = await ask(arm, files, [...ended.keys()], options);
-      requireUniqueIds(answer.benches, options.what);
-      return { ...answer, benches: answer.benches.map((bench) => withFailure(bench, ended.get(bench.id))) };
+      requireUniqueIds(answer.benches, what);
+      return { ...answer, benches: answer.benches.map((bench) => withFailure(bench, ended.get(bench.id), advice)) };
     } catch (error) {
       if (!(error instanceof IsolatedFailure)) throw error;
       const { kind, how, note } = error;
-      if (kind === "threw" || note?.bench === undefined || ended.size === MOST_ENDED) throw refusalOf(error);
+      if (kind === "threw" || note?.bench === undefined || ended.size === MOST_ENDED) throw refusalOf(error, advice);
       ended.set(note.bench, `the process of its first call ${how}${error.hint === undefined ? "" : `\n${error.hint}`}`);
     }
   }
@@ -109,14 +119,19 @@ function ask(
   }) as Promise<ListAnswer>;
 }
 
-function withFailure(bench: ListedBench, failure: string | undefined): ListedBench {
-  return failure === undefined ? bench : { ...bench, failure };
+/** `ended`: how the bench has ended its process, if it did. */
+function withFailure(bench: ListedBench, ended: string | undefined, advice: ListOptions["advice"]): ListedBench {
+  const failure = ended ?? bench.failure;
+  if (failure === undefined) return bench;
+  const hint = advice?.(failure);
+  return { ...bench, failure: hint === undefined ? failure : `${failure}\n${hint}` };
 }
 
 /** The build is wrong, not how the tool is used. */
-function refusalOf(cause: IsolatedFailure): Refusal {
-  const { where, hint } = cause;
-  return new Refusal("benches-failed", cause.what, { where, hint, cause });
+function refusalOf(cause: IsolatedFailure, advice: ListOptions["advice"]): Refusal {
+  const { where, what } = cause;
+  const hints = [advice?.(what), cause.hint].filter((hint) => hint !== undefined);
+  return new Refusal("benches-failed", what, { where, hint: hints.join("\n  ") || undefined, cause });
 }
 
 function requireUniqueIds(benches: readonly ListedBench[], what: string): void {

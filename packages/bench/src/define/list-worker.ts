@@ -1,12 +1,14 @@
 /**
  * Loads the bench files of one build, says which benches there are, tries each once where it is asked to, and says which
- * files all that has loaded, files of the harness that the benches import among them.
+ * files all that has loaded, files of the harness that the benches import among them, and whether code ran elsewhere.
  */
 
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Random } from "../harness/random.ts";
 import { recordLoadedFiles } from "../paired/arms/loaded-files.ts";
+import { watchUnseenCode } from "../paired/arms/unseen-code.ts";
+import { faultOfNumbers, numbersOf } from "../paired/outputs.ts";
 import { answer, note } from "./answer.ts";
 import { benchesOfModule, type Bench } from "./bench.ts";
 import type { ListAnswer, ListedBench, ListQuestion } from "./list-benches.ts";
@@ -16,6 +18,7 @@ import { resolveHarness } from "./own-harness.ts";
 resolveHarness();
 const recorder = recordLoadedFiles();
 recorder.watchReads();
+const unseen = watchUnseenCode();
 
 answer(async (question: ListQuestion): Promise<ListAnswer> => {
   const { directory, project, files, attempt, filter, untried, seed } = question;
@@ -28,21 +31,21 @@ answer(async (question: ListQuestion): Promise<ListAnswer> => {
   }
   const benches = found.map(({ bench }) => bench);
   const toTry = new Set(attempt ? filterPart(benches, filter) : []);
-  const failures = new Map<Bench, string>();
+  const faults = new Map<Bench, Fault>();
   for (const { bench, file } of found) {
     if (!toTry.has(bench) || untried.includes(bench.id)) continue;
     note(`${bench.id} in ${file}`, bench.id);
-    const failure = await tried(bench, directory, seed);
-    if (failure !== undefined) failures.set(bench, failure);
+    faults.set(bench, await tried(bench, directory, seed));
   }
   note("the files that they load");
   return {
-    benches: found.map(({ bench, file, index }) => listed(bench, file, index, failures.get(bench))),
+    benches: found.map(({ bench, file, index }) => listed(bench, file, index, faults.get(bench))),
     loaded: recorder.files(directory),
+    unseen: [...unseen].sort(),
   };
 });
 
-function listed(bench: Bench, file: string, index: number, failure: string | undefined): ListedBench {
+function listed(bench: Bench, file: string, index: number, fault: Fault | undefined): ListedBench {
   const { id, params, family, native, delta, work } = bench;
   return {
     file,
@@ -53,19 +56,43 @@ function listed(bench: Bench, file: string, index: number, failure: string | und
     ...(native === undefined ? {} : { native }),
     ...(delta === undefined ? {} : { delta }),
     ...(work === undefined ? {} : { work }),
-    ...(failure === undefined ? {} : { failure }),
+    ...fault,
   };
 }
 
-/** One call outside of measuring, so that what it loads late is recorded too; its error, if it has one. */
-async function tried(bench: Bench, directory: string, seed: number): Promise<string | undefined> {
+type Fault = Pick<ListedBench, "failure" | "wrong">;
+
+/** One call outside of measuring, so that what it loads late is recorded too; its error, if it has one, or that of its output. */
+async function tried(bench: Bench, directory: string, seed: number): Promise<Fault> {
   try {
     const random = (label: string): Random => Random.of(seed, "attempt", bench.id, label);
     const state = await bench.setup?.({ params: bench.params ?? {}, directory, random });
-    await bench.run(state, bench.inputs?.(random("inputs"), state));
+    const input = bench.inputs?.(random("inputs"), state);
+    const wrong = await faultOfOutput(bench, input, await bench.run(state, input), state);
     await bench.teardown?.(state);
-    return undefined;
+    return wrong === undefined ? {} : { wrong };
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return { failure: messageOf(error) };
   }
+}
+
+/** Measured processes look at many more outputs; one of the base that is wrong already cannot be compared. */
+async function faultOfOutput(
+  { check, outputs, tolerance = 0 }: Bench,
+  input: unknown,
+  output: unknown,
+  state: unknown,
+): Promise<string | undefined> {
+  try {
+    const fault = faultOfNumbers(numbersOf(output, outputs));
+    if (fault !== undefined) return fault;
+    const error = (await check?.(input, output, state)) ?? 0;
+    return error <= tolerance ? undefined : `wrong output: its error is ${error}, the tolerance ${tolerance}`;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -2,7 +2,8 @@
 
 import { formatDuration, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
-import { NOTHING_MEASURED } from "../report/verdicts.ts";
+import { nothingMeasured } from "../report/verdicts.ts";
+import { faultOfFirstCall } from "../paired/arms/preflight.ts";
 import { pairMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
@@ -22,7 +23,8 @@ export async function planText(
   const preparedMs = parts.now() - setup.startedAt;
   const { config, policy, calibration } = setup;
   const { refs, checked, staged } = arms;
-  if (arms.identical && arms.entries.length === 0) return `${NOTHING_MEASURED}\n`;
+  const nothing = nothingMeasured({ identical: arms.identical, allNew: arms.allNew });
+  if (nothing !== undefined && arms.entries.length === 0) return `${nothing}\n`;
   const controls = parts.controlBenches();
   const budgetMs = budgetMsOf(setup);
   const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
@@ -43,6 +45,7 @@ export async function planText(
     "",
     ...benchTable(arms, setup, screen.pairs),
     "",
+    ...checked.failing.map(({ base }) => `fails in base, not compared: ${base.id}, ${faultOfFirstCall(base)}`),
     ...checked.added.map(({ id }) => `only in head, not compared: ${id}`),
     `screening: ${screen.pairs} pairs of ${refs.length} benches, about ${formatDuration(screenMs)}`,
     `confirmation: ${confirm.pairs} pairs of what is suspected or not cleared, about ${formatDuration(confirm.pairs * suspectMs)} for one`,

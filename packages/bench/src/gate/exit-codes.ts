@@ -23,6 +23,6 @@ export function exitCodeOfError(error: unknown): number {
 }
 
 /** For help texts. */
-export const EXIT_HELP = `Exit codes: 0 pass (or IDENTICAL: not measured), 1 confirmed regression, 2 wrong use or configuration,
+export const EXIT_HELP = `Exit codes: 0 pass (or IDENTICAL, NEW: not measured), 1 confirmed regression, 2 wrong use or configuration,
 3 the machine was disturbed (try again), 4 wrong output, crash, missing bench or a build that fails,
 5 inconclusive with --strict, 6 budget spent too early, 70 a defect, 130 Ctrl-C. ab ends with 0 in place of 1 and 5.`;

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import type { BenchParams } from "../define/bench.ts";
 import type { ListedBench, ListOptions } from "../define/list-benches.ts";
 import { Random } from "../harness/random.ts";
 import type { ArmName, LoadedFile, StagedArm } from "../paired/arms/arm.ts";
@@ -26,7 +27,17 @@ export interface World {
   readonly ratios: Readonly<Record<string, number>>;
   /** Benches that only the base has. */
   readonly gone?: readonly string[];
+  /** Benches that only the head has. */
+  readonly fresh?: readonly string[];
+  /** The base has no benches at all. */
+  readonly allNew?: boolean;
   readonly failures?: Readonly<Record<string, string>>;
+  /** Beside these: of the base alone, what first calls end with, and what is wrong with their outputs. */
+  readonly baseFaults?: Readonly<Record<string, Pick<ListedBench, "failure" | "wrong">>>;
+  /** File of the benches in the base. */
+  readonly baseFile?: string;
+  /** Parameters of all benches in an arm. */
+  readonly params?: Partial<Record<ArmName, BenchParams>>;
   /** Time of one pair of one bench, ms of a clock that only measuring moves. */
   readonly benchMs?: number;
   readonly plans?: MeasurePlan[];
@@ -39,6 +50,8 @@ export interface World {
   readonly stages?: Readonly<Record<string, readonly { readonly ratio: number; readonly spread: number }[]>>;
   /** Both arms are the same file by file. */
   readonly same?: boolean;
+  /** Where code of the benches ran whose files are not seen. */
+  readonly unseen?: readonly string[];
   /** What the measured processes of an arm load in each stage. */
   readonly loads?: Partial<Record<ArmName, readonly (readonly LoadedFile[])[]>>;
   readonly asked?: Pick<ListOptions, "what" | "filter" | "attempt">[];
@@ -46,17 +59,22 @@ export interface World {
 
 /** A machine with a spread of 0.3 % between pairs, and a clock of its own. */
 export function partsOf(world: World): GateParts {
-  const { ratios, gone = [], failures = {}, benchMs = 1000, plans = [] } = world;
+  const { ratios, gone = [], fresh = [], failures = {}, benchMs = 1000, plans = [] } = world;
   let clock = 1_700_000_000_000;
   let looks = 0;
   let speeds = 0;
   let measured = 0;
-  const listed = (id: string): ListedBench => ({
-    id,
-    file: "bench/all.bench.js",
-    index: 0,
-    ...(failures[id] === undefined ? {} : { failure: failures[id] }),
-  });
+  const listed = (arm: ArmName, id: string): ListedBench => {
+    const params = world.params?.[arm];
+    return {
+      id,
+      file: (arm === "base" ? world.baseFile : undefined) ?? "bench/all.bench.js",
+      index: 0,
+      ...(params === undefined ? {} : { params }),
+      ...(failures[id] === undefined ? {} : { failure: failures[id] }),
+      ...(arm === "base" ? world.baseFaults?.[id] : {}),
+    };
+  };
   const measure = (plan: MeasurePlan, id: string): BenchSamples => {
     const random = Random.of(plan.seed, id, plan.firstIndex);
     const control = plan.benches.find((bench) => bench.id === id)?.control === true;
@@ -88,9 +106,12 @@ export function partsOf(world: World): GateParts {
         ...(filter === undefined ? {} : { filter }),
         ...(attempt === undefined ? {} : { attempt }),
       });
+      const arm = what === "base" ? what : "head";
+      if (world.allNew === true && arm === "base") return { benches: [], loaded: [] };
       return {
-        benches: [...Object.keys(ratios), ...(what === "base" ? gone : [])].map(listed),
+        benches: [...Object.keys(ratios), ...(arm === "base" ? gone : fresh)].map((id) => listed(arm, id)),
         loaded: [{ path: join(directory, "code.js"), sha256: (world.same === true ? "same" : what).repeat(16) }],
+        ...(world.unseen === undefined ? {} : { unseen: world.unseen }),
       };
     },
     controlBenches: () => [{ id: "ctl.fma", file: "/controls.mjs", control: true }],

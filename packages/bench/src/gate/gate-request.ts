@@ -14,8 +14,9 @@ export interface GateRequest {
   /** For tests of the gate itself: the arms may be the same. */
   readonly allowIdentical?: boolean | undefined;
   /**
-   * What it means that both builds load the same files. "error", the default: a mistake, and refused. "neutral": a change of
-   * something else, such as documentation; nothing is measured, and the result says so.
+   * What it means that both builds load the same files, or that the base has no benches. "error", the default: a mistake, and
+   * refused. "neutral": a change of something else, such as documentation, or the first benches; nothing is measured, and the
+   * result says so.
    */
   readonly identical?: "error" | "neutral" | undefined;
   readonly cwd: string;

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { StagedArm } from "../paired/arms/arm.ts";
-import type { Artefact } from "../paired/arms/preflight.ts";
+import { faultOfFirstCall, type Artefact } from "../paired/arms/preflight.ts";
 import type { Fingerprint } from "../paired/fingerprint.ts";
 import { IDLE } from "../harness/worker-process.ts";
 import type { ArmRecord, BenchRecord, Machine, Pressure, Results, Skipped } from "../results/schema.ts";
@@ -102,10 +102,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
     },
     results: [],
     comparisons: [],
-    skipped: unmeasured(arms)
-      .map((name) => skippedBench(name, "head", "base and head load the same files", threads))
-      .concat(arms.checked.added.map(({ id: name }) => skippedBench(name, "base", "only head has it", threads)))
-      .concat(arms.checked.removed.map(({ id: name }) => skippedBench(name, "head", "declared as removed", threads))),
+    skipped: skippedBenches(arms, threads),
     run: {
       kind,
       id: id.slice(0, 16),
@@ -117,6 +114,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       ...(state.aborted ? { aborted: true } : {}),
       ...(state.outOfTime ? { outOfTime: true } : {}),
       ...(arms.identical ? { identical: true } : {}),
+      ...(arms.allNew ? { allNew: true } : {}),
       ...(facts.advisory ? { advisory: true } : {}),
       policy,
     },
@@ -145,6 +143,21 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       };
     }),
   };
+}
+
+/** What was not compared, and why. */
+function skippedBenches(arms: GateArms, threads: number): Skipped[] {
+  const { failing, added, removed } = arms.checked;
+  const judged = new Set(arms.entries.map(({ id }) => id));
+  return [
+    ...unmeasured(arms).map((name) => skippedBench(name, "head", "base and head load the same files", threads)),
+    ...failing.map(({ base }): Skipped => {
+      const [why] = (faultOfFirstCall(base) ?? "").split("\n", 1);
+      return { ...skippedBench(base.id, "base", `it fails in the base: ${why}`, threads), failed: true };
+    }),
+    ...added.filter(({ id }) => !judged.has(id)).map(({ id }) => skippedBench(id, "base", "only head has it", threads)),
+    ...removed.map(({ id }) => skippedBench(id, "head", "declared as removed", threads)),
+  ];
 }
 
 /** Benches of both arms that were left out because nothing that they load has changed. */

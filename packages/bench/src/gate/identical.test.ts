@@ -69,6 +69,16 @@ describe("builds that are the same file by file", () => {
     expect(text).toContain("NOTHING WAS MEASURED");
   });
 
+  it("are measured where code ran whose files nobody has seen", async () => {
+    const plans: MeasurePlan[] = [];
+    const world = { ratios: { a: 1 }, same: true, unseen: ["a child process"], plans };
+    const results = await gate(world, neutral);
+    expect(results.summary).toMatchObject({ verdict: "EQUIVALENT" });
+    expect(results.run?.identical).toBeUndefined();
+    expect(plans).toHaveLength(1);
+    expect((await gate(world)).summary).toMatchObject({ verdict: "EQUIVALENT" });
+  });
+
   it("fail by a bench that fails, and by a filter that leaves nothing", async () => {
     const broken = await gate({ ratios: { a: 1, b: 1 }, same: true, failures: { b: "it threw" } }, neutral);
     expect(broken.summary).toMatchObject({ verdict: "ERROR", exitCode: EXIT.wrong });

@@ -3,8 +3,8 @@
  * that is compared as it is may be built anew while the run goes on.
  */
 
-import type { ArmName, LoadedFile, StagedArm } from "../paired/arms/arm.ts";
-import { foreignFiles, type ArmPair } from "../paired/arms/preflight.ts";
+import type { ArmName, ArmPair, LoadedFile, StagedArm } from "../paired/arms/arm.ts";
+import { foreignFiles } from "../paired/arms/preflight.ts";
 
 export interface LoadedFindings {
   /** In plain words: files that are not those of the arm that loaded them. */

@@ -5,19 +5,20 @@
 
 import { randomInt } from "node:crypto";
 import { UserError } from "@quern/core/errors";
-import { deltaOf, resolveConfig, type ResolvedConfig } from "../define/resolve-config.ts";
+import { resolveConfig, type ResolvedConfig } from "../define/resolve-config.ts";
 import { filterPart } from "../define/filter.ts";
-import type { ListedBench } from "../define/list-benches.ts";
 import type { LoadedConfig } from "../define/load-config.ts";
+import { adviceFor } from "../paired/arms/advice.ts";
 import { CommandFailure } from "../paired/arms/command.ts";
 import { commitOf, messagesBetween, rootOfRepository } from "../paired/arms/git.ts";
-import type { LoadedFile } from "../paired/arms/arm.ts";
+import type { ArmPair, LoadedFile } from "../paired/arms/arm.ts";
 import type { StagedPair } from "../paired/arms/stage.ts";
-import type { ArmPair, Preflight } from "../paired/arms/preflight.ts";
+import type { Preflight } from "../paired/arms/preflight.ts";
 import type { BenchRef } from "../paired/plan.ts";
 import type { PinPlan } from "../paired/pinning.ts";
 import { collectAcceptances, requireKnownBenches, type Acceptance } from "./accept.ts";
 import { readCalibration, type Calibration } from "./calibration.ts";
+import { entriesOf, refOf } from "./entries.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
 import type { GatePolicy } from "./policy.ts";
@@ -89,9 +90,9 @@ export interface GateArms {
   readonly loaded: ArmPair<readonly LoadedFile[]>;
   /** Both load the same files, which is neutral: nothing is to be measured. */
   readonly identical: boolean;
-  /**
-   * Benches that both arms have, those that failed their first call among them; where nothing is to be measured, only these.
-   */
+  /** The base has no bench files, which is neutral: there is nothing to compare with. */
+  readonly allNew: boolean;
+  /** Benches that get a verdict, those that failed their first call among them; where nothing is to be measured, only these. */
   readonly entries: readonly EntryFacts[];
   /** What can be measured. */
   readonly refs: readonly BenchRef[];
@@ -129,7 +130,7 @@ async function prepareUntil(
   parts: GateParts,
   progress: (text: string) => void,
 ): Promise<GateArms> {
-  const { loaded, config, calibration, policy } = setup;
+  const { loaded, config } = setup;
   const { base, head, cwd, signal, allowIdentical = false, filter = [] } = request;
   const neutral = request.identical === "neutral";
   const { benches, files, prepare, removed, shared, nodeOptions, settings } = config;
@@ -155,6 +156,9 @@ async function prepareUntil(
       return parts.listBenches(staged[what], {
         what,
         benches,
+        // A change may bring the first benches.
+        mayBeEmpty: what === "base",
+        advice: adviceFor(staged[what], prepare),
         // All are listed; those that are not measured need not be tried.
         attempt: true,
         filter,
@@ -171,32 +175,14 @@ async function prepareUntil(
       removed,
       shared,
       allowIdentical: allowIdentical || neutral,
+      allowNew: neutral,
     });
-    const identical = neutral && checked.artefacts.base.sha256 === checked.artefacts.head.sha256;
-    const delta = (bench: ListedBench): number => deltaFor(config, calibration, bench);
-    const all: EntryFacts[] = [
-      ...checked.compared.map(({ base: before, head: now }): EntryFacts => {
-        const failure = failureOf(before, now);
-        return {
-          id: now.id,
-          params: now.params,
-          work: now.work,
-          delta: delta(now),
-          recentMdes: recentMdesOf(calibration, now, policy),
-          ...(failure === undefined ? {} : { failure }),
-        };
-      }),
-      ...checked.missing.map((bench): EntryFacts => ({
-        id: bench.id,
-        params: bench.params,
-        work: bench.work,
-        delta: delta(bench),
-        failure: 'head: the bench is missing; "removed" in the configuration declares that it is gone',
-      })),
-    ];
+    const identical = neutral && checked.identical;
+    const allNew = neutral && lists.base.benches.length === 0;
+    const all = entriesOf(checked, setup);
     const entries = identical ? all.filter(({ failure }) => failure !== undefined) : all;
     const fit = new Set(entries.filter(({ failure }) => failure === undefined).map(({ id }) => id));
-    const refs = checked.compared.filter(({ head: now }) => fit.has(now.id)).map(({ head: now }) => refOf(now));
+    const refs = checked.compared.filter(({ head: now }) => fit.has(now.id)).map(refOf);
     const accepted = await acceptancesOf(request, staged, loaded.folder);
     // Of all benches: an acceptance may speak of one that the filter leaves out.
     requireKnownBenches(
@@ -204,7 +190,7 @@ async function prepareUntil(
       [...lists.head.benches, ...lists.base.benches].map(({ id }) => id),
     );
     const loadedFiles = { base: lists.base.loaded, head: lists.head.loaded };
-    return { staged, checked, loaded: loadedFiles, identical, entries, refs, accepted };
+    return { staged, checked, loaded: loadedFiles, identical, allNew, entries, refs, accepted };
   } catch (error) {
     staged.remove();
     throw error;
@@ -235,41 +221,6 @@ async function commitsBetween({ base, head }: StagedPair, folder: string): Retur
       cause: error,
     });
   }
-}
-
-function failureOf(base: ListedBench, head: ListedBench): string | undefined {
-  if (base.failure !== undefined) return `base: ${base.failure}`;
-  if (head.failure !== undefined) return `head: ${head.failure}`;
-  if (base.file === head.file) return undefined;
-  return `it lies in ${base.file} of base and in ${head.file} of head: move it in a change of its own`;
-}
-
-/** The threshold of a bench: at least twice what another build of the same code moves it. */
-function deltaFor(config: ResolvedConfig, calibration: Calibration | undefined, bench: ListedBench): number {
-  const floor = calibration?.benches[bench.id]?.layoutFloor ?? 0;
-  return Math.max(deltaOf(config, bench), 2 * floor);
-}
-
-/** What earlier runs could see of identical code: with this one, as many as make a bench unstable. */
-function recentMdesOf(
-  calibration: Calibration | undefined,
-  { id }: ListedBench,
-  { unstableRuns }: GatePolicy,
-): readonly number[] {
-  const mdes = calibration?.benches[id]?.mdes ?? [];
-  return mdes.slice(Math.max(0, mdes.length + 1 - unstableRuns));
-}
-
-function refOf({ id, file, family, native, params, work, delta }: ListedBench): BenchRef {
-  return {
-    id,
-    file,
-    ...(family === undefined ? {} : { family }),
-    ...(native === undefined ? {} : { native }),
-    ...(params === undefined ? {} : { params }),
-    ...(work === undefined ? {} : { work }),
-    ...(delta === undefined ? {} : { delta }),
-  };
 }
 
 /** Variables of the processes of both arms. */

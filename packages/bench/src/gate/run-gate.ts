@@ -80,7 +80,7 @@ class GateRun {
     const readFingerprint = (): Fingerprint =>
       this.#parts.readFingerprint(nodeOptions, { pinning: this.#setup.pin.text });
     const before = readFingerprint();
-    if (this.#arms.identical) return this.#results(before, before, []);
+    if (this.#arms.identical || this.#arms.allNew) return this.#results(before, before, []);
     const pressureBefore = this.#parts.readPressure();
     const firstSpeed = await measureSpeed();
     await this.#measureStages();

@@ -33,6 +33,8 @@ export interface EntryFacts {
   readonly work?: BenchRef["work"];
   readonly delta: number;
   readonly recentMdes?: readonly number[];
+  /** What is to be said of it before it is measured. */
+  readonly flags?: readonly string[];
   readonly failure?: string;
 }
 
@@ -68,8 +70,8 @@ export class RunState {
   readonly failedControls: Map<string, string> = new Map();
 
   constructor(benches: readonly EntryFacts[]) {
-    for (const { id, params, work, delta, recentMdes = [], failure } of benches) {
-      const flags = new Set<string>();
+    for (const { id, params, work, delta, recentMdes = [], flags: known = [], failure } of benches) {
+      const flags = new Set(known);
       this.#benches.set(id, { id, params, work, delta, stages: [], flags, recentMdes, check: null, failure });
     }
   }

@@ -10,8 +10,8 @@ import type { BenchVerdict, GateRecord } from "./types.ts";
  * An error comes before an invalid run, that before a regression: wrong outputs are wrong on every machine, and what a
  * disturbed machine says about speed does not count. An advisory run fails by no regression and no doubt, but still by an
  * error, an invalid machine or a spent budget: then there is nothing to show. The geometric mean is shown, never judged.
- * Builds that are the same file by file have a verdict of their own: it fails nothing, and it is none of those that a measured
- * run can have.
+ * Builds that are the same file by file have a verdict of their own, and so has a base without benches: it fails nothing, and it
+ * is none of those that a measured run can have.
  */
 export function summarise(
   benches: readonly BenchVerdict[],
@@ -36,6 +36,7 @@ function decide(
     return { verdict: has("ERROR") ? "ERROR" : "INCONCLUSIVE", exitCode: EXIT.interrupted };
   }
   if (benches.length === 0 && record.identical === true) return { verdict: "IDENTICAL", exitCode: EXIT.pass };
+  if (benches.length === 0 && record.allNew === true) return { verdict: "NEW", exitCode: EXIT.pass };
   if (benches.length === 0 || has("ERROR")) return { verdict: "ERROR", exitCode: EXIT.wrong };
   if (invalid.length > 0) return { verdict: "INVALID", exitCode: EXIT.invalid };
   if (has("REGRESSED")) {

@@ -30,6 +30,8 @@ export interface GateRecord {
   readonly outOfTime?: boolean | undefined;
   /** Both builds load the same files, and nothing was measured. */
   readonly identical?: boolean | undefined;
+  /** The base has no benches, and nothing was measured. */
+  readonly allNew?: boolean | undefined;
   /** Regressions and inconclusive benches are shown and fail nothing. */
   readonly advisory?: boolean | undefined;
 }
@@ -74,6 +76,7 @@ export function gateRecord({
     aborted: run?.aborted,
     outOfTime: run?.outOfTime,
     identical: run?.identical,
+    allNew: run?.allNew,
     advisory: run?.advisory,
   };
 }

@@ -7,11 +7,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InternalError } from "@quern/core/errors";
-import { cleanUpAtEnd } from "../harness/worker-process.ts";
 import { ArmProcess } from "./arm-process.ts";
 import type { BenchRef } from "./plan.ts";
 
@@ -50,8 +49,8 @@ const TIMEOUT_MS = 60_000;
  * the clock; slow ones show neighbours, which the pairs of a run bear.
  */
 export async function measureSpeed(seed = 1): Promise<number> {
-  const folder = mkdtempSync(`${tmpdir()}/quern-speed-`);
-  const removeFolder = cleanUpAtEnd(() => rmSync(folder, { recursive: true, force: true }));
+  // The control writes nothing; a folder of its own could not be made at the end of a run that has filled the disk.
+  const folder = dirname(file);
   const id = "ctl.fma";
   const process = new ArmProcess({ name: "base", directory: folder, project: folder }, "the speed control", {});
   try {
@@ -68,7 +67,6 @@ export async function measureSpeed(seed = 1): Promise<number> {
     return times.sort((a, b) => a - b)[Math.floor(SLICES / 10)] as number;
   } finally {
     process.kill();
-    removeFolder();
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { measurePairs } from "./measure.ts";
@@ -93,6 +93,32 @@ describe("measurePairs", () => {
     expect(benches[0]?.error).toBeUndefined();
     expect(loaded.head.map(({ path }) => path)).toContain(file);
     expect(loaded.base.map(({ path }) => path)).not.toContain(file);
+  });
+
+  it("measures a bench from the file of each arm, where it has moved", async () => {
+    const both = arms(fileText(good));
+    const moved = join(both[1].directory, "bench/moved.bench.ts");
+    renameSync(join(both[1].directory, "bench/test.bench.ts"), moved);
+    const plan = shortPlan(both, ["good"]);
+    const file = { file: "bench/moved.bench.ts", baseFile: "bench/test.bench.ts" };
+    const samples = await measurePairs({ ...plan, benches: plan.benches.map((ref) => ({ ...ref, ...file })) });
+    expect(bench(samples, "good")).toMatchObject({ check: { passed: true }, pairs: [{ index: 0 }] });
+    expect(bench(samples, "good").error).toBeUndefined();
+    expect(samples.loaded.head.map(({ path }) => path)).toContain(moved);
+    expect(samples.loaded.base.map(({ path }) => path)).toContain(join(both[0].directory, "bench/test.bench.ts"));
+  });
+
+  it("measures without a folder for compiled code where none can be made", async () => {
+    const both = arms(fileText(good));
+    const { TMPDIR } = process.env;
+    process.env["TMPDIR"] = join(both[0].directory, "missing");
+    try {
+      const samples = await measurePairs(shortPlan(both, ["good"]));
+      expect(bench(samples, "good").pairs).toHaveLength(1);
+    } finally {
+      if (TMPDIR === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = TMPDIR;
+    }
   });
 
   it("measures asynchronous benches", async () => {

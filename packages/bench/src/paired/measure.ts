@@ -6,10 +6,8 @@
  * a run falls on all benches alike. Failures of single benches are outcomes; such a bench is not measured again.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { getCompileCacheDir } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { cleanUpAtEnd } from "../harness/worker-process.ts";
 import { Random } from "../harness/random.ts";
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
@@ -19,6 +17,7 @@ import type { PairSettings } from "./pair-context.ts";
 import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
 import type { BenchSamples, MeasurePlan, MeasureProgress, PairSamples } from "./plan.ts";
 import { SampleStore } from "./sample-store.ts";
+import { makeTemporaryFolder } from "./temporary-folder.ts";
 
 /** Measures `plan`. Throws only where the harness itself fails; an interruption gives what is complete. */
 export async function measurePairs(
@@ -27,6 +26,19 @@ export async function measurePairs(
 ): Promise<PairSamples> {
   const run = new Measurement(plan, progress);
   return run.measure();
+}
+
+/**
+ * Start-up is not what is measured: all processes after the first take compiled code from this folder. Undefined where none can be
+ * made: they start slower then, and nothing else.
+ */
+function makeCache(): { readonly folder: string; remove(): void } | undefined {
+  try {
+    const folder = makeTemporaryFolder("quern-compiled-");
+    return { folder, remove: cleanUpAtEnd(() => rmSync(folder, { recursive: true, force: true })) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Benches of a group are measured together: in as many pairs as the most frequent of them. */
@@ -60,15 +72,12 @@ class Measurement {
     const { signal, env } = this.#plan;
     const stop = (): void => this.#current?.kill();
     signal?.addEventListener("abort", stop);
-    const cache = mkdtempSync(join(tmpdir(), "quern-compiled-"));
-    const removeCache = cleanUpAtEnd(() => rmSync(cache, { recursive: true, force: true }));
-    // Start-up is not what is measured: all processes after the first take compiled code from here.
-    const compiled = getCompileCacheDir() === undefined ? { NODE_COMPILE_CACHE: cache } : {};
+    const cache = getCompileCacheDir() === undefined ? makeCache() : undefined;
     try {
-      await this.#measureAll({ ...compiled, ...env });
+      await this.#measureAll({ ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache.folder }), ...env });
     } finally {
       signal?.removeEventListener("abort", stop);
-      removeCache();
+      cache?.remove();
     }
     const { loaded, changedFiles } = this.#store.files();
     return {

@@ -30,7 +30,7 @@ export async function openBenches(context: PairContext): Promise<TimedBench[]> {
 
 async function loadFiles({ group, processes, outcomes }: PairContext, name: ArmName): Promise<void> {
   const { project } = processes.armOf(name);
-  const byFile = Map.groupBy(group.benches, ({ file }) => file);
+  const byFile = Map.groupBy(group.benches, ({ file, baseFile = file }) => (name === "base" ? baseFile : file));
   for (const [file, members] of byFile) {
     const ids = members.map(({ id }) => id);
     const reserved = members.every(({ control }) => control === true);

@@ -18,6 +18,8 @@ export interface BenchRef {
   readonly id: string;
   /** Path of its file below the project folder of an arm; absolute: the same file in both arms. */
   readonly file: string;
+  /** That of base, where it is another one. */
+  readonly baseFile?: string;
   /** Default: the id up to its first slash. */
   readonly family?: string;
   readonly native?: boolean;

@@ -116,7 +116,7 @@ function alarmText(first: Results, second: Results): string {
           after: [],
         },
       ],
-      foot: ["", "An alarm fails the build where both machines find it."],
+      foot: ["", "An alarm fails the build unless the second machine clears it, or it is accepted."],
     },
     ALARM_BYTES,
   );

@@ -87,6 +87,11 @@ function shellWord(word: string): string {
 }
 
 /** Benches that one of the arms does not have, or that were left out. */
-export function missingLines({ skipped }: Results): string[] {
+export function missingLines({ skipped }: Pick<Results, "skipped">): string[] {
   return skipped.map(({ case: name, engine, reason }) => `${name} not measured in ${engine}: ${reason}`);
+}
+
+/** Those among them that fail in the base, and have passed nothing. */
+export function failingInBase({ skipped }: Results): string[] {
+  return missingLines({ skipped: skipped.filter(({ failed }) => failed === true) });
 }

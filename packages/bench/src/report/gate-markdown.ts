@@ -5,6 +5,7 @@ import { formatChangeInterval, formatChangeRatio, formatNs, formatPercent } from
 import {
   armsLine,
   disturbances,
+  failingInBase,
   machineLine,
   missingLines,
   policyLine,
@@ -28,6 +29,7 @@ import {
   benchName,
   bySeverity,
   decidingPairs,
+  nothingMeasured,
   remarks,
   totals,
   verdictSentence,
@@ -56,6 +58,9 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
       "",
       name(armsLine(results), LINE_LENGTH),
       ...moved.slice(0, MOST_DISTURBANCES).map((line) => `\n**${name(line, LINE_LENGTH)}**`),
+      ...failingInBase(results)
+        .slice(0, MOST_DISTURBANCES)
+        .map((line) => `\n**${name(line, LINE_LENGTH)}**`),
       ...(moved.length > MOST_DISTURBANCES ? [`\n**and ${moved.length - MOST_DISTURBANCES} more**`] : []),
     ],
     sections: [
@@ -66,7 +71,7 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
         after: FOLDED_AFTER,
       },
       {
-        before: foldedBefore(results.run?.identical === true ? "not measured" : "not in both"),
+        before: foldedBefore(nothingMeasured(results.run) === undefined ? "not in both" : "not measured"),
         rows: missingLines(results).map((line) => `- ${name(line, LINE_LENGTH)}`),
         after: FOLDED_AFTER,
       },

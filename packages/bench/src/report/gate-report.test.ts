@@ -257,6 +257,36 @@ describe("JUnit", () => {
     expect(counts(renderJunit({ ...sampleResults(), results: [], skipped: [] }))["errors"]).toBe(1);
   });
 
+  it("of engines is red where it was interrupted, and says where the machine was disturbed", () => {
+    const { run = sampleGate().run, ...rest } = sampleResults();
+    const given = run as NonNullable<typeof run>;
+    const interrupted = renderJunit({ ...rest, run: { ...given, kind: "engines", aborted: true } });
+    expect(counts(interrupted)).toMatchObject({ tests: 5, errors: 1 });
+    expect(interrupted).toContain('<error message="interrupted: not all that was asked for"');
+    const environment = {
+      ...(sampleGate().environment as NonNullable<Results["environment"]>),
+      changed: [],
+      controls: [],
+    };
+    const disturbed = { ...rest, environment: { ...environment, disturbances: ["the peak fell by 40 %"] } };
+    expect(counts(renderJunit(disturbed))).toMatchObject({ tests: 5, errors: 0, skipped: 2 });
+    expect(renderJunit(disturbed)).toContain('<skipped message="the peak fell by 40 %"/>');
+  });
+
+  it("of a load test has a case for each, which fails by its failures", () => {
+    const results = sampleServing();
+    const [record] = results.serving ?? [];
+    const serving = record === undefined ? [] : [record];
+    const failing = renderJunit({ ...results, results: [], skipped: [], serving });
+    expect(counts(failing)).toMatchObject({ tests: 1, errors: 0, failures: (record?.failed ?? 0) > 0 ? 1 : 0 });
+    const whole = serving.map((each) => ({ ...each, failed: 0, failures: [] }));
+    expect(counts(renderJunit({ ...results, results: [], skipped: [], serving: whole }))).toMatchObject({
+      tests: 1,
+      errors: 0,
+      failures: 0,
+    });
+  });
+
   it("of engines fails for wrong outputs", () => {
     expect(counts(renderJunit(sampleResults()))).toEqual({ tests: 4, failures: 1, errors: 0, skipped: 1 });
   });
@@ -302,6 +332,34 @@ describe("text from strangers", () => {
     for (const text of [renderTerminal(given, { verbose: true }), compareResults(given, given)]) {
       expect(text, `QUERN_SEED=${seed}`).not.toMatch(/[^\n\P{C}]/u);
     }
+  });
+
+  it("makes no line of its own on a terminal", () => {
+    const forged = "x\n::stop-commands::t";
+    const gate = sampleGate();
+    const run = gate.run as NonNullable<Results["run"]>;
+    const environment = gate.environment as NonNullable<Results["environment"]>;
+    const skipped = [{ case: forged, engine: "base", precision: "highest" as const, threads: 1, reason: forged }];
+    const given = {
+      ...gate,
+      run: { ...run, id: forged },
+      environment: { ...environment, disturbances: [forged] },
+      skipped,
+    };
+    const text = renderTerminal(given);
+    expect(text).toContain("x ::stop-commands::t");
+    expect(text).not.toMatch(/^::/m);
+  });
+
+  it("of more rows than a call has arguments fits its place", () => {
+    const skipped = Array.from({ length: 200_000 }, (_, i) => ({
+      case: `case ${i}`,
+      engine: "base",
+      precision: "highest" as const,
+      threads: 1,
+      reason: "left out",
+    }));
+    expect(Buffer.byteLength(renderMarkdown({ ...sampleGate(), skipped }))).toBeLessThanOrEqual(SUMMARY_BYTES);
   });
 
   it.each([results, engines, serving])("is text in Markdown", (given) => {

@@ -85,7 +85,7 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
   ];
   return `${lines
     .filter((line, i) => line !== "" || lines[i - 1] !== "")
-    .map((line) => line.split("\n").map(plainText).join("\n"))
+    .map(plainText)
     .join("\n")}\n`;
 }
 

@@ -11,7 +11,7 @@ import type { Results } from "../results/schema.ts";
 import { escapeHtml, shorten } from "./escape.ts";
 import { Footnotes } from "./footnotes.ts";
 import { formatDuration } from "./format.ts";
-import { armsLine, disturbances, machineLine, refusalDetails } from "./gate-facts.ts";
+import { armsLine, disturbances, failingInBase, machineLine, refusalDetails } from "./gate-facts.ts";
 import { comparabilitySection, environmentSection, rooflineSection, trendSection } from "./html/common-sections.ts";
 import { engineSections } from "./html/engine-sections.ts";
 import { gateSections } from "./html/gate-sections.ts";
@@ -19,10 +19,12 @@ import type { Section } from "./html/markup.ts";
 import { servingSection } from "./html/serving-section.ts";
 import { SCRIPT } from "./html/script.ts";
 import { STYLE } from "./html/style.ts";
-import { INTERRUPTED, VERDICTS, isFailure, totals, verdictSentence } from "./verdicts.ts";
+import { INTERRUPTED, VERDICTS, isFailure, nothingMeasured, totals, verdictSentence } from "./verdicts.ts";
 
 /** Of a line that a build has printed. */
 const LINE_LENGTH = 400;
+/** All of them are in a section of their own. */
+const MOST_FAILING = 10;
 
 function policy(): string {
   const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
@@ -79,12 +81,13 @@ function header(results: Results): string {
   const line = `<p class="note">${escapeHtml(facts.join(" · "))}</p>`;
   if (benches === undefined) return [...disturbances(results).map(disturbedMarkup), line].join("\n");
   const refused = run?.refused !== undefined;
-  const neutral = benches.length === 0 && run?.identical === true && !refused;
+  const neutral = benches.length === 0 && nothingMeasured(run) !== undefined && !refused;
   const bad = refused || benches.length === 0 || benches.some(isFailure) || (summary?.exitCode ?? 0) !== 0;
   const look = neutral ? "neutral" : bad ? "bad" : "good";
   const counts = totals(benches).map(({ verdict, count }) => `<li>${VERDICTS[verdict].sign} ${count} ${verdict}</li>`);
   const details = refusalDetails(results).map((text) => shorten(text, LINE_LENGTH));
-  const said = [armsLine(results), ...disturbances(results), ...details].filter((text) => text !== "");
+  const failing = failingInBase(results).slice(0, MOST_FAILING);
+  const said = [armsLine(results), ...disturbances(results), ...failing, ...details].filter((text) => text !== "");
   return `<div class="verdict ${look}">
 <p>${escapeHtml(verdictSentence(results))}${summary === undefined ? "" : ` · exit code ${summary.exitCode}`}</p>
 <ul class="counts">${counts.join("")}</ul>

@@ -6,12 +6,22 @@
  */
 
 import { EXIT } from "../gate/exit-codes.ts";
-import type { BenchRecord, Result, Results } from "../results/schema.ts";
+import type { BenchRecord, Result, Results, ServingRecord, Skipped } from "../results/schema.ts";
 import { escapeXml } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatInterval, formatPercent, formatRatio } from "./format.ts";
 import { disturbances, machineLine } from "./gate-facts.ts";
 import { findComparison } from "./phases.ts";
-import { armNs, benchName, bySeverity, decidingPairs, isFailure, NOTHING_MEASURED, remarks } from "./verdicts.ts";
+import { arrivalsText } from "./serving-facts.ts";
+import {
+  armNs,
+  benchName,
+  bySeverity,
+  decidingPairs,
+  INTERRUPTED,
+  isFailure,
+  nothingMeasured,
+  remarks,
+} from "./verdicts.ts";
 
 type Outcome = "passed" | "failure" | "error" | "skipped";
 
@@ -71,41 +81,43 @@ function testCase(test: TestCase): string[] {
 function gateCases(results: Results, benches: readonly BenchRecord[]): TestCase[] {
   const { run } = results;
   const moved = disturbances(results);
-  if (benches.length === 0 && run?.identical === true && run.refused === undefined) return identicalCases(results);
-  // What concerns the run and no benchmark.
+  const nothing = nothingMeasured(run);
+  if (benches.length === 0 && nothing !== undefined && run?.refused === undefined)
+    return neutralCases(results, nothing);
   const problem =
     run?.refused !== undefined
       ? `refused: ${run.refused}`
       : run?.aborted === true
-        ? "the run was interrupted"
+        ? INTERRUPTED
         : benches.length === 0
-          ? "no benchmark was measured"
+          ? NO_CASES
           : results.summary?.exitCode === EXIT.budget
             ? "the budget was spent before all was measured"
             : moved.length > 0
               ? moved.join("; ")
               : undefined;
-  const whole: TestCase[] =
-    problem === undefined
-      ? []
-      : [{ name: "run", group: "quern", seconds: null, outcome: "error", message: problem, properties: [] }];
-  return [...whole, ...bySeverity(benches).map((bench) => gateCase(bench, run))];
+  const whole = problem === undefined ? [] : [runCase("error", problem)];
+  const failing = results.skipped.filter(({ failed }) => failed === true).map((row) => leftCase(row));
+  return [...whole, ...bySeverity(benches).map((bench) => gateCase(bench, run)), ...failing];
+}
+
+const NO_CASES = "no benchmark was measured";
+
+/** What concerns the run and no benchmark. */
+function runCase(outcome: Outcome, message: string): TestCase {
+  return { name: "run", group: "quern", seconds: null, outcome, message, properties: [] };
 }
 
 /** Nothing was measured, and nothing needed to be: every case is skipped, that of the run first. */
-function identicalCases({ skipped }: Results): TestCase[] {
-  const left = (group: string, name: string, message: string): TestCase => ({
-    name,
-    group,
-    seconds: null,
-    outcome: "skipped",
-    message,
-    properties: [["verdict", "IDENTICAL"]],
-  });
-  return [
-    left("quern", "run", NOTHING_MEASURED),
-    ...skipped.map(({ case: name, reason }) => left("quern.gate", name, `not measured: ${reason}`)),
-  ];
+function neutralCases({ skipped, summary }: Results, nothing: string): TestCase[] {
+  const properties = [["verdict", summary?.verdict ?? ""]] as const;
+  return [runCase("skipped", nothing), ...skipped.map((row) => leftCase(row))].map((each) => ({ ...each, properties }));
+}
+
+/** A bench that was not compared. */
+function leftCase({ case: name, reason }: Skipped): TestCase {
+  const message = `not measured: ${reason}`;
+  return { name, group: "quern.gate", seconds: null, outcome: "skipped", message, properties: [] };
 }
 
 function gateCase(bench: BenchRecord, run: Results["run"]): TestCase {
@@ -173,10 +185,34 @@ function engineCases(results: Results): TestCase[] {
     message: row.reason,
     properties: [],
   }));
-  const cases = [...measured, ...left];
-  if (cases.length > 0) return cases;
-  const message = "no benchmark was measured";
-  return [{ name: "run", group: "quern", seconds: null, outcome: "error", message, properties: [] }];
+  const cases = [...measured, ...left, ...(results.serving ?? []).map(servingCase)];
+  const moved = disturbances(results);
+  const whole =
+    results.run?.aborted === true
+      ? [runCase("error", INTERRUPTED)]
+      : cases.length === 0
+        ? [runCase("error", NO_CASES)]
+        : // It voids the claims, and neither times nor outputs.
+          moved.length > 0
+          ? [runCase("skipped", moved.join("; "))]
+          : [];
+  return [...whole, ...cases];
+}
+
+function servingCase(record: ServingRecord): TestCase {
+  const { engine, model, completed, failed, requestsPerSecond, outputTokensPerSecond } = record;
+  return {
+    name: `${model}, ${arrivalsText(record.arrivals)}`,
+    group: `quern.${engine}`,
+    seconds: record.wallMs / 1000,
+    outcome: failed > 0 || completed === 0 ? "failure" : "passed",
+    message: record.failures.map(({ kind, count, example }) => `${count} failed, ${kind}: ${example}`).join("; "),
+    properties: [
+      ["completed", `${completed} of ${completed + failed}`],
+      ["requests/s", requestsPerSecond.toFixed(2)],
+      ["tokens/s", outputTokensPerSecond.toFixed(1)],
+    ],
+  };
 }
 
 function namesOf(row: Pick<Result, "case" | "engine" | "precision" | "threads">): Pick<TestCase, "name" | "group"> {

@@ -105,8 +105,23 @@ export function remarks({ reason, flags, accepted, check }: BenchRecord, said: r
 }
 
 /** Of a run whose builds are the same file by file. */
-export const NOTHING_MEASURED =
-  "NOTHING WAS MEASURED, since base and head load the same files; this is neutral, and no pass";
+const NOTHING_MEASURED = "NOTHING WAS MEASURED, since base and head load the same files; this is neutral, and no pass";
+
+/** Of a run whose base has no benches. */
+const ALL_NEW =
+  "NOTHING WAS MEASURED, since the base has no benches and those of head are all new; this is neutral, and no pass";
+
+/** Of a run that has measured nothing and need not have; undefined of any other. */
+export function nothingMeasured({ identical, allNew }: Neutral = {}): string | undefined {
+  if (identical === true) return NOTHING_MEASURED;
+  return allNew === true ? ALL_NEW : undefined;
+}
+
+/** Of `run`. */
+interface Neutral {
+  readonly identical?: boolean | undefined;
+  readonly allNew?: boolean | undefined;
+}
 
 /** Of a run that Ctrl-C has ended. */
 export const INTERRUPTED = "interrupted: not all that was asked for";
@@ -121,10 +136,12 @@ export function verdictSentence(results: Results): string {
   const { benches = [], run, summary } = results;
   const counts = totals(benches).map(({ verdict, count }) => `${count} ${VERDICTS[verdict].about}`);
   const outcome = summary === undefined ? "" : `${summary.verdict}: `;
-  const nothing = run?.identical === true ? NOTHING_MEASURED : "no benchmark was measured";
+  const nothing = nothingMeasured(run) ?? "no benchmark was measured";
+  const failing = results.skipped.filter(({ failed }) => failed === true).length;
   const measured = benches.length === 0 ? nothing : `${counts.join(", ")} of ${benches.length}`;
   const found = refusal(results) ?? measured;
   const notes = [
+    ...(failing === 0 ? [] : [`${failing} not compared: ${failing === 1 ? "it fails" : "they fail"} in the base`]),
     ...(run?.aborted === true ? [INTERRUPTED] : []),
     ...(run?.outOfTime === true ? ["the budget was spent before all was measured"] : []),
     ...(run?.advisory === true ? ["advisory: fails no build"] : []),

@@ -33,6 +33,10 @@ export const runSchema = {
       type: "boolean",
       description: "true: both builds load the same files, so that nothing was measured. That is no pass.",
     },
+    allNew: {
+      type: "boolean",
+      description: "true: the base has no benches, so that nothing was measured. That is no pass.",
+    },
     policy: {
       type: "object",
       required: ["profile", "delta", "delta0", "q", "screenPairs", "confirmPairs", "rounds", "sliceMs", "fdr"],
@@ -176,7 +180,7 @@ export const benchSchema = {
     flags: {
       type: "array",
       items: { type: "string" },
-      description: "timer-bound, empty-body, no-steady-state, unchecked, unstable",
+      description: "timer-bound, empty-body, no-steady-state, unchecked, unstable, bench-changed",
     },
     failure: { type: "string", description: "Why it could not be measured, or not to the end" },
     recentMdes: {
@@ -277,7 +281,7 @@ export const summarySchema = {
     verdict: {
       type: "string",
       description:
-        "The gravest verdict of a benchmark, or IDENTICAL: nothing was measured, since both builds load the same files",
+        "The gravest verdict of a benchmark, or why nothing was measured: IDENTICAL, both builds load the same files; NEW, the base has no benches",
     },
     exitCode: { type: "integer", minimum: 0, maximum: 255 },
     geomean: { type: ["number", "null"], description: "Geometric mean of the ratios: shown, never judged" },

@@ -52,7 +52,12 @@ describe("quern.results/1", () => {
     });
 
     it("is accepted", () => {
-      for (const results of [gate, identical, withFiles(["head loaded a file of base: /x"])]) {
+      const allNew = {
+        ...identical,
+        run: { ...gate.run, allNew: true },
+        summary: { ...identical.summary, verdict: "NEW" },
+      };
+      for (const results of [gate, identical, allNew, withFiles(["head loaded a file of base: /x"])]) {
         validate(results);
         expect(validate.errors).toBeNull();
       }
@@ -60,6 +65,7 @@ describe("quern.results/1", () => {
 
     it("is refused where a member has another type", () => {
       expect(validate({ ...identical, run: { ...gate.run, identical: "yes" } })).toBe(false);
+      expect(validate({ ...identical, run: { ...gate.run, allNew: "yes" } })).toBe(false);
       expect(validate(withFiles("/x"))).toBe(false);
       expect(validate(withFiles([1]))).toBe(false);
     });

@@ -57,6 +57,7 @@ export const servingSchema = {
       },
     },
     seed: { type: "integer" },
+    nonce: { type: "string", description: "Part of the first word of every prompt: no two runs have the same" },
     promptWords: { type: "integer" },
     maxTokens: { type: "integer" },
     warmUp: { type: "integer", description: "Requests before those that count" },

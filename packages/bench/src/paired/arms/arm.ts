@@ -7,12 +7,20 @@
 
 export type ArmName = "base" | "head";
 
+/** One of something for each arm. */
+export interface ArmPair<T> {
+  readonly base: T;
+  readonly head: T;
+}
+
 export interface StagedArm {
   readonly name: ArmName;
   /** Last part of `directory`. */
   readonly letter: "a" | "b" | "c";
   /** As the user gave it: "main", ".", "npm:fast-sort@3.4.0", "../other". */
   readonly source: string;
+  /** What that names. */
+  readonly kind?: "commit" | "tree" | "directory" | "npm";
   /** What was staged, for people: "a1b2c3d (merge-base with main)", "working tree at a1b2c3d", "fast-sort@3.4.0". */
   readonly resolved: string;
   /** Absolute, links resolved. Everything of the arm lies below. */

@@ -4,6 +4,8 @@
  */
 
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { UserError } from "@quern/core/errors";
 import { cleanUpAtEnd } from "../../harness/worker-process.ts";
 
@@ -12,6 +14,8 @@ export interface Command {
   /** Undefined: `program` is a line for the shell. */
   readonly args?: readonly string[];
   readonly cwd: string;
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -23,8 +27,8 @@ export class CommandFailure extends UserError {
   readonly output: string;
   readonly code: number | null;
 
-  constructor(what: string, where: string, output: string, code: number | null) {
-    super(what, { where, ...(output === "" ? {} : { hint: output }) });
+  constructor(what: string, where: string, output: string, code: number | null, cause?: unknown) {
+    super(what, { where, ...(output === "" ? {} : { hint: output }), cause });
     this.output = output;
     this.code = code;
   }
@@ -52,14 +56,43 @@ export function environmentOfCommands(): NodeJS.ProcessEnv {
 const TAIL = 4000;
 const WINDOWS = process.platform === "win32";
 
+/** As `spawn` takes it. */
+interface Call {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly shell: boolean;
+}
+
+function callOf(program: string, args: readonly string[] | undefined): Call {
+  return { program, args: args ?? [], shell: args === undefined };
+}
+
+/** What cmd.exe does not hand on as it is. */
+const READ_BY_CMD = /[\s"%&()<>^|!]/;
+
+/**
+ * How npm is called on Windows, where it is a batch file: cmd.exe would read what `a@^1.2.3` has. Its program beside Node needs
+ * no shell; where that lies elsewhere, such a text is refused. `node`: path of Node's program.
+ */
+export function npmOnWindows(args: readonly string[], node: string = process.execPath): Call {
+  const program = join(dirname(node), "node_modules", "npm", "bin", "npm-cli.js");
+  if (existsSync(program)) return { program: node, args: [program, ...args], shell: false };
+  const odd = args.find((arg) => READ_BY_CMD.test(arg));
+  if (odd === undefined) return { program: "npm", args, shell: true };
+  throw new UserError(`npm cannot be given "${odd}" here, since cmd.exe would read its signs`, {
+    where: program,
+    hint: "npm does not lie beside Node. Name an exact version, such as name@1.2.3, or a tarball by a path without spaces.",
+  });
+}
+
 /** Runs a program to its end and gives what it wrote to standard output. Throws `CommandFailure`. */
-export async function runCommand({ program, args, cwd, timeoutMs, signal }: Command): Promise<string> {
+export async function runCommand({ program, args, cwd, env, timeoutMs, signal }: Command): Promise<string> {
   signal?.throwIfAborted();
-  const child = spawn(program, args ?? [], {
+  const call = WINDOWS && program === "npm" && args !== undefined ? npmOnWindows(args) : callOf(program, args);
+  const child = spawn(call.program, call.args, {
     cwd,
-    env: environmentOfCommands(),
-    // On Windows, npm is a batch file.
-    shell: args === undefined || (WINDOWS && program === "npm"),
+    env: { ...environmentOfCommands(), ...env },
+    shell: call.shell,
     stdio: ["ignore", "pipe", "pipe"],
     // A group of its own, so that what a build has started ends with it.
     detached: !WINDOWS,
@@ -81,15 +114,15 @@ export async function runCommand({ program, args, cwd, timeoutMs, signal }: Comm
   }
   const line = [program, ...(args ?? [])].join(" ");
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const fail = (how: string, code: number | null = null): void =>
-    reject(new CommandFailure(`\`${line}\` ${how}`, cwd, printed.trim(), code));
+  const fail = (how: string, code: number | null = null, cause?: unknown): void =>
+    reject(new CommandFailure(`\`${line}\` ${how}`, cwd, printed.trim(), code, cause));
   const timer =
     timeoutMs === undefined
       ? undefined
       : setTimeout(() => fail(`did not end within ${Math.round(timeoutMs / 1000)} s`), timeoutMs);
   const abort = (): void => reject(signal?.reason as Error);
   signal?.addEventListener("abort", abort, { once: true });
-  child.on("error", (error) => fail(`could not be started (${error.message})`));
+  child.on("error", (error) => fail(`could not be started (${error.message})`, null, error));
   child.on("close", (code, ended) => {
     if (code === 0) resolve(Buffer.concat(stdout).toString());
     else fail(ended === null ? `ended with exit code ${code}` : `was ended by ${ended}`, code);

@@ -1,8 +1,8 @@
 /** What staging asks of git. Nothing here changes a branch, the index or the files of the user's repository. */
 
 import { spawnSync } from "node:child_process";
-import { realpathSync, rmSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { UserError } from "@quern/core/errors";
 import { cleanUpAtEnd } from "../../harness/worker-process.ts";
 import { CommandFailure, environmentOfCommands, runCommand } from "./command.ts";
@@ -12,21 +12,50 @@ export function git(cwd: string, args: readonly string[], signal?: AbortSignal):
   return runCommand({ program: "git", args, cwd, signal });
 }
 
-/** Standard output without the last line break, or undefined where git fails. */
+/** Standard output without the last line break, or undefined where git says no, by exit code 1. Other failures are thrown. */
 async function ask(cwd: string, args: readonly string[]): Promise<string | undefined> {
   try {
-    return (await git(cwd, args)).replace(/\r?\n$/, "");
+    // Failures are told apart by their text.
+    const answer = await runCommand({ program: "git", args, cwd, env: { LC_ALL: "C" } });
+    return answer.replace(/\r?\n$/, "");
   } catch (error) {
-    // A question that git answers by failing, or no git at all.
+    if (error instanceof CommandFailure && error.code === 1) return undefined;
+    throw error;
+  }
+}
+
+async function readRoot(folder: string): Promise<string | undefined> {
+  const root = await ask(folder, ["rev-parse", "--show-toplevel"]);
+  return root === undefined || root === "" ? undefined : realpathSync(resolve(root));
+}
+
+/**
+ * Root of the working tree that a folder lies in. Undefined also where git cannot be asked: folders and packages are compared
+ * without it, and who needs a commit asks `whyNoRepository`.
+ */
+export async function rootOfRepository(folder: string): Promise<string | undefined> {
+  try {
+    return await readRoot(folder);
+  } catch (error) {
     if (error instanceof CommandFailure) return undefined;
     throw error;
   }
 }
 
-/** Root of the working tree that a folder lies in. */
-export async function rootOfRepository(folder: string): Promise<string | undefined> {
-  const root = await ask(folder, ["rev-parse", "--show-toplevel"]);
-  return root === undefined || root === "" ? undefined : realpathSync(resolve(root));
+/** What git says where there is no root; undefined where the folder simply lies in no repository. */
+export async function whyNoRepository(folder: string): Promise<string | undefined> {
+  try {
+    await readRoot(folder);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommandFailure)) throw error;
+    if (isNotFound(error)) return "git is not installed, or not in the PATH.";
+    return /^fatal: not a git repository \(or any/m.test(error.output) ? undefined : error.output;
+  }
+}
+
+function isNotFound({ cause }: CommandFailure): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
 }
 
 /** Full id of the commit that a name stands for. */
@@ -86,12 +115,7 @@ export async function addWorktree(
   directory: string,
   signal?: AbortSignal,
 ): Promise<() => void> {
-  const options = { cwd: repository, env: environmentOfCommands(), stdio: "ignore" } as const;
-  const remove = cleanUpAtEnd(() => {
-    spawnSync("git", ["worktree", "remove", "--force", "--force", directory], options);
-    rmSync(directory, { recursive: true, force: true });
-    spawnSync("git", ["worktree", "prune"], options);
-  });
+  const remove = cleanUpAtEnd(() => removeWorktree(repository, directory));
   try {
     await git(repository, [...NO_HOOKS, "worktree", "add", "--detach", "--quiet", directory, commit], signal);
   } catch (error) {
@@ -99,4 +123,32 @@ export async function addWorktree(
     throw error;
   }
   return remove;
+}
+
+/**
+ * Takes a working tree away and what the repository knows of it. `git worktree prune` would do more: it forgets all trees that
+ * are not there at the moment, those of the user on a disk that is not mounted among them.
+ */
+function removeWorktree(repository: string, directory: string): void {
+  const options = { cwd: repository, env: environmentOfCommands() } as const;
+  const removed = spawnSync("git", ["worktree", "remove", "--force", "--force", directory], options);
+  rmSync(directory, { recursive: true, force: true });
+  if (removed.status === 0) return;
+  // The tree is not whole: a build broke it, or Ctrl-C came while it was made.
+  const asked = spawnSync("git", ["rev-parse", "--git-common-dir"], { ...options, encoding: "utf8" });
+  if (asked.status !== 0) return;
+  const entries = join(resolve(repository, asked.stdout.replace(/\r?\n$/, "")), "worktrees");
+  if (!existsSync(entries)) return;
+  for (const name of readdirSync(entries)) {
+    if (treeOf(join(entries, name)) === directory) rmSync(join(entries, name), { recursive: true, force: true });
+  }
+}
+
+/** The working tree that an entry of a repository stands for; undefined where it does not say. */
+function treeOf(entry: string): string | undefined {
+  try {
+    return dirname(resolve(entry, readFileSync(join(entry, "gitdir"), "utf8").trimEnd()));
+  } catch {
+    return undefined;
+  }
 }

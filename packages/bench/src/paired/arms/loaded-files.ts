@@ -16,7 +16,8 @@ export interface FileRecorder {
   watchReads(): void;
   /**
    * What was loaded since the recorder was made, sorted by path and hashed now: all modules and native libraries, files
-   * read below `directory`, and WebAssembly. What child processes and worker threads load is not seen.
+   * read below `directory`, and WebAssembly. What child processes and worker threads load is not seen (`unseen-code.ts` says
+   * whether there are any), nor are data files that native code opens.
    */
   files(directory?: string): LoadedFile[];
 }

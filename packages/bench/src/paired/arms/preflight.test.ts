@@ -3,8 +3,8 @@ import { createRequire, findPackageJSON } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { listBenches, type ListAnswer, type ListedBench } from "../../define/list-benches.ts";
-import type { LoadedFile, StagedArm } from "./arm.ts";
-import { artefactOf, compareLists, harnessFolders, preflight, requireOwnFiles, type ArmPair } from "./preflight.ts";
+import type { ArmPair, LoadedFile, StagedArm } from "./arm.ts";
+import { artefactOf, compareLists, harnessFolders, preflight, requireOwnFiles } from "./preflight.ts";
 import { Refusal } from "./refusal.ts";
 import { temporaryFolder, writeFiles, type Files } from "./repository.test-support.ts";
 
@@ -68,6 +68,28 @@ describe("compareLists", () => {
     expect(() => compareLists(lists([], ["b"]), {})).toThrow(Refusal);
     expect(ids(compareLists(lists(["a"], ["b"])).missing)).toEqual(["a"]);
   });
+
+  it("knows a base that has no benches from one that has others", () => {
+    expect(() => compareLists(lists([], ["b"]), {})).toThrow(/the base has no bench files[^]*The bench of head is new/);
+    expect(ids(compareLists(lists([], ["b", "c"]), { allowNew: true }).added)).toEqual(["b", "c"]);
+    expect(() => compareLists(lists(["a"], ["b"]), { removed: ["a"], allowNew: true })).toThrow(
+      "no bench is in both base and head",
+    );
+  });
+
+  it("leaves out what fails in the base alone", () => {
+    const both = lists(["a", "b", "c", "d"], ["a", "b", "c", "d"]);
+    const faults: Readonly<Record<string, Partial<ListedBench>>> = {
+      b: { failure: "x" },
+      c: { wrong: "y" },
+      d: { wrong: "z" },
+    };
+    const base = both.base.map((each) => ({ ...each, ...faults[each.id] }));
+    const head = both.head.map((each) => (each.id === "d" ? { ...each, wrong: "z" } : each));
+    const found = compareLists({ base, head });
+    expect(found.failing.map((pair) => pair.base.id)).toEqual(["b", "c"]);
+    expect(found.compared.map((pair) => pair.base.id)).toEqual(["a", "d"]);
+  });
 });
 
 describe("requireOwnFiles", () => {
@@ -122,8 +144,9 @@ describe("preflight", () => {
       head: { "a.bench.js": A, "lib.js": lib(2), "unused.js": "2" },
     });
     const lists = await listed(pair);
-    const { artefacts, compared } = preflight(pair, lists, {});
+    const { artefacts, compared, changed } = preflight(pair, lists, {});
     expect(compared).toHaveLength(1);
+    expect([...changed]).toEqual([]);
     expect(artefacts.base.files).toBe(2);
     expect(artefacts.base.sha256).not.toBe(artefacts.head.sha256);
     const again = arms({ base: { "a.bench.js": A, "lib.js": lib(2) }, head: { "a.bench.js": A, "lib.js": lib(1) } });
@@ -136,8 +159,21 @@ describe("preflight", () => {
     const files = { "a.bench.js": A, "lib.js": lib(1) };
     const pair = arms({ base: { ...files, "README.md": "old" }, head: { ...files, "README.md": "new" } });
     expect(await refusal(pair)).toMatchObject({ reason: "identical-files", exitCode: 2 });
-    const { artefacts } = preflight(pair, await listed(pair), { allowIdentical: true });
+    const { artefacts, identical } = preflight(pair, await listed(pair), { allowIdentical: true });
     expect(artefacts.base).toEqual(artefacts.head);
+    expect(identical).toBe(true);
+  });
+
+  it("never takes arms for identical whose benches run code where it is not seen", async () => {
+    const start =
+      "import { execFileSync } from 'node:child_process'; export default { id: 'a', run: () => execFileSync(process.execPath, ['cli.js']) };";
+    const pair = arms({
+      base: { "a.bench.js": start, "cli.js": "1;" },
+      head: { "a.bench.js": start, "cli.js": "2;" },
+    });
+    const { artefacts, identical } = preflight(pair, await listed(pair), {});
+    expect(artefacts.base).toEqual(artefacts.head);
+    expect(identical).toBe(false);
   });
 
   it("sees data that a bench reads", async () => {
@@ -184,7 +220,7 @@ describe("preflight", () => {
     cpSync(addon, join(own.head.directory, "x.node"));
     const lists = await listed(own);
     expect(lists.head.loaded.map(({ path }) => path)).toContain(join(own.head.directory, "x.node"));
-    preflight(own, lists, {});
+    expect([...preflight(own, lists, {}).changed]).toEqual(["a"]);
     const wrong = join(own.base.directory, "x.node");
     writeFiles(own.head.directory, { "a.bench.js": `${load}${JSON.stringify(wrong)})};` });
     expect((await refusal(own)).message).toContain(`head loads a file of base\n  at ${wrong}`);

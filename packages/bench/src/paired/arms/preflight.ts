@@ -12,7 +12,8 @@ import { dirname, relative, sep } from "node:path";
 import { filterBenches } from "../../define/filter.ts";
 import type { ListAnswer, ListedBench } from "../../define/list-benches.ts";
 import { patternMatcher } from "../../define/pattern.ts";
-import type { LoadedFile, StagedArm } from "./arm.ts";
+import type { ArmPair, LoadedFile, StagedArm } from "./arm.ts";
+import { changedBenches } from "./bench-changes.ts";
 import { isWithin } from "./copy-tree.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -23,14 +24,11 @@ export interface Artefact {
   readonly files: number;
 }
 
-export interface ArmPair<T> {
-  readonly base: T;
-  readonly head: T;
-}
-
 export interface BenchLists {
   /** In both arms, in the order of the head. */
   readonly compared: readonly ArmPair<ListedBench>[];
+  /** In both, but it fails in the base alone, which the head may be there to mend: reported, not compared. */
+  readonly failing: readonly ArmPair<ListedBench>[];
   /** Only in the head: reported, not compared. */
   readonly added: readonly ListedBench[];
   /** Only in the base, and declared as removed. */
@@ -39,10 +37,23 @@ export interface BenchLists {
   readonly missing: readonly ListedBench[];
 }
 
+export interface ListRules {
+  readonly filter?: readonly string[];
+  /** Patterns of benches that the head has no more, on purpose. */
+  readonly removed?: readonly string[];
+  /** A base without any bench is no error. */
+  readonly allowNew?: boolean;
+}
+
+/** What is wrong with a bench by its first call; undefined where nothing is. */
+export function faultOfFirstCall({ failure, wrong }: ListedBench): string | undefined {
+  return failure ?? wrong;
+}
+
 /** Sorts the benches of both arms by where they are. The filter is applied to all of them together. */
 export function compareLists(
   lists: ArmPair<readonly ListedBench[]>,
-  { filter = [], removed = [] }: { readonly filter?: readonly string[]; readonly removed?: readonly string[] } = {},
+  { filter = [], removed = [], allowNew = false }: ListRules = {},
 ): BenchLists {
   const inHead = new Map(lists.head.map((bench) => [bench.id, bench]));
   const inBase = new Map(lists.base.map((bench) => [bench.id, bench]));
@@ -50,29 +61,56 @@ export function compareLists(
   const chosen = filterBenches(all, filter);
   const declared = removed.map(patternMatcher);
   const compared: ArmPair<ListedBench>[] = [];
+  const failing: ArmPair<ListedBench>[] = [];
   const added: ListedBench[] = [];
   const gone: ListedBench[] = [];
   for (const { id } of chosen) {
     const base = inBase.get(id);
     const head = inHead.get(id);
-    if (base !== undefined && head !== undefined) compared.push({ base, head });
-    else if (head !== undefined) added.push(head);
+    if (base !== undefined && head !== undefined) {
+      const mended = faultOfFirstCall(base) !== undefined && faultOfFirstCall(head) === undefined;
+      (mended ? failing : compared).push({ base, head });
+    } else if (head !== undefined) added.push(head);
     else if (base !== undefined) gone.push(base);
   }
   const isDeclared = ({ id }: ListedBench): boolean => declared.some((matches) => matches(id));
   const found = {
     compared,
+    failing,
     added,
     removed: gone.filter(isDeclared),
     missing: gone.filter((bench) => !isDeclared(bench)),
   };
-  if (compared.length === 0 && found.missing.length === 0) {
-    throw new Refusal("nothing-to-compare", "no bench is in both base and head", {
+  const allNew = lists.base.length === 0;
+  if (compared.length > 0 || found.missing.length > 0 || (allNew && allowNew)) return found;
+  throw allNew ? allNewRefusal(added) : nothingLeftRefusal(found, filter);
+}
+
+function allNewRefusal(added: readonly ListedBench[]): Refusal {
+  const benches = added.length === 1 ? "The bench of head is new" : `All ${added.length} benches of head are new`;
+  return new Refusal("nothing-to-compare", "the base has no bench files: there is nothing to compare with", {
+    where: "the lists of base and head",
+    hint: `${benches}, or "benches" in the configuration does not name those of base. --identical neutral makes it no error.`,
+  });
+}
+
+function nothingLeftRefusal({ added, removed, failing }: BenchLists, filter: readonly string[]): Refusal {
+  const [first] = failing;
+  const counts = [
+    `${added.length} only in head`,
+    `${removed.length} removed from it`,
+    ...(first === undefined
+      ? []
+      : [`${failing.length} failing in base, such as ${first.base.id}: ${faultOfFirstCall(first.base)}`]),
+  ];
+  return new Refusal(
+    "nothing-to-compare",
+    first === undefined ? "no bench is in both base and head" : "no bench can be compared",
+    {
       where: filter.length === 0 ? "the lists of base and head" : `--filter ${filter.join(" ")}`,
-      hint: `${added.length} only in head, ${found.removed.length} removed from it.`,
-    });
-  }
-  return found;
+      hint: `${counts.join(", ")}.`,
+    },
+  );
 }
 
 /** Identity of the files that an arm has loaded from its own directory. */
@@ -158,11 +196,15 @@ export function requireOwnFiles(
   throw new Refusal("foreign-file", `${arm.name} loads ${what}`, { where: path, hint });
 }
 
-/** Refuses two arms that have loaded the same files: nothing that was measured has changed. */
-function requireDifferentFiles(artefacts: ArmPair<Artefact>, allowIdentical: boolean): void {
-  const { base, head } = artefacts;
-  if (allowIdentical || base.sha256 !== head.sha256) return;
-  throw new Refusal("identical-files", "base and head load identical files", {
+/** Whether both arms ran the same code: their files are equal, and neither ran code elsewhere, of whose files nothing is known. */
+function isSameCode({ base, head }: ArmPair<Artefact>, lists: ArmPair<ListAnswer>): boolean {
+  const unseen = [lists.base, lists.head].flatMap((list) => list.unseen ?? []);
+  return unseen.length === 0 && base.sha256 === head.sha256;
+}
+
+/** Of two arms that ran the same code: nothing that was measured has changed. */
+function sameCodeRefusal({ base }: ArmPair<Artefact>): Refusal {
+  return new Refusal("identical-files", "base and head load identical files", {
     where: `${base.files} files, sha256 ${base.sha256.slice(0, 16)}`,
     hint:
       "Nothing that the benches run has changed. Was the head built? --identical neutral makes it no error, " +
@@ -172,15 +214,17 @@ function requireDifferentFiles(artefacts: ArmPair<Artefact>, allowIdentical: boo
 
 export interface Preflight extends BenchLists {
   readonly artefacts: ArmPair<Artefact>;
+  /** Both arms ran the same code, for all that can be seen of it. */
+  readonly identical: boolean;
+  /** Identifiers of compared benches that are not the same in both arms. */
+  readonly changed: ReadonlySet<string>;
 }
 
 /** All checks on what the arms' processes have listed and loaded. */
 export function preflight(
   arms: ArmPair<StagedArm>,
   lists: ArmPair<ListAnswer>,
-  options: {
-    readonly filter?: readonly string[];
-    readonly removed?: readonly string[];
+  options: ListRules & {
     readonly allowIdentical?: boolean;
     /** Folders with libraries that both arms may load. */
     readonly shared?: readonly string[];
@@ -192,6 +236,8 @@ export function preflight(
     base: artefactOf(arms.base, lists.base.loaded),
     head: artefactOf(arms.head, lists.head.loaded),
   };
-  requireDifferentFiles(artefacts, options.allowIdentical ?? false);
-  return { ...compareLists({ base: lists.base.benches, head: lists.head.benches }, options), artefacts };
+  const identical = isSameCode(artefacts, lists);
+  if (identical && options.allowIdentical !== true) throw sameCodeRefusal(artefacts);
+  const found = compareLists({ base: lists.base.benches, head: lists.head.benches }, options);
+  return { ...found, artefacts, identical, changed: changedBenches(arms, lists, found.compared) };
 }

@@ -7,7 +7,7 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, relative, resolve } from "node:path";
 import { UserError } from "@quern/core/errors";
 import { isWithin } from "./copy-tree.ts";
-import { changedPaths, commitOf, rootOfRepository } from "./git.ts";
+import { changedPaths, commitOf, rootOfRepository, whyNoRepository } from "./git.ts";
 
 export type ArmSource =
   /** A commit. `repository` is the root of the working tree that it is known in. */
@@ -42,7 +42,7 @@ export async function readSource(text: string, place: SourcePlace): Promise<ArmS
   if (text.trim() === "") throw new UserError("there is nothing named", { where: place.option });
   if (text.startsWith("npm:")) return { kind: "npm", text, packages: packagesOf(text.slice(4), place, where) };
   const repository = await rootOfRepository(place.project);
-  if (text.startsWith("git:")) return await commitSource(text, text.slice(4), repository, where);
+  if (text.startsWith("git:")) return await commitSource(text, text.slice(4), repository, place, where);
   if (text.startsWith("dir:")) return await folderSource(text, text.slice(4), repository, place, where);
   const isPath = /^\.{0,2}[/\\]|^\.{1,2}$/.test(text) || isAbsolute(text);
   const exists = statSync(resolve(place.cwd, text), { throwIfNoEntry: false }) !== undefined;
@@ -53,7 +53,7 @@ export async function readSource(text: string, place: SourcePlace): Promise<ArmS
       hint: `Write git:${text} or ./${text}.`,
     });
   }
-  if (commit !== undefined || (!isPath && !exists)) return await commitSource(text, text, repository, where);
+  if (commit !== undefined || (!isPath && !exists)) return await commitSource(text, text, repository, place, where);
   return await folderSource(text, text, repository, place, where);
 }
 
@@ -61,10 +61,13 @@ async function commitSource(
   text: string,
   name: string,
   repository: string | undefined,
+  { project }: SourcePlace,
   where: string,
 ): Promise<ArmSource> {
   if (repository === undefined) {
-    throw new UserError(`"${name}" is no folder, and there is no git repository here`, { where });
+    const hint = await whyNoRepository(project);
+    const why = hint === undefined ? "there is no git repository here" : "git cannot be asked for a commit";
+    throw new UserError(`"${name}" is no folder, and ${why}`, { where, hint });
   }
   const commit = await commitOf(repository, name);
   if (commit !== undefined) return { kind: "commit", text, repository, commit };

@@ -7,7 +7,7 @@ import { UserError } from "@quern/core/errors";
 import { filesOfGlobs } from "../../define/bench-files.ts";
 import type { StagedArm } from "./arm.ts";
 import { CommandFailure, runCommand } from "./command.ts";
-import { copyInto, copyTree } from "./copy-tree.ts";
+import { copyInto, copyTree, isWithin } from "./copy-tree.ts";
 import { addWorktree, changedPaths, commitOf, rootOfRepository, shortId } from "./git.ts";
 import { diskFullOr, Refusal } from "./refusal.ts";
 import { wayToProject, type ArmSource } from "./source.ts";
@@ -105,9 +105,8 @@ export async function stageNpm({ packages, text }: Kind<"npm">, plan: SourceFile
     join(directory, "package.json"),
     JSON.stringify({ private: true, ...(type === undefined ? {} : { type }) }),
   );
-  // Registries of scopes, and their credentials' names.
-  const settings = join(plan.project, ".npmrc");
-  if (existsSync(settings)) copyFileSync(settings, join(directory, ".npmrc"));
+  const settings = await settingsOfNpm(plan.project);
+  if (settings !== undefined) copyFileSync(settings, join(directory, ".npmrc"));
   // Errors are shown to the user, also where an npm around this process was told to be silent.
   const quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"];
   const args = ["install", "--ignore-scripts", "--save-exact", ...quiet];
@@ -139,6 +138,17 @@ export async function stageNpm({ packages, text }: Kind<"npm">, plan: SourceFile
 }
 
 const INSTALL_MS = 600_000;
+
+/** Registries of scopes, and their credentials' names: the nearest `.npmrc`, from the project up to the root of its repository. */
+async function settingsOfNpm(project: string): Promise<string | undefined> {
+  const root = (await rootOfRepository(project)) ?? project;
+  for (let at = project; isWithin(root, at); at = dirname(at)) {
+    const file = join(at, ".npmrc");
+    if (existsSync(file)) return file;
+    if (dirname(at) === at) return undefined;
+  }
+  return undefined;
+}
 
 function moduleType(project: string): string | undefined {
   const file = join(project, "package.json");

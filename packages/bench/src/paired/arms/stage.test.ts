@@ -12,6 +12,8 @@ import {
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { listBenches } from "../../define/list-benches.ts";
+import { adviceFor } from "./advice.ts";
 import type { StagedArm } from "./arm.ts";
 import { copyTree, isWithin } from "./copy-tree.ts";
 import { makeRepository, temporaryFolder, writeFiles, type Repository } from "./repository.test-support.ts";
@@ -449,6 +451,22 @@ describe("packages as arms", () => {
     expect(existsSync(join(base.directory, "node_modules/extra"))).toBe(true);
     expect(read(base, ".npmrc")).toBe("fund=false");
     expect(existsSync(join(base.directory, "bench/node_modules"))).toBe(false);
+  });
+
+  it("take the settings of npm from the nearest file of the repository, and tell of scripts that were not run", async () => {
+    const { folder, write } = makeRepository();
+    const lib = tarball(temporaryFolder(), "lib", "1.0.0", "throw new Error('no binary was found');");
+    const project = join(folder, "packages/p");
+    write({
+      "packages/p/package.json": JSON.stringify({ name: "p", type: "module" }),
+      "packages/p/bench/a.bench.js": "import 'lib'; export default { id: 'a', run: () => 1 };",
+      ".npmrc": "fund=false",
+    });
+    const { base } = await staged(project, { base: `npm:${lib}`, head: `npm:${lib}`, allowIdentical: true });
+    expect(read(base, ".npmrc")).toBe("fund=false");
+    expect(base.kind).toBe("npm");
+    const listing = listBenches(base, { what: "base", benches: ["bench/*.js"], advice: adviceFor(base, []) });
+    await expect(listing).rejects.toThrow(/no binary was found[^]*\(--ignore-scripts\), and these have some: lib\./);
   });
 
   it("say what npm said when they cannot be installed", async () => {

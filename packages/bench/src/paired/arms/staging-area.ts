@@ -3,10 +3,10 @@
  * or when the process is interrupted, and the user's repository then has no trace of it.
  */
 
-import { mkdtempSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { cleanUpAtEnd } from "../../harness/worker-process.ts";
+import { makeTemporaryFolder } from "../temporary-folder.ts";
 import type { StagedArm } from "./arm.ts";
 import { CommandFailure, runCommand } from "./command.ts";
 import { diskFullOr, Refusal } from "./refusal.ts";
@@ -29,8 +29,7 @@ export class StagingArea {
   readonly #removals = new Map<string, () => void>();
 
   constructor() {
-    // Links resolved: modules know themselves by their real paths.
-    const root = realpathSync(mkdtempSync(join(tmpdir(), "quern-gate-")));
+    const root = makeTemporaryFolder("quern-gate-");
     this.root = root;
     this.#removeRoot = cleanUpAtEnd(() => rmSync(root, REMOVE));
   }
@@ -49,6 +48,7 @@ export class StagingArea {
         name,
         letter,
         source: source.text,
+        kind: source.kind,
         ...(await this.#stageSource(source, plan, directory)),
       };
       if (source.kind === "commit" || source.kind === "tree") await prepare(arm, plan, progress);

@@ -12,6 +12,7 @@ import {
   decidingPairs,
   isFailure,
   logRatios,
+  nothingMeasured,
   remarks,
   verdictText,
 } from "../verdicts.ts";
@@ -58,7 +59,7 @@ export function gateSections(results: Results): Section[] {
 function missingSection(results: Results): Section {
   const lines = missingLines(results).slice(0, MOST_ROWS);
   const items = lines.map((line) => `<li>${escapeHtml(shorten(line, 400))}</li>`);
-  const heading = results.run?.identical === true ? "Not measured" : "Not in both";
+  const heading = nothingMeasured(results.run) === undefined ? "Not in both" : "Not measured";
   return { id: "missing", heading, body: items.length === 0 ? "" : `<ul>${items.join("\n")}</ul>` };
 }
 
