@@ -54,7 +54,7 @@ export function requireWritable(path: string, option: string): void {
       return;
     }
     if (statSync(target, { throwIfNoEntry: false })?.isDirectory() === true)
-      throw Object.assign(new Error(), { code: "EISDIR" });
+      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
     const probe = `${target}.${process.pid}.part`;
     makeFolder(dirname(probe));
     writeFileSync(probe, "");

@@ -1,5 +1,5 @@
 /**
- * Results as JUnit XML: one test case for each benchmark. A failure is what fails the run: a confirmed regression, a wrong
+ * Results as JUnit XML: one test case for each benchmark and each load test. A failure is what fails the run: a confirmed regression, a wrong
  * output, a crash. What could not be decided is skipped, with the reason; a run whose machine moved is an error. A run without
  * any benchmark, or one that was refused, is an error too, so that no file is green for want of cases; builds that are the same are
  * skipped cases alone.
