@@ -6,7 +6,7 @@
 
 import type { BenchRef } from "../paired/plan.ts";
 import { groupBenches, type BenchGroup } from "../paired/groups.ts";
-import type { GatePolicy } from "./policy.ts";
+import { PATIENCE_BENCHES, type GatePolicy } from "./policy.ts";
 import type { StageName } from "./samples.ts";
 
 /** What the time of a pair depends on. */
@@ -64,6 +64,11 @@ export interface StagePlan {
 const SCREEN_SHARE = 0.6;
 /** What is kept for the last pair, the reports and the machine's last look at itself. */
 const RESERVE_MS = 3000;
+
+/** How long after the beginning of measuring later stages go on where there is no budget, ms; null: without an end. */
+export function patienceMs({ patienceS }: GatePolicy, benches: number): number | null {
+  return patienceS === 0 ? null : 1000 * patienceS * Math.max(PATIENCE_BENCHES, benches);
+}
 
 /**
  * Pairs of the screening that a budget has room for, and when it must end: all that are wanted without a budget. At least

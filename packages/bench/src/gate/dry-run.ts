@@ -4,7 +4,7 @@ import { formatDuration, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import { nothingMeasured } from "../report/verdicts.ts";
 import { faultOfFirstCall } from "../paired/arms/preflight.ts";
-import { pairMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
+import { pairMs, patienceMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
@@ -38,7 +38,9 @@ export async function planText(
           [first, ...controls.map((control) => ({ ...control, every: CONTROLS_EVERY }))],
           shapeOf(policy, "confirm"),
         );
-  const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, budgetMs, preparedMs + screenMs);
+  const patience = patienceMs(policy, refs.length);
+  const laterMs = budgetMs ?? (patience === null ? null : preparedMs + patience);
+  const confirm = planConfirm(policy.confirmPairs, FEWEST_PAIRS, suspectMs, laterMs, preparedMs + screenMs);
   const lines = [
     `base: ${staged.base.resolved}`,
     `head: ${staged.head.resolved}`,
@@ -53,6 +55,9 @@ export async function planText(
       ? []
       : [`extension: ${policy.extensionPairs} pairs of each bench that the confirmation leaves open`]),
     ...(budgetMs === null ? [] : [`budget: ${formatDuration(budgetMs)}`]),
+    ...(budgetMs !== null || patience === null
+      ? []
+      : [`${policy.profile}: no pair of what is open is begun ${formatDuration(patience)} after the first`]),
     `profile ${policy.profile}, seed ${config.settings.seed}`,
     calibration === undefined
       ? "MDE: unknown before `calibrate` has measured how much identical code differs here"

@@ -59,7 +59,9 @@ export function suspected(
         ? "the run was interrupted"
         : record.outOfTime === true
           ? "the budget was spent"
-          : "there are no fresh pairs";
+          : record.cutShort === true
+            ? `${policy.profile} takes no more time for it`
+            : "there are no fresh pairs";
     return inconclusive(`${before}${seen}, ${open ? "nor measured again" : "not confirmed"}: ${why}`);
   }
   const { direction } = confirmed;

@@ -113,6 +113,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       argv: [...argv],
       ...(state.aborted ? { aborted: true } : {}),
       ...(state.outOfTime ? { outOfTime: true } : {}),
+      ...(state.cutShort ? { cutShort: true } : {}),
       ...(arms.identical ? { identical: true } : {}),
       ...(arms.allNew ? { allNew: true } : {}),
       ...(facts.advisory ? { advisory: true } : {}),

@@ -23,6 +23,11 @@ export interface GatePolicy {
   readonly extensionPairs: number;
   readonly rounds: number;
   readonly sliceMs: number;
+  /**
+   * Seconds of measuring per bench, of at least `PATIENCE_BENCHES`, after which no further pair of a later stage is begun; 0: no
+   * limit. What is open then stays open, and the run fails by nothing of it: unlike a budget, which somebody has asked for.
+   */
+  readonly patienceS: number;
   /** Inconclusive benches fail the run. */
   readonly strict: boolean;
   /** A suspect has a one-sided p below this, against no change at all, and a change above `screenEffect`. */
@@ -52,6 +57,7 @@ const DEFAULTS: Omit<GatePolicy, "profile" | "screenPairs" | "confirmPairs" | "e
     delta0: 0.01,
     q: 0.01,
     fdr: "bh",
+    patienceS: 0,
     strict: false,
     screenAlpha: 0.1,
     screenEffect: 0.01,
@@ -75,6 +81,7 @@ export const POLICIES: Readonly<Record<Profile, GatePolicy>> = {
     extensionPairs: 24,
     rounds: 6,
     sliceMs: 3,
+    patienceS: 4.1,
   },
   ci: { ...DEFAULTS, profile: "ci", screenPairs: 16, confirmPairs: 48, extensionPairs: 48, rounds: 20, sliceMs: 5 },
   rigorous: {
@@ -87,6 +94,9 @@ export const POLICIES: Readonly<Record<Profile, GatePolicy>> = {
     sliceMs: 5,
   },
 };
+
+/** Suites with fewer benches have as much time for later stages as one of so many. */
+export const PATIENCE_BENCHES = 20;
 
 export function isAdvisory(profile: string): boolean {
   return profile === "quick";
@@ -126,6 +136,7 @@ const RULES: Readonly<Record<NumberKey, Rule>> = {
   extensionPairs: whole(0, 10_000),
   rounds: whole(1, 10_000),
   sliceMs: above(0, 10_000),
+  patienceS: from(0, 86_400),
   screenAlpha: above(0, 0.5),
   screenEffect: from(0, 1),
   beta: above(0, 0.5),

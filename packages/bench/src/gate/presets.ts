@@ -31,8 +31,10 @@ export function presetsWith(seed: number): Presets {
 }
 
 export function policyOf({ settings }: ResolvedConfig): GatePolicy {
-  const { profile, delta, delta0, q, fdr, rounds, sliceMs, strict } = settings;
+  const { profile, budgetS, delta, delta0, q, fdr, rounds, sliceMs, strict } = settings;
   const [screenPairs, confirmPairs, extensionPairs = confirmPairs] = settings.pairs;
   const pairs = { screenPairs, confirmPairs, extensionPairs };
-  return gatePolicy(profile, { delta, delta0, q, fdr, ...pairs, rounds, sliceMs, strict });
+  // Who has named a time has said how long to wait.
+  const patience = budgetS === null ? {} : { patienceS: 0 };
+  return gatePolicy(profile, { delta, delta0, q, fdr, ...pairs, ...patience, rounds, sliceMs, strict });
 }

@@ -6,11 +6,13 @@ import { describe, expect, it } from "vitest";
 import type { MeasurePlan } from "../paired/plan.ts";
 import { parseResults } from "../results/read.ts";
 import { planText } from "./dry-run.ts";
+import { verdictSentence } from "../report/verdicts.ts";
+import { patienceMs } from "./budget.ts";
 import { EXIT } from "./exit-codes.ts";
-import { folder, gate, partsOf, REQUEST, verdicts, type World } from "./fake-gate.test-support.ts";
+import { folder, gate, partsOf, replays, REQUEST, verdicts, type World } from "./fake-gate.test-support.ts";
 import { judged } from "./gate-results.ts";
 import type { GateRequest } from "./gate-request.ts";
-import { storedPolicy } from "./policy.ts";
+import { POLICIES, storedPolicy } from "./policy.ts";
 import { runGate } from "./run-gate.ts";
 
 describe("a gate run", () => {
@@ -154,6 +156,31 @@ describe("a filter", () => {
   });
 });
 
+describe("profile quick", () => {
+  const several = { a: 1, slow: 1.06, slower: 1.07, slowest: 1.08 };
+
+  it("takes no more time for suspects than a developer waits, and fails by none that it left open", async () => {
+    const results = await gate({ ratios: several, benchMs: 1300 }, { flags: { seed: 11, profile: "quick" } });
+    expect(results.run).toMatchObject({ cutShort: true, advisory: true, policy: { patienceS: 4.1 } });
+    expect(results.run?.outOfTime).toBeUndefined();
+    expect(results.run?.wallMs).toBeLessThan(90_000);
+    expect(verdicts(results)).toMatchObject({ a: "EQUIVALENT", slow: "INCONCLUSIVE" });
+    expect(results.benches?.[1]?.reason).toMatch(/not confirmed: quick takes no more time for it;/);
+    expect(results.summary).toMatchObject({ verdict: "INCONCLUSIVE", exitCode: EXIT.pass });
+    expect(verdictSentence(results)).toContain("quick takes no more time for what is open");
+    expect(replays(results)).toBe(true);
+  });
+
+  it("measures all where there is time, which grows with the suite", async () => {
+    const results = await gate({ ratios: several, benchMs: 300 }, { flags: { seed: 11, profile: "quick" } });
+    expect(results.run?.cutShort).toBeUndefined();
+    expect(verdicts(results).slow).toBe("REGRESSED");
+    expect(patienceMs(POLICIES.quick, 3)).toBe(patienceMs(POLICIES.quick, 20));
+    expect(patienceMs(POLICIES.quick, 40)).toBeCloseTo(164_000);
+    expect(patienceMs(POLICIES.ci, 40)).toBeNull();
+  });
+});
+
 describe("a budget", () => {
   const wide = { a: 1, b: 1, c: 1, slow: 1.06 };
 
@@ -168,6 +195,14 @@ describe("a budget", () => {
     const results = await gate({ ratios: wide, benchMs: 300 }, { flags: { seed: 11, budgetS: 600 } });
     expect(results.run?.outOfTime).toBeUndefined();
     expect(results.summary?.exitCode).toBe(EXIT.regressed);
+  });
+
+  it("takes the place of the patience of quick", async () => {
+    const flags = { seed: 11, profile: "quick", budgetS: 600 } as const;
+    const results = await gate({ ratios: wide, benchMs: 1000 }, { flags });
+    expect(results.run?.cutShort).toBeUndefined();
+    expect(results.run?.policy?.patienceS).toBe(0);
+    expect(verdicts(results).slow).toBe("REGRESSED");
   });
 
   it("never passes on nothing", async () => {

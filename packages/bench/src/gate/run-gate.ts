@@ -11,7 +11,7 @@ import type { BenchRef, MeasurePlan } from "../paired/plan.ts";
 import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
 import { pressureBetween } from "../paired/pressure.ts";
 import type { Pressure, Results } from "../results/schema.ts";
-import { pairMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
+import { pairMs, patienceMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
 import { ceilingsOf } from "./ceilings.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import { resultsOf, type RunFacts } from "./gate-results.ts";
@@ -62,6 +62,8 @@ class GateRun {
   #nextIndex = 0;
   /** How much longer pairs take than predicted: measured by the stages so far. */
   #slowness = 1;
+  /** When measuring began, ms from the start. */
+  #measuringMs = 0;
 
   constructor(request: GateRequest, setup: GateSetup, arms: GateArms, progress: GateProgress, parts: GateParts) {
     this.#request = request;
@@ -129,6 +131,19 @@ class GateRun {
     return budgetMsOf(this.#setup);
   }
 
+  /** When later stages end, ms from the start of the run; null: when all is measured. */
+  get #laterUntilMs(): number | null {
+    const { policy } = this.#setup;
+    const patience = patienceMs(policy, this.#arms.refs.length);
+    return this.#budgetMs ?? (patience === null ? null : this.#measuringMs + patience);
+  }
+
+  /** Not all was measured. */
+  #cut(): void {
+    if (this.#budgetMs === null) this.#state.cutShort = true;
+    else this.#state.outOfTime = true;
+  }
+
   #results(before: Fingerprint, after: Fingerprint, disturbances: readonly string[], pressure?: Pressure): Results {
     const { config, policy } = this.#setup;
     const facts: RunFacts = {
@@ -155,11 +170,12 @@ class GateRun {
     const { policy } = this.#setup;
     const { refs } = this.#arms;
     if (refs.length === 0) return;
+    this.#measuringMs = this.#spentMs;
     const controls = this.#parts.controlBenches();
     const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
     const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
     await this.#stage("screen", [...refs, ...controls], screen);
-    if (screen.pairs < policy.screenPairs) this.#state.outOfTime = true;
+    if (screen.pairs < policy.screenPairs) this.#cut();
     await this.#measureAgain("confirm", policy.confirmPairs, suspectsOf(this.#record(), policy));
     if (policy.extensionPairs > 0) {
       await this.#measureAgain("extension", policy.extensionPairs, extendable(this.#record(), policy));
@@ -174,8 +190,8 @@ class GateRun {
     const controls = this.#parts.controlBenches().map((control) => ({ ...control, every: CONTROLS_EVERY }));
     const refs = [...this.#arms.refs.filter(({ id }) => ids.includes(id)), ...controls];
     const onePair = this.#slowness * pairMs(refs, shapeOf(this.#setup.policy, stage));
-    const plan = planConfirm(pairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
-    if (plan.pairs < pairs) this.#state.outOfTime = true;
+    const plan = planConfirm(pairs, FEWEST_PAIRS, onePair, this.#laterUntilMs, this.#spentMs);
+    if (plan.pairs < pairs) this.#cut();
     if (plan.pairs > 0) await this.#stage(stage, refs, plan);
   }
 
@@ -214,6 +230,7 @@ class GateRun {
     if (!samples.outOfTime && !samples.aborted) {
       this.#slowness = Math.max(0.2, samples.wallMs / (pairs * pairMs(benches, shape)));
     }
+    if (samples.outOfTime) this.#cut();
     this.#state.add(stage, samples);
     const { foreign, changed } = this.#loaded.add(samples.loaded);
     for (const text of foreign) this.#state.foreignFiles.add(text);

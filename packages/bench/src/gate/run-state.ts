@@ -62,6 +62,8 @@ export class RunState {
   readonly #controls = new Map<string, StageRecord[]>();
   aborted: boolean = false;
   outOfTime: boolean = false;
+  /** The profile had no more time for suspects. */
+  cutShort: boolean = false;
   /** Files that changed while they were measured. */
   readonly changedFiles: Set<string> = new Set();
   /** Files that an arm loaded and that are not its own, in plain words. */
@@ -79,7 +81,6 @@ export class RunState {
   /** Takes over what a stage has measured. */
   add(stage: StageName, samples: PairSamples): void {
     this.aborted ||= samples.aborted;
-    this.outOfTime ||= samples.outOfTime;
     for (const file of samples.changedFiles) this.changedFiles.add(file);
     for (const { id, ref, pairs, flags, check, error } of samples.benches) {
       const record: StageRecord = { stage, pairs: pairs.map(pairRecord) };

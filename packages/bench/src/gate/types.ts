@@ -28,6 +28,8 @@ export interface GateRecord {
   readonly aborted?: boolean | undefined;
   /** The budget was spent before all was measured. */
   readonly outOfTime?: boolean | undefined;
+  /** The profile had no more time for suspects before all was measured. */
+  readonly cutShort?: boolean | undefined;
   /** Both builds load the same files, and nothing was measured. */
   readonly identical?: boolean | undefined;
   /** The base has no benches, and nothing was measured. */
@@ -75,6 +77,7 @@ export function gateRecord({
     foreignFiles: environment?.foreignFiles,
     aborted: run?.aborted,
     outOfTime: run?.outOfTime,
+    cutShort: run?.cutShort,
     identical: run?.identical,
     allNew: run?.allNew,
     advisory: run?.advisory,

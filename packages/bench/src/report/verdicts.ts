@@ -144,6 +144,7 @@ export function verdictSentence(results: Results): string {
     ...(failing === 0 ? [] : [`${failing} not compared: ${failing === 1 ? "it fails" : "they fail"} in the base`]),
     ...(run?.aborted === true ? [INTERRUPTED] : []),
     ...(run?.outOfTime === true ? ["the budget was spent before all was measured"] : []),
+    ...(run?.cutShort === true ? [`${run.policy?.profile ?? "the profile"} takes no more time for what is open`] : []),
     ...(run?.advisory === true ? ["advisory: fails no build"] : []),
   ];
   return `${outcome}${[found, ...notes].join("; ")}`;

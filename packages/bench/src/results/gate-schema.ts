@@ -28,6 +28,10 @@ export const runSchema = {
         "Why there are no samples: the run was refused, or failed, before it had measured all. That is no pass.",
     },
     outOfTime: { type: "boolean", description: "true: the budget was spent before all was measured." },
+    cutShort: {
+      type: "boolean",
+      description: "true: the profile had no more time for suspects, of which some were measured less than planned.",
+    },
     advisory: { type: "boolean", description: "true: verdicts are shown and never fail a build." },
     identical: {
       type: "boolean",
@@ -54,6 +58,12 @@ export const runSchema = {
         },
         sliceMs: { type: "number", minimum: 0 },
         fdr: { enum: ["bh", "by"], description: "Benjamini–Hochberg or Benjamini–Yekutieli" },
+        patienceS: {
+          type: "number",
+          minimum: 0,
+          description:
+            "Seconds of measuring per bench (of at least 20) after which no later stage goes on; 0: no limit",
+        },
         strict: { type: "boolean", description: "true: INCONCLUSIVE fails the run." },
         extensionPairs: {
           type: "integer",
