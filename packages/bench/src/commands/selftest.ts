@@ -63,7 +63,7 @@ export function addSelftest(program: Command): void {
       "keep the samples of every gate run, and go on behind those of an earlier series; AT16 judges them again",
     )
     .option("-q, --quiet", "no progress");
-  addSettings(command, ["strict", "budgetS", "threads"])
+  addSettings(command, ["strict", "threads"])
     .addHelpText("after", examples(program.name()))
     .action(selftest);
 }

@@ -30,11 +30,11 @@ export function presetsWith(seed: number): Presets {
   };
 }
 
-export function policyOf({ settings }: ResolvedConfig): GatePolicy {
-  const { profile, budgetS, delta, delta0, q, fdr, rounds, sliceMs, strict } = settings;
+export function policyOf({ settings, origins }: ResolvedConfig): GatePolicy {
+  const { profile, delta, delta0, q, fdr, rounds, sliceMs, strict } = settings;
   const [screenPairs, confirmPairs, extensionPairs = confirmPairs] = settings.pairs;
   const pairs = { screenPairs, confirmPairs, extensionPairs };
-  // Who has named a time has said how long to wait.
-  const patience = budgetS === null ? {} : { patienceS: 0 };
+  // Who has named a time, or none, has said how long to wait.
+  const patience = origins.budgetS === "preset" ? {} : { patienceS: 0 };
   return gatePolicy(profile, { delta, delta0, q, fdr, ...pairs, ...patience, rounds, sliceMs, strict });
 }

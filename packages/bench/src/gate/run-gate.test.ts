@@ -203,6 +203,9 @@ describe("a budget", () => {
     expect(results.run?.cutShort).toBeUndefined();
     expect(results.run?.policy?.patienceS).toBe(0);
     expect(verdicts(results).slow).toBe("REGRESSED");
+    const endless = await gate({ ratios: wide, benchMs: 1300 }, { flags: { ...flags, budgetS: null } });
+    expect(endless.run?.wallMs).toBeGreaterThan(90_000);
+    expect(verdicts(endless).slow).toBe("REGRESSED");
   });
 
   it("never passes on nothing", async () => {
