@@ -68,6 +68,8 @@ describe("quern bench llm", () => {
     [["bench", "llm", "tiny.gguf", "-d", "4096"], "pp512@d4096 is longer than the 2048 tokens"],
     [["bench", "llm", "tiny.gguf", "--kv", "q4"], 'there is no cache format "q4"'],
     [["bench", "llm", "tiny.gguf", "--quant", "Q9"], "Q9"],
+    [["bench", "llm", "tiny.gguf", "--quant", "Q8_0"], "files are measured as they are"],
+    [["bench", "--time", "0.01", "llm", "tiny.gguf"], "--time would be ignored before llm"],
     [["bench", "llm", "spoiled.gguf"], "spoiled.gguf"],
   ])("%j is one message and exit code 2", (args, message) => {
     const { code, stderr } = quern(...args);

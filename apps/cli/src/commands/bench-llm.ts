@@ -130,6 +130,7 @@ export function addBenchLlm(bench: Command): void {
 async function benchLlm(models: readonly string[], options: BenchLlmOptions, command: Command): Promise<void> {
   const outputs = reportOutputs(options);
   const tests = testsOf(options, command);
+  requireShapes(models, command);
   const progress = new ProgressLine();
   try {
     const files = await modelFiles(models, options, progress);
@@ -149,6 +150,15 @@ async function benchLlm(models: readonly string[], options: BenchLlmOptions, com
   } finally {
     progress.clear();
   }
+}
+
+/** A file has the quantisation that it has. */
+function requireShapes(models: readonly string[], command: Command): void {
+  if (command.getOptionValueSource("quant") !== "cli" || models.some((model) => !existsSync(model))) return;
+  throw new UserError("files are measured as they are", {
+    where: "--quant",
+    hint: "It is for shapes; `quern quantize` writes a file in another quantisation.",
+  });
 }
 
 /** What the options of combined tests are called. */

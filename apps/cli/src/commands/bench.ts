@@ -87,8 +87,8 @@ Examples:
   quern bench model encoder.onnx --quantize Q8_0 --dim batch=1 --dim sequence=128
   quern bench model mnist.onnx --engines quern,onnxruntime --html report.html --json results.json
 
-Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use, 130 interrupted (what was
-measured as a whole is reported).`;
+Exit code: 0 all measured and equal, 1 an output differs or an engine failed, 2 wrong use, 3 no room on the disk to begin,
+130 interrupted (what was measured as a whole is reported).`;
 
 export function addBench(program: Command): Command {
   const command = program
@@ -144,13 +144,47 @@ export function addBench(program: Command): Command {
     .option("--json <file>", "write the results (schema quern.results/1); - is standard output")
     .option("--html <file>", "write a report that needs no network")
     .addHelpText("after", EXAMPLES)
+    .hook("preSubcommand", refuseOptionsBefore)
     .action(bench);
   addBenchLlm(command);
   return command;
 }
 
+/** Options that only some of what is measured has a use for. */
+const ONLY_OF: Readonly<Record<string, readonly string[]>> = {
+  shapes: ["gemm", "ops"],
+  weights: ["gemm"],
+  ops: ["ops"],
+};
+
+/** An option that would be ignored is a slip: of the option, or of what is measured. */
+function requireUse(kinds: readonly string[], command: Command): void {
+  for (const [option, users] of Object.entries(ONLY_OF)) {
+    if (command.getOptionValueSource(option) !== "cli" || users.some((kind) => kinds.includes(kind))) continue;
+    throw new UserError(`--${option} says nothing about ${kinds.join(" and ")}`, {
+      where: `--${option}`,
+      hint: `It is for ${users.map((kind) => `quern bench ${kind}`).join(" and ")}.`,
+    });
+  }
+}
+
+/** Options before the name of a command below belong to `bench`, which does nothing then. */
+function refuseOptionsBefore(command: Command, below: Command): void {
+  const given = command.options.find((option) => command.getOptionValueSource(option.attributeName()) === "cli");
+  if (given === undefined) return;
+  const [option, name] = [`--${given.name()}`, below.name()];
+  throw new UserError(`${option} would be ignored before ${name}`, {
+    where: `bench ${option} … ${name}`,
+    hint: `Options of ${name} follow it: see quern bench ${name} --help.`,
+  });
+}
+
+function kindsOf(what: string | undefined): string[] {
+  return [...new Set((what ?? "models").split(","))];
+}
+
 function requestsOf(what: string | undefined, files: readonly string[], options: BenchOptions): CaseRequest[] {
-  const kinds = [...new Set((what ?? "models").split(","))];
+  const kinds = kindsOf(what);
   if (what !== "model" && files.length > 0) {
     throw new UserError(`"${files.join(" ")}" is not expected here`, {
       where: `bench ${what ?? ""}`.trim(),
@@ -207,8 +241,10 @@ async function bench(
   options: BenchOptions,
   command: Command,
 ): Promise<void> {
+  const cases = requestsOf(what, files, options);
+  requireUse(kindsOf(what), command);
   const plan: BenchPlan = {
-    cases: requestsOf(what, files, options),
+    cases,
     engines: options.defaults ? withDefaults(options.engines) : options.engines,
     threads: options.threads,
     precisions: options.precision ?? [impliedPrecision(options.quantize)],

@@ -79,7 +79,7 @@ export interface Level {
 
 const MAX_ATTEMPTS = 3;
 const MAX_DISTURBED = 5;
-/** Slower than this, or there is nothing to find: the margin that the gate allows identical code. */
+/** Slower than this, or there is nothing to find: what identical code may show. */
 const LEAST = 1.01;
 
 /** Comparisons after which a search ends, whatever is known: far above what answers that are mostly right need. */

@@ -29,21 +29,19 @@ function poolSize(inputBytes: number): number {
   return Math.max(LEAST_SETS, Math.min(POOL_SETS, Math.floor(POOL_BYTES / Math.max(1, inputBytes))));
 }
 
+let knownLastLevel: number | undefined;
+
 /** Bytes of the largest cache of this machine. */
 function lastLevelBytes(): number {
-  const sizes = describeMachine().cpu.caches.map(({ bytes }) => bytes);
-  return Math.max(0, ...sizes) || ASSUMED_LAST_LEVEL_BYTES;
+  knownLastLevel ??= Math.max(0, ...describeMachine().cpu.caches.map(({ bytes }) => bytes)) || ASSUMED_LAST_LEVEL_BYTES;
+  return knownLastLevel;
 }
 
-/** Input sets of a case whose inputs have `inputBytes`. `where`: for errors. */
-export function setsFor(
-  cache: CacheState,
-  inputBytes: number,
-  where: string,
-  lastLevel: number = lastLevelBytes(),
-): number {
+/** Input sets of a case whose inputs have `inputBytes`. `where`: for errors. `lastLevel`: bytes of the largest cache; this machine's unless told. */
+export function setsFor(cache: CacheState, inputBytes: number, where: string, lastLevel?: number): number {
   if (cache !== "soft-cold") return poolSize(inputBytes);
-  const sets = Math.max(LEAST_SETS, Math.ceil((LAST_LEVELS * lastLevel) / Math.max(1, inputBytes)));
+  const cacheBytes = lastLevel ?? lastLevelBytes();
+  const sets = Math.max(LEAST_SETS, Math.ceil((LAST_LEVELS * cacheBytes) / Math.max(1, inputBytes)));
   if (sets <= MOST_SETS) return sets;
   throw new UserError(`soft-cold caches would take ${sets} sets of inputs of ${inputBytes} bytes`, {
     where,

@@ -2,7 +2,7 @@
  * Judges the outputs of one input set by whatever the workload names as its oracle.
  */
 
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { MatmulPrecision, Tensor } from "@quern/core";
 import { modelLimits, verifyTensors, type Verification } from "../harness/verify.ts";
@@ -28,14 +28,21 @@ export function checkOutputs(
   if (check.kind === "matmul") return checkMatmul(check, workload.modelPath, inputs, outputs, precision, seed + set);
   if (check.kind === "op") return checkOp(check, inputs, outputs, seed);
   const limits = modelLimits(precision, quantize);
-  const computed = join(check.directory, `set-${set}`);
-  if (existsSync(computed)) return verifyTensors(outputs, readExpected(computed), limits, check.oracle);
-  const golden = goldenFolder(workload, set);
-  if (golden === undefined) return null;
-  const expected = readExpected(golden);
-  return Object.keys(expected).length === 0
-    ? null
-    : verifyTensors(outputs, expected, limits, "outputs beside the model");
+  const sources = [
+    { folder: computedFolder(check.directory, set), oracle: check.oracle },
+    { folder: goldenFolder(workload, set), oracle: "outputs beside the model" },
+  ];
+  for (const { folder, oracle } of sources) {
+    if (folder === undefined || !existsSync(folder)) continue;
+    const expected = readExpected(folder);
+    // Nothing expected is nothing compared, which is no pass.
+    if (Object.keys(expected).length > 0) return verifyTensors(outputs, expected, limits, oracle);
+  }
+  return null;
+}
+
+function computedFolder(directory: string, set: number): string {
+  return join(directory, `set-${set}`);
 }
 
 /** The case folder whose inputs set `set` holds unchanged. */
@@ -48,12 +55,20 @@ function readExpected(folder: string): Record<string, Tensor> {
   return Object.fromEntries(Object.entries(tensorFiles(folder, "out-")).map(([name, file]) => [name, readNpy(file)]));
 }
 
-/** Writes the oracle's outputs of one set where `checkOutputs` finds them. */
+/** Writes the oracle's outputs of one set where `checkOutputs` finds them: all of them, or none. */
 export function writeExpected(workload: Workload, set: number, outputs: TensorSet): void {
   if (workload.check.kind !== "files") return;
-  const folder = join(workload.check.directory, `set-${set}`);
-  mkdirSync(folder, { recursive: true });
-  for (const [name, tensor] of Object.entries(outputs)) {
-    writeFileSync(join(folder, `out-${encodeURIComponent(name)}.npy`), encodeNpy(tensor));
+  const folder = computedFolder(workload.check.directory, set);
+  // A writer that is killed leaves this one, which nobody reads.
+  const part = `${folder}.part`;
+  mkdirSync(part, { recursive: true });
+  try {
+    for (const [name, tensor] of Object.entries(outputs)) {
+      writeFileSync(join(part, `out-${encodeURIComponent(name)}.npy`), encodeNpy(tensor));
+    }
+    renameSync(part, folder);
+  } catch (error) {
+    rmSync(part, { recursive: true, force: true });
+    throw error;
   }
 }

@@ -54,13 +54,19 @@ function requireRotating(weights: GemmCase["weights"], cache: CacheState): void 
   });
 }
 
+/** What a case is called, and how many sets its inputs have. Throws a `UserError` for a case that cannot be. */
+export function gemmPool({ m, k, n, weights, cache = "rotating" }: GemmCase): Pick<Workload, "id" | "sets"> {
+  requireRotating(weights, cache);
+  const constant = weights === "constant";
+  const id = `gemm/${m}x${k}x${n}${constant ? "" : "/b-input"}${cache === "rotating" ? "" : `/${cache}`}`;
+  return { id, sets: setsFor(cache, 4 * (m * k + (constant ? 0 : k * n)), id) };
+}
+
 /** Writes the model file of the case into `directory`. */
 export function gemmWorkload(gemm: GemmCase, seed: number, directory: string): Workload {
   const { m, k, n, weights, cache = "rotating" } = gemm;
   const constant = weights === "constant";
-  requireRotating(weights, cache);
-  const shape = `${m}x${k}x${n}`;
-  const id = `gemm/${shape}${constant ? "" : "/b-input"}${cache === "rotating" ? "" : `/${cache}`}`;
+  const { id, sets } = gemmPool(gemm);
   const b = { name: "b", dtype: "f32", shape: [k, n] } as const;
   const values = new Float32Array(constant ? k * n : 0);
   Random.of(seed, id, "weights").fillNormal(values);
@@ -84,10 +90,10 @@ export function gemmWorkload(gemm: GemmCase, seed: number, directory: string): W
     id,
     kind: "gemm",
     dtype: "f32",
-    shape,
+    shape: `${m}x${k}x${n}`,
     modelPath,
     inputs: [recipe("x", [m, k]), ...(constant ? [] : [recipe("b", [k, n])])],
-    sets: setsFor(cache, 4 * (m * k + (constant ? 0 : k * n)), id),
+    sets,
     cache,
     check: { kind: "matmul", m, k, n, weightsOffset: constant ? (model.offsets["b"] ?? null) : null },
     flops: 2 * m * k * n,

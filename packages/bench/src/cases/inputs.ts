@@ -4,6 +4,7 @@
 
 import { Tensor, elementCount, isFloat, isInteger, type DType } from "@quern/core";
 import { Random } from "../harness/random.ts";
+import { drawsOf } from "./draws.ts";
 import { readNpy } from "./npy.ts";
 import type { InputRecipe, Workload } from "./workload.ts";
 
@@ -29,7 +30,7 @@ export function makeInput(recipe: InputRecipe, set: number, random: Random): Ten
     if (set >= fill.files.length) vary(tensor, fill.noise, random);
     return tensor;
   }
-  const draw = fill.kind === "normal" ? () => fill.scale * random.normal() : () => random.below(fill.below);
+  const draw = fill.kind === "normal" ? drawsOf(fill, set, random) : () => random.below(fill.below);
   if (dtype === "f32" || dtype === "f64") {
     const tensor = Tensor.zeros(dtype, shape);
     const data = tensor.data as Float32Array;

@@ -7,7 +7,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { UserError, type DType } from "@quern/core";
 import { randomRecipe } from "./inputs.ts";
 import { modelName } from "./model-name.ts";
@@ -37,21 +37,47 @@ export interface ModelOptions {
 
 const NOISE = 0.02;
 
-/** Case folders beside a model file, in order. */
+/** Case folders beside a model file, in order. Throws a `UserError` where one cannot be looked at. */
 export function caseFolders(file: string): string[] {
   const folder = dirname(file);
-  return readdirSync(folder)
-    .filter((name) => /^case-\d+$/.test(name) && statSync(join(folder, name)).isDirectory())
+  const isFolder = (path: string): boolean => lookAt(path, () => statSync(path).isDirectory());
+  return lookAt(folder, () => readdirSync(folder))
+    .filter((name) => /^case-\d+$/.test(name) && isFolder(join(folder, name)))
     .sort((a, b) => Number(a.slice(5)) - Number(b.slice(5)))
     .map((name) => join(folder, name));
 }
 
-/** Tensor files of a case folder by tensor name. */
+/** Tensor files of a case folder by tensor name. Throws a `UserError` where the folder cannot be read, or a file is not named so. */
 export function tensorFiles(folder: string, prefix: "in-" | "out-"): Record<string, string> {
-  const files = readdirSync(folder).filter((name) => name.startsWith(prefix) && name.endsWith(".npy"));
-  return Object.fromEntries(
-    files.map((name) => [decodeURIComponent(name.slice(prefix.length, -4)), join(folder, name)]),
+  const files = lookAt(folder, () => readdirSync(folder)).filter(
+    (name) => name.startsWith(prefix) && name.endsWith(".npy"),
   );
+  return Object.fromEntries(files.map((name) => [tensorName(join(folder, name), prefix), join(folder, name)]));
+}
+
+/** What `look` sees at `path`; a link to nothing, for instance, is what the user has to mend. */
+function lookAt<T>(path: string, look: () => T): T {
+  try {
+    return look();
+  } catch (cause) {
+    throw new UserError(`the folder of case files cannot be read (${(cause as Error).message})`, {
+      where: path,
+      hint: "Mend it, or take it away: cases are the folders case-0, case-1, … beside a model.",
+      cause,
+    });
+  }
+}
+
+function tensorName(path: string, prefix: string): string {
+  try {
+    return decodeURIComponent(basename(path, ".npy").slice(prefix.length));
+  } catch (cause) {
+    throw new UserError("the name of the file is no percent-encoded name of a tensor", {
+      where: path,
+      hint: "Write % as %25, and other characters that file names cannot have in the same way.",
+      cause,
+    });
+  }
 }
 
 /** Throws a `UserError` unless `path` is a file. */

@@ -245,6 +245,18 @@ export function parseOpSizes(text: string): OpSizes[] {
   });
 }
 
+/** What an op case is called, and how many sets its inputs have. Throws a `UserError` for a case that cannot be. */
+export function opPool(
+  name: string,
+  { rows, columns }: OpSizes = OP_SIZES,
+  cache: CacheState = "rotating",
+): Pick<Workload, "id" | "sets"> {
+  const { inputs } = opCase(name);
+  const usual = rows === OP_SIZES.rows && columns === OP_SIZES.columns;
+  const id = `op/${name}${usual ? "" : `/${rows}x${columns}`}${cache === "rotating" ? "" : `/${cache}`}`;
+  return { id, sets: setsFor(cache, 4 * rows * columns * inputs.length, id) };
+}
+
 /** Writes the model file of an op case into `directory`. */
 export function opWorkload(
   name: string,
@@ -255,6 +267,7 @@ export function opWorkload(
 ): Workload {
   const record = opCase(name);
   const { rows, columns } = sizes;
+  const { id, sets } = opPool(name, sizes, cache);
   const vectors: OnnxInitialiser[] = (record.vectors ?? []).map((vector) => ({
     name: vector,
     dtype: "f32",
@@ -270,9 +283,6 @@ export function opWorkload(
     initialisers: vectors,
     nodes: record.nodes,
   });
-  const shape = `${rows}x${columns}`;
-  const usual = rows === OP_SIZES.rows && columns === OP_SIZES.columns;
-  const id = `op/${name}${usual ? "" : `/${shape}`}${cache === "rotating" ? "" : `/${cache}`}`;
   const modelPath = join(directory, `${id.replaceAll("/", "-")}.onnx`);
   writeFileSync(modelPath, model.bytes);
   const elements = rows * columns;
@@ -281,7 +291,7 @@ export function opWorkload(
     id,
     kind: "op",
     dtype: "f32",
-    shape,
+    shape: `${rows}x${columns}`,
     modelPath,
     inputs: record.inputs.map((input) => ({
       name: input,
@@ -289,7 +299,7 @@ export function opWorkload(
       shape: [rows, columns],
       fill: { kind: "normal", scale: 1 },
     })),
-    sets: setsFor(cache, 4 * elements * record.inputs.length, id),
+    sets,
     cache,
     check: { kind: "op", op: name, ...sizes },
     flops: record.flopsPerElement * elements || null,

@@ -76,6 +76,12 @@ describe("shapes", () => {
     expect(() => parseOpSizes("65536x65536")).toThrow("1 GiB");
     expect(() => parseSweep("1-100x1-100x1", "a shape", "MxKxN", 3)).toThrow("more than 4096");
   });
+
+  it("are counted before they are made: what three ranges stand for has no room in any memory", () => {
+    expect(() => parseShapes("1-4096x1-4096x1-4096")).toThrow("68719476736 shapes, more than 4096");
+    expect(() => parseSweep("1-4096,1", "a shape", "MxKxN", 3)).toThrow("4097 shapes");
+    expect(parseSweep("1-16x1-16x1-16", "a shape", "MxKxN", 3)).toHaveLength(4096);
+  });
 });
 
 describe("caches", () => {

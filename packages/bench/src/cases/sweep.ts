@@ -42,7 +42,7 @@ export function parseNumbers(text: string, option: string, example: string): num
 
 /** Reads shapes of `sides` positive numbers; in errors one is `a` ("a GEMM shape"), written as `form`. */
 export function parseSweep(text: string, a: string, form: string, sides: number): number[][] {
-  const shapes = text.split(",").flatMap((item) => {
+  const items = text.split(",").map((item) => {
     const parts = item.trim().split(/[x×]/);
     const ranges = parts.map(numbersOf);
     const right = parts.length === sides || parts.length === 1;
@@ -52,11 +52,13 @@ export function parseSweep(text: string, a: string, form: string, sides: number)
         hint: `Write ${form}, for instance ${[512, 2048, 8192].slice(0, sides).join("x")}, one number for equal sides, or ranges: 256-4096*2.`,
       });
     }
-    const known = ranges as number[][];
-    if (parts.length === 1) return (known[0] ?? []).map((size) => Array.from({ length: sides }, () => size));
-    return known.reduce<number[][]>((shape, range) => shape.flatMap((s) => range.map((size) => [...s, size])), [[]]);
+    return ranges as number[][];
   });
-  if (shapes.length > MOST)
-    throw new UserError(`"${text}" are ${shapes.length} shapes, more than ${MOST}`, { where: "--shapes" });
-  return shapes;
+  // Before any shape is made: three short ranges may stand for billions.
+  const count = items.reduce((sum, ranges) => sum + ranges.reduce((all, { length }) => all * length, 1), 0);
+  if (count > MOST) throw new UserError(`"${text}" are ${count} shapes, more than ${MOST}`, { where: "--shapes" });
+  return items.flatMap((ranges) => {
+    if (ranges.length === 1) return (ranges[0] ?? []).map((size) => Array.from({ length: sides }, () => size));
+    return ranges.reduce<number[][]>((shapes, range) => shapes.flatMap((s) => range.map((size) => [...s, size])), [[]]);
+  });
 }

@@ -11,6 +11,7 @@ import type { CacheState } from "./caches.ts";
 
 /** How the values of one input are made; fresh ones for every set of the pool. */
 export type Fill =
+  /** Of that root mean square; `draws.ts` has what the sets of a pool are. */
   | { readonly kind: "normal"; readonly scale: number }
   | { readonly kind: "integers"; readonly below: number }
   /** Values of files; in sets beyond them floats get noise of `noise` times their rms, and integers change places. */
@@ -55,4 +56,6 @@ export interface Workload {
   /** Arithmetic and memory traffic that the case cannot do without; null where no formula is known. */
   readonly flops: number | null;
   readonly bytes: number | null;
+  /** true: products of integers may stand for those that `flops` counts, since the model dequantises their operands. */
+  readonly dequantised?: boolean;
 }

@@ -125,20 +125,6 @@ describe("a ratio is a claim", () => {
     expect(claimOf({ ...sample, results: rows }, compile)).toEqual({ comparable: true, reasons: [] });
   });
 
-  it("not of loading, where the harness has loaded a part of one side before", () => {
-    const sample = results("quern", {});
-    const loaded: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "load", low: 1, high: 2 };
-    const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
-    const beside = (engine: string): string | undefined => {
-      const rows = ["quern", engine].map((name): Result => ({ ...compiled, phase: "load", engine: name }));
-      const engines = ["quern", engine].map((name) => ({ ...sample.engines[0]!, name }));
-      return claimText(claimOf({ ...sample, engines, results: rows }, { ...loaded, baseline: engine }));
-    };
-    expect(beside("onnxruntime")).toBe("not comparable because a part of quern is loaded before it is timed");
-    expect(beside("quern-reference")).toBeUndefined();
-    expect(beside("quernish")).toBe("not comparable because a part of quern is loaded before it is timed");
-  });
-
   it("not where a cached compilation stands beside a whole one", () => {
     const sample = results("quern", {});
     const cached: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "compile-cached", low: 1, high: 2 };
@@ -188,6 +174,28 @@ describe("instruction sets", () => {
   ])("%s is %s", (words, level) => {
     expect(isaLevel(words)).toBe(level);
   });
+
+  // Anyone may have written the words. Reading some of them anew from each letter takes minutes.
+  it.each([
+    ["a = 0 avx2=0 | AVX512 =\t0-avx=1", "avx"],
+    ["avx2 = 01", "avx2"],
+    ["a".repeat(65_536), null],
+    [" ".repeat(65_536), null],
+    [`${"-a".repeat(15_000)}${" ".repeat(30_000)}=`, null],
+    ["amx_a-".repeat(10_000), "amx"],
+  ])(
+    "words of any length are read once (%#)",
+    (words, level) => {
+      expect(isaLevel(words)).toBe(level);
+      const { machine, results: rows } = sampleResults();
+      const features = Array.from({ length: 200_000 }, () => "");
+      const row: Result = { ...(rows[0] as Result), device: words, engine: "onnxruntime" };
+      const found = isaOfRow(row, {}, { ...machine, cpu: { ...machine.cpu, features } });
+      // Products at full precision use no matrix unit.
+      expect(found).toBe(level === "amx" ? null : level);
+    },
+    20_000,
+  );
 
   it("the matrix unit counts where products use it", () => {
     const sample = sampleResults();

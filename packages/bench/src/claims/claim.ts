@@ -1,5 +1,6 @@
 /** Decides whether the ratio of two rows is a claim, and says why not. */
 
+import { findRow, findRowOfWeights } from "../results/find-rows.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
 import { claimRules, type ClaimInterval, type ClaimSide } from "./rules.ts";
 
@@ -22,30 +23,46 @@ export function claimText({ reasons }: Claim): string | undefined {
 
 /** A row as one side of a claim. */
 export function claimSide(results: Results, row: Result): ClaimSide {
-  const version = results.engines.find(({ name }) => name === row.engine)?.version;
+  const { versions, disturbed } = factsOf(results);
+  return { row, version: versions.get(row.engine), machine: results.machine.fingerprint, disturbed };
+}
+
+/** What is gathered once for all rows of a file. */
+interface FileFacts {
+  readonly versions: ReadonlyMap<string, string>;
+  readonly disturbed: readonly string[];
+}
+
+const factsOfFiles = new WeakMap<Results, FileFacts>();
+
+/** Of all names of changed facts together: a file may have any number. */
+const MOST_CHARACTERS = 1000;
+
+function factsOf(results: Results): FileFacts {
+  const known = factsOfFiles.get(results);
+  if (known !== undefined) return known;
   const { disturbances = [], changed = [] } = results.environment ?? {};
-  const disturbed = [...disturbances, ...(changed.length === 0 ? [] : [`changed: ${changed.join(", ")}`])];
-  return { row, version, machine: results.machine.fingerprint, disturbed };
+  const facts: FileFacts = {
+    // The first record of an engine counts.
+    versions: new Map(results.engines.toReversed().map(({ name, version }) => [name, version])),
+    disturbed: [
+      ...disturbances,
+      ...(changed.length === 0 ? [] : [`changed: ${changed.join(", ").slice(0, MOST_CHARACTERS)}`]),
+    ],
+  };
+  factsOfFiles.set(results, facts);
+  return facts;
 }
 
 /** The row that a comparison is about, and that of its baseline. */
 export function rowsOf(results: Results, comparison: Comparison): readonly [Result | undefined, Result | undefined] {
-  const inCase = results.results.filter((row) => row.case === comparison.case && row.threads === comparison.threads);
-  const ofPhase = (row: Result, phase: Comparison["phase"]): boolean => row.phase === phase;
-  const engine = inCase.find(
-    (row) =>
-      ofPhase(row, comparison.phase) &&
-      row.engine === comparison.engine &&
-      row.precision === comparison.precision &&
-      row.weights === comparison.weights,
-  );
-  const precision = comparison.baselinePrecision ?? comparison.precision;
-  const ofBaseline = inCase.filter((row) => row.engine === comparison.baseline && row.precision === precision);
+  const { phase, baseline: engine, baselinePrecision: precision = comparison.precision } = comparison;
+  const ofBaseline = { case: comparison.case, threads: comparison.threads, engine, precision };
   const baseline =
-    ofBaseline.find((row) => ofPhase(row, comparison.phase)) ??
+    findRow(results, phase, ofBaseline) ??
     // A baseline that keeps no kernels has no such row: its ratio is shown beside compiling, which is another phase.
-    (comparison.phase === "compile-cached" ? ofBaseline.find((row) => ofPhase(row, "compile")) : undefined);
-  return [engine, baseline];
+    (phase === "compile-cached" ? findRow(results, "compile", ofBaseline) : undefined);
+  return [findRowOfWeights(results, phase, comparison, comparison.weights), baseline];
 }
 
 /** Judges a comparison by the rows of its file. */

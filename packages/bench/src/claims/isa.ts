@@ -25,14 +25,15 @@ const LEVELS: readonly (readonly [level: string, words: RegExp])[] = [
 /** The level in an engine's words; null where they name none. */
 export function isaLevel(words: string | null | undefined): string | null {
   if (words == null) return null;
-  // "AVX512 = 0" says that a unit is not used.
-  const used = words.toLowerCase().replaceAll(/[\w-]+\s*=\s*0\b/g, "");
+  // "AVX512 = 0" says that a unit is not used. Each word is read once, with or without what follows: were that required, a long
+  // word would be tried again from each of its letters.
+  const used = words.toLowerCase().replaceAll(/[\w-]+(\s*=\s*0\b)?/g, (word, unused?: string) => (unused ? "" : word));
   return LEVELS.find(([, pattern]) => pattern.test(used))?.[0] ?? null;
 }
 
 /** Without the matrix unit, which products of f32 at full precision do not use. */
 function withoutMatrixUnit(words: string): string {
-  return words.replaceAll(/[+|]?\s*\bamx(?:[_-]\w+)*(?:\s*=\s*\d)?/gi, "");
+  return words.replaceAll(/\bamx(?:[_-]\w+)*(?:\s*=\s*\d)?/gi, "");
 }
 
 /** Engines that choose by CPUID the widest vector unit there is, and do not say so. */

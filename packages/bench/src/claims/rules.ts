@@ -38,9 +38,6 @@ const SAME_BYTES = 0.01;
 /** Fresh processes that a claim needs of each side: slices of one process are not independent. */
 const LEAST_PROCESSES = 3;
 
-/** Quern on any device, at any settings. The harness itself is made with `@quern/core`, and has loaded it before the clock starts. */
-const QUERN = /^quern(?:-|$)/;
-
 /** Phases that are over before the first input is seen. */
 const WITHOUT_INPUTS: ReadonlySet<Result["phase"]> = new Set(["load", "compile", "compile-cached"]);
 
@@ -64,9 +61,28 @@ function notRecorded(what: string, a: ClaimSide, b: ClaimSide, misses: (row: Res
   return `${what} not recorded (${names.join(", ")})`;
 }
 
+/** What follows from the long parts of a row: it may stand beside any number of others, and is read once. */
+interface RowFacts {
+  readonly isa: string | null;
+  /** The lowest precision that products were computed at: what was asked for or chosen, unless the engine says otherwise. */
+  readonly computedAt: string;
+}
+
+const factsOfRows = new WeakMap<Result, RowFacts>();
+
+function factsOf(row: Result): RowFacts {
+  const known = factsOfRows.get(row);
+  if (known !== undefined) return known;
+  const { isa, precision, precisions } = row;
+  const computedAt = PRECISIONS.findLast((one) => precisions?.includes(one)) ?? precision;
+  const facts: RowFacts = { isa: isaLevel(isa), computedAt };
+  factsOfRows.set(row, facts);
+  return facts;
+}
+
 /** Threads of the processor that feed a GPU are no part of a budget. */
-function onGpu(isa: Result["isa"]): boolean {
-  return ["webgpu", "cuda"].includes(isaLevel(isa) ?? "");
+function onGpu(row: Result): boolean {
+  return ["webgpu", "cuda"].includes(factsOf(row).isa ?? "");
 }
 
 function shortHash(sha256: string | undefined): string | undefined {
@@ -75,11 +91,6 @@ function shortHash(sha256: string | undefined): string | undefined {
 
 /** Highest first. */
 const PRECISIONS: readonly Result["precision"][] = ["highest", "high", "medium"];
-
-/** The lowest precision that products were computed at: what was asked for or chosen, unless the engine says otherwise. */
-function computedAt({ precision, precisions }: Result): string {
-  return PRECISIONS.findLast((one) => precisions?.includes(one)) ?? precision;
-}
 
 /** Processes behind a row; undefined where slices are the samples and nothing says whose they are. */
 function processesOf({ processes, phase, samples }: Result): number | undefined {
@@ -107,20 +118,12 @@ export const claimRules: readonly ClaimRule[] = [
   {
     name: "calm",
     against: (a, b) => {
-      const [first] = [...a.disturbed, ...b.disturbed];
+      const first = a.disturbed[0] ?? b.disturbed[0];
       return first === undefined ? undefined : `the machine was disturbed (${first})`;
     },
   },
   { name: "case", against: ({ row: a }, { row: b }) => differ("cases", a.case, b.case) },
   { name: "phase", against: ({ row: a }, { row: b }) => differ("phases", a.phase, b.phase) },
-  {
-    name: "loading",
-    against: ({ row: a }, { row: b }) => {
-      const [ofA, ofB] = [QUERN.test(a.engine), QUERN.test(b.engine)];
-      if (a.phase !== "load" || b.phase !== "load" || ofA === ofB) return undefined;
-      return `a part of ${(ofA ? a : b).engine} is loaded before it is timed`;
-    },
-  },
   { name: "shape", against: ({ row: a }, { row: b }) => differ("shapes", a.shape, b.shape) },
   { name: "model", against: (a, b) => mustAgree("model hashes", [a, b], (row) => shortHash(row.modelSha256)) },
   {
@@ -133,7 +136,7 @@ export const claimRules: readonly ClaimRule[] = [
   { name: "dtype", against: ({ row: a }, { row: b }) => differ("dtypes", a.dtype, b.dtype) },
   {
     name: "precision",
-    against: ({ row: a }, { row: b }) => differ("precisions of products", computedAt(a), computedAt(b)),
+    against: ({ row: a }, { row: b }) => differ("precisions of products", factsOf(a).computedAt, factsOf(b).computedAt),
   },
   { name: "weights", against: weightsDiffer },
   {
@@ -153,10 +156,9 @@ export const claimRules: readonly ClaimRule[] = [
     name: "thread budget",
     against: (a, b) => {
       // They are counted while calls are warm.
-      const unknown = ({ phase, busyThreads, isa }: Result): boolean =>
-        phase === "steady" && busyThreads === undefined && !onGpu(isa);
+      const unknown = (row: Result): boolean => row.phase === "steady" && row.busyThreads === undefined && !onGpu(row);
       if (unknown(a.row) || unknown(b.row)) return notRecorded("numbers of busy threads", a, b, unknown);
-      const over = [a.row, b.row].find(({ busyThreads = 0, threads, isa }) => busyThreads > threads && !onGpu(isa));
+      const over = [a.row, b.row].find((row) => (row.busyThreads ?? 0) > row.threads && !onGpu(row));
       return over === undefined
         ? undefined
         : `${over.engine} used ${over.busyThreads} threads instead of ${over.threads}`;
@@ -164,7 +166,7 @@ export const claimRules: readonly ClaimRule[] = [
   },
   {
     name: "instruction set",
-    against: (a, b) => mustAgree("instruction sets", [a, b], (row) => isaLevel(row.isa)),
+    against: (a, b) => mustAgree("instruction sets", [a, b], (row) => factsOf(row).isa),
   },
   {
     name: "versions",

@@ -40,7 +40,8 @@ Examples:
   ${name} bisect parse/small --good npm:fast-sort@3.0.0 --bad npm:fast-sort@3.4.0
   ${name} bisect sort/1e4 --good a1b2c3d --bad HEAD --path src/sort --current-benches --budget 30m
 
-Exit codes: 0 found, 1 a range or no answer, 2 wrong use, 6 budget spent, 130 Ctrl-C.`;
+Exit codes: 0 found, 1 a range or no answer, 2 wrong use, 3 the disk is full, 4 the good build cannot be built
+or measured, 6 budget spent, 130 Ctrl-C.`;
 
 export function addBisect(program: Command): void {
   const command = program
@@ -58,7 +59,12 @@ export function addBisect(program: Command): void {
     .option("--restart", "forget what the state file holds")
     .option("--json <file>", "write the result; - is standard output")
     .option("-q, --quiet", "no progress");
-  addSettings(command, ["strict", "q", "fdr"]).addHelpText("after", EXAMPLES(program.name())).action(bisectBench);
+  addSettings(command, {
+    without: ["strict", "q", "fdr", "delta", "delta0"],
+    what: { pairs: "process pairs of the first comparison with a build, as 16,48: the first number counts" },
+  })
+    .addHelpText("after", EXAMPLES(program.name()))
+    .action(bisectBench);
 }
 
 function parseThreshold(text: string | undefined): number | undefined {

@@ -12,7 +12,7 @@ import { EXIT } from "../gate/exit-codes.ts";
 import { storedPolicy } from "../gate/policy.ts";
 import { powerOf, type Power } from "../gate/power.ts";
 import { runGate } from "../gate/run-gate.ts";
-import { higherPeaks, measureRoofline } from "../harness/roofline.ts";
+import { higherPeaks, measureRoofline, peaksOrReason } from "../harness/roofline.ts";
 import { peakLines } from "../report/engine-facts.ts";
 import { plainText } from "../report/escape.ts";
 import { formatChange, formatPercent } from "../report/format.ts";
@@ -66,7 +66,9 @@ export function addCalibrate(program: Command): void {
     .option("-o, --output <file>", "where the calibration goes", "bench.calibration.json")
     .option("--no-peaks", "do not measure the peaks of the machine, above which a rate is an error")
     .option("-q, --quiet", "no progress");
-  addSettings(command, ["strict", "budgetS"]).addHelpText("after", EXAMPLES(program.name())).action(calibrate);
+  addSettings(command, { without: ["strict", "budgetS"] })
+    .addHelpText("after", EXAMPLES(program.name()))
+    .action(calibrate);
 }
 
 async function calibrate(options: CalibrateFlags, command: Command): Promise<void> {
@@ -78,11 +80,14 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
   requireWritable(options.output, "-o");
   const progress = new GateProgress(options.quiet === true);
   const results: Results[] = [];
+  let noPeaks = "not asked for";
   const calibration = await interruptible(async (signal): Promise<Calibration | undefined> => {
     try {
       const measurePeaks = async (): Promise<RooflinePoint[]> => {
         progress.update("measuring the machine's peaks");
-        const points = await measureRoofline([...new Set([1, availableParallelism()])]);
+        const counts = [...new Set([1, availableParallelism()])];
+        const [points, reason = noPeaks] = await peaksOrReason(() => measureRoofline(counts));
+        noPeaks = reason;
         // Ctrl-C ends the measurement, and a file without peaks would say that there are none.
         signal.throwIfAborted();
         return points;
@@ -119,7 +124,7 @@ async function calibrate(options: CalibrateFlags, command: Command): Promise<voi
       : powerOf(injected, calibration.benches, benches, storedPolicy(run.policy));
   const left = results.length - calibration.runs;
   const disturbed = left === 0 ? "" : `${left} of ${results.length} runs were disturbed and are left out\n`;
-  process.stdout.write(`${calibrationText(calibration, power)}${disturbed}wrote ${options.output}\n`);
+  process.stdout.write(`${calibrationText(calibration, power, noPeaks)}${disturbed}wrote ${options.output}\n`);
 }
 
 function isInvalid({ benches = [] }: Results): boolean {
@@ -161,7 +166,8 @@ async function gateSelf(
       cwd: process.cwd(),
       configFile: options.config,
       // A seed that is given begins a series of them.
-      flags: { ...flags, ...(seed === undefined ? {} : { seed: String(Number(seed) + run) }) },
+      // All pairs of every run count: what a budget or profile quick would cut is missing from the floors.
+      flags: { ...flags, budgetS: null, ...(seed === undefined ? {} : { seed: String(Number(seed) + run) }) },
       env,
       filter: options.filter,
       ...toolOf(command),
@@ -203,7 +209,12 @@ function floorOf(id: string, results: readonly Results[]): BenchFloor | undefine
   };
 }
 
-function calibrationText({ benches, runs, roofline = [], class: name }: Calibration, power: Power | undefined): string {
+/** `noPeaks`: why the file has no peaks, if it has none. */
+function calibrationText(
+  { benches, runs, roofline = [], class: name }: Calibration,
+  power: Power | undefined,
+  noPeaks: string,
+): string {
   const rows = Object.entries(benches).map(([id, { sw, mdes = [], layoutFloor }]) => [
     id,
     formatPercent(sw),
@@ -218,10 +229,7 @@ function calibrationText({ benches, runs, roofline = [], class: name }: Calibrat
     { title: "floor", align: "right" },
     { title: `finds ${formatChange(1 + (power?.share ?? 0))}`, align: "right" },
   ] as const;
-  const peaks =
-    roofline.length === 0
-      ? ["no peaks: not asked for, or without @quern/kernels-cpu and a processor that it has code for"]
-      : peakLines({ machine: { roofline } });
+  const peaks = roofline.length === 0 ? [plainText(`no peaks: ${noPeaks}`)] : peakLines({ machine: { roofline } });
   const count = runs === 1 ? "1 run" : `${runs} runs`;
   return `${[...formatTable(columns, rows), "", `${count}, machine class ${name}`, ...peaks].join("\n")}\n`;
 }

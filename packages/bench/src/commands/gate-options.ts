@@ -53,14 +53,24 @@ function nameOf(flag: string): string {
   return flag.slice(2).replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
+export interface SettingChoice {
+  readonly without?: readonly SettingKey[];
+  /** Where a setting means something else than to a gate. */
+  readonly what?: { readonly [Key in SettingKey]?: string };
+  /** The command reads no variables. */
+  readonly noVariables?: boolean;
+}
+
 /** Adds the options of settings; their text is read where they are merged with file and environment. */
-export function addSettings(command: Command, without: readonly SettingKey[] = []): Command {
+export function addSettings(command: Command, choice: SettingChoice = {}): Command {
+  const { without = [], what = {}, noVariables = false } = choice;
   for (const key of SETTING_KEYS) {
     if (without.includes(key)) continue;
     const { flag, env } = SETTINGS[key];
     const value = key === "strict" ? "" : " <value>";
     const short = key === "threads" ? "-t, " : "";
-    command.addOption(new Option(`${short}${flag}${value}`, `${WHAT[key]} (${env})`));
+    const text = `${what[key] ?? WHAT[key]}${noVariables ? "" : ` (${env})`}`;
+    command.addOption(new Option(`${short}${flag}${value}`, text));
   }
   return command;
 }

@@ -30,6 +30,7 @@ Sources of --base and --head:
   .                      the working tree with what is not committed
   ../old                 a folder that is built already
   npm:fast-sort@3.4.0    a published package, measured by the bench files here
+  git:old, dir:old       where a name may be a reference and a folder
 
 Examples:
   ${name} gate --base main

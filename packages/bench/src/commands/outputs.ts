@@ -15,7 +15,7 @@ import { renderJunit } from "../report/junit.ts";
 import { SUMMARY_BYTES, renderMarkdown } from "../report/markdown.ts";
 import { renderTerminal } from "../report/terminal.ts";
 import type { Results } from "../results/schema.ts";
-import { requireWritable, writeWhole } from "./write-file.ts";
+import { requireWritable, writeWhole, writtenFile } from "./write-file.ts";
 
 /** `second`: results of a second machine, for the one form that shows them. */
 type Renderer = (results: Results, second?: Results) => string;
@@ -68,9 +68,14 @@ export interface Output {
   readonly path: string;
 }
 
-/** Reads the values of `-o`; checks that every file can be written. */
+/** An output, and the option that asks for it. */
+interface GivenOutput extends Output {
+  readonly option: string;
+}
+
+/** Reads the values of `-o` and `--json`; checks that every file can be written, and is written once. */
 export function parseOutputs(texts: readonly string[], json?: string): Output[] {
-  const outputs = texts.map((text): Output => {
+  const given = texts.map((text): GivenOutput => {
     const at = text.indexOf("=");
     const format = at === -1 ? text : text.slice(0, at);
     const path = at === -1 ? "-" : text.slice(at + 1);
@@ -81,19 +86,35 @@ export function parseOutputs(texts: readonly string[], json?: string): Output[] 
       });
     }
     if (path === "") throw new UserError("the name of the file is missing", { where: `-o ${text}` });
-    return { format, path };
+    return { format, path, option: `-o ${format}` };
   });
-  if (json !== undefined) outputs.push({ format: "json", path: json });
-  for (const { format, path } of outputs) {
-    requireWritable(path, format === "json" && path === json ? "--json" : `-o ${format}`);
-  }
-  const toStdout = outputs.filter(({ path }) => path === "-");
+  if (json !== undefined) given.push({ format: "json", path: json, option: "--json" });
+  for (const { path, option } of given) requireWritable(path, option);
+  requireDistinct(given);
+  const toStdout = given.filter(({ path }) => path === "-");
   if (toStdout.length > 1) {
     throw new UserError("only one report can go to standard output", {
-      where: toStdout.map(({ format }) => `-o ${format}`).join(" "),
+      where: toStdout.map(({ option }) => option).join(" "),
     });
   }
-  return outputs;
+  return given.map(({ format, path }) => ({ format, path }));
+}
+
+/** Of two reports in one file only the second would be left. */
+function requireDistinct(outputs: readonly GivenOutput[]): void {
+  const asked = new Map<string, string>();
+  for (const { path, option } of outputs) {
+    const file = writtenFile(path);
+    if (file === undefined) continue;
+    const before = asked.get(file);
+    if (before !== undefined) {
+      throw new UserError("two reports would be written to one file", {
+        where: `${before}, ${option} ${path}`,
+        hint: "Give each of them a file of its own.",
+      });
+    }
+    asked.set(file, `${option} ${path}`);
+  }
 }
 
 /**

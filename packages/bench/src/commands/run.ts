@@ -60,7 +60,7 @@ export function addRunOwn(parent: Command): void {
     .addOption(outputOption())
     .option("--json <file>", "the same as -o json=<file>")
     .option("-q, --quiet", "no progress");
-  addSettings(command, OF_COMPARISONS)
+  addSettings(command, { without: OF_COMPARISONS })
     .addHelpText("after", EXAMPLES(pathOf(parent)))
     .action(run);
 }

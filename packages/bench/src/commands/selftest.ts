@@ -21,7 +21,8 @@ interface SelftestFlags {
 }
 
 const examples = (name: string): string => `
-Tests: AT1 to AT17 and overhead; "quick", the default, stands for those that take a minute or two: AT5, AT8 to AT13, AT15 to AT17.
+Tests: AT1 to AT17 and overhead; "quick", the default, stands for those that take a minute or two: AT5, AT8 to AT13, AT15 to AT17
+and "AT1/AT4 simulated". Settings are those of the gate runs of AT1 to AT4, AT6, AT7 and AT14; no variable and no file counts.
 
 AT1  identical code passes                        AT9  arms that cannot differ are refused
 AT2  another build of the same source passes      AT10 what could not be measured never passes
@@ -63,7 +64,7 @@ export function addSelftest(program: Command): void {
       "keep the samples of every gate run, and go on behind those of an earlier series; AT16 judges them again",
     )
     .option("-q, --quiet", "no progress");
-  addSettings(command, ["strict", "threads"])
+  addSettings(command, { without: ["strict", "threads"], noVariables: true })
     .addHelpText("after", examples(program.name()))
     .action(selftest);
 }

@@ -17,7 +17,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "@quern/core/errors";
 
 const CAUSES: Readonly<Record<string, string>> = {
@@ -42,6 +42,16 @@ function placeOf(path: string): { readonly target: string; readonly replace: boo
   const found = statSync(target, { throwIfNoEntry: false });
   if (found === undefined) return { target, replace: true };
   return { target: realpathSync(target), replace: found.isFile() || found.isDirectory() };
+}
+
+/**
+ * The file that writing to `path` makes or replaces, one name for each however it is reached; undefined for standard output and
+ * devices, which take one content after another. The folder must be there.
+ */
+export function writtenFile(path: string): string | undefined {
+  if (path === "-") return undefined;
+  const { target, replace } = placeOf(path);
+  return replace ? join(realpathSync(dirname(target)), basename(target)) : undefined;
 }
 
 /** Checks that `path` can be written before hours of work go into its content. `option` names it in the error. */

@@ -16,8 +16,8 @@ export interface BenchConfig extends Partial<Settings> {
   /** Globs of bench files, relative to this file's folder. */
   readonly benches?: readonly string[];
   /**
-   * Globs of what bench files need beside them. Only arms made from a npm package ask for it: everything else that is
-   * compared brings its own files. Default: the folders that the globs of `benches` begin with.
+   * Globs of what bench files need beside them. Packages of npm and folders without benches get them, and all builds of
+   * `bisect --current-benches`: everything else that is compared brings its own files. Default: the folders that the globs of `benches` begin with.
    */
   readonly files?: readonly string[];
   /** Commands that build an arm, run by the shell in its project folder: `["npm ci", "npm run build"]`. */

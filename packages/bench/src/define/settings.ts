@@ -135,7 +135,10 @@ function isProcessorList(list: readonly unknown[]): boolean {
 
 const MAX_PAIRS = 1000;
 
-const pair = whole(2, MAX_PAIRS);
+/** Fewer have no spread that a test could use. */
+const LEAST_PAIRS = 3;
+
+const pair = whole(LEAST_PAIRS, MAX_PAIRS);
 
 const extension = whole(0, MAX_PAIRS);
 
@@ -160,7 +163,7 @@ export const SETTINGS: { readonly [Key in SettingKey]: Setting<Settings[Key]> } 
   pairs: {
     env: "BENCH_PAIRS",
     flag: "--pairs",
-    takes: `two whole numbers from 2 to ${MAX_PAIRS}, such as 16,48, or three with those of the extension, such as 16,48,0`,
+    takes: `two whole numbers from ${LEAST_PAIRS} to ${MAX_PAIRS}, such as 16,48, or three with those of the extension, such as 16,48,0`,
     parse: (text) => {
       const [first = "", second = "", third, ...more] = text.split(",").map((part) => part.trim());
       const [screen, confirm] = [pair.parse(first), pair.parse(second)];

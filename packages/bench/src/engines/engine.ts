@@ -1,8 +1,8 @@
 /**
  * What the harness needs of an engine: one record each.
  *
- * The cold phases are apart on purpose: `open` loads the engine's code (phase "load"; of Quern all but its core, which the
- * harness itself is made with), `compile` makes a model ready to run (phase "compile", and "compile-cached" in a later process
+ * The cold phases are apart on purpose: `open` loads the engine's code (phase "load"; of Quern all but its core, which is
+ * loaded and timed before), `compile` makes a model ready to run (phase "compile", and "compile-cached" in a later process
  * that finds kept kernels), the first `call` is phase "first-run", later ones "steady". Everything that is not the engine's own
  * work (making feeds, reading outputs) has a method of its own and is never timed.
  */
@@ -39,6 +39,8 @@ export interface Engine {
   readonly variantOf?: string;
   /** The number of threads in the options does not bound it, as with the driver of a device. */
   readonly ownThreads?: boolean;
+  /** It is made with `@quern/core`, whose loading is a part of loading the engine. */
+  readonly madeWithCore?: boolean;
   readonly precisions: readonly MatmulPrecision[];
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;
@@ -83,6 +85,8 @@ export interface CompiledFacts {
   readonly plannedPeakBytes: number | null;
   /** Of the model's products, convolutions and recurrent layers; null where the engine does not count. */
   readonly flops: number | null;
+  /** true: operands of these are integers that the model dequantises, so that another engine may multiply the integers. */
+  readonly dequantised?: boolean;
   /** At which precisions f32 products are computed, where the engine says: what was asked for, or a higher one. */
   readonly precisions?: readonly MatmulPrecision[];
 }

@@ -1,6 +1,6 @@
-import { GraphBuilder, symbol, type Graph } from "@quern/core";
+import { GraphBuilder, symbol, type Graph, type Value } from "@quern/core";
 import { describe, expect, it } from "vitest";
-import { graphFlops } from "./graph-flops.ts";
+import { graphFlops, multipliesDequantised } from "./graph-flops.ts";
 
 function graphOf(build: (b: GraphBuilder) => void): Graph {
   const builder = new GraphBuilder();
@@ -97,5 +97,46 @@ describe("the arithmetic of a graph", () => {
       b.output("y", b.apply("matmulInteger", [b.input("a", "u8", [2, 3]), b.input("b", "i8", [3, 2])])[0]!);
     });
     expect(graphFlops(graph, {})).toBeNull();
+  });
+});
+
+describe("products of dequantised integers", () => {
+  const apply = (b: GraphBuilder, op: string, inputs: readonly Value[], attrs = {}): Value =>
+    b.apply(op, inputs, attrs)[0] as Value;
+  const dequantised = (b: GraphBuilder, name: string): Value =>
+    apply(b, "dequantizeLinear", [b.input(name, "i8", [4, 4]), b.input(`${name}Scale`, "f32", [])], {
+      axis: 0,
+      blockSize: 0,
+      to: "f32",
+    });
+
+  it("are found, whatever moves the operands on their way", () => {
+    const direct = graphOf((b) => {
+      b.output("y", apply(b, "matmul", [b.input("x", "f32", [4, 4]), dequantised(b, "w")]));
+    });
+    expect(multipliesDequantised(direct)).toBe(true);
+    // What is counted is the work in floats all the same.
+    expect(graphFlops(direct, {})).toBe(2 * 4 * 4 * 4);
+    const moved = graphOf((b) => {
+      const w = apply(b, "transpose", [dequantised(b, "w")], { perm: [1, 0] });
+      b.output("y", apply(b, "matmul", [dequantised(b, "x"), w]));
+    });
+    expect(multipliesDequantised(moved)).toBe(true);
+  });
+
+  it("are none where floats are multiplied, before or beside", () => {
+    expect(
+      multipliesDequantised(
+        one("matmul", [
+          [4, 4],
+          [4, 4],
+        ]),
+      ),
+    ).toBe(false);
+    const beside = graphOf((b) => {
+      const x = b.input("x", "f32", [4, 4]);
+      b.output("y", apply(b, "add", [apply(b, "matmul", [x, x]), dequantised(b, "w")]));
+    });
+    expect(multipliesDequantised(beside)).toBe(false);
   });
 });

@@ -57,6 +57,21 @@ export function graphFlops(graph: Graph, bindings: DimBindings): number | null {
   return multiplyAdds === 0 ? null : 2 * multiplyAdds;
 }
 
+/**
+ * Whether a product has an operand that follows from dequantised integers, with no other product between: there an engine may
+ * multiply the integers, at a higher rate than floats.
+ */
+export function multipliesDequantised(graph: Graph): boolean {
+  const following = new Set<Node>();
+  for (const node of graph.nodes) {
+    const follows = node.inputs.some((input) => input !== undefined && following.has(input.node));
+    if (Object.hasOwn(COUNTS, node.op)) {
+      if (follows) return true;
+    } else if (follows || node.op === "dequantizeLinear") following.add(node);
+  }
+  return false;
+}
+
 function countOf(node: Node, bindings: DimBindings): number | null {
   if (!Object.hasOwn(COUNTS, node.op)) return 0;
   // Products of constants are computed once, when the graph is compiled.

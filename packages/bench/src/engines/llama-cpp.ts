@@ -112,6 +112,7 @@ function llamaCpp(name: string, about: string, settings?: ContextSettings): LlmE
   return {
     name,
     about,
+    family: "llama.cpp",
     ...(settings === undefined ? { variantOf: "llama.cpp" } : {}),
     keepsKernels: false,
     choosesPrecision: true,

@@ -27,8 +27,12 @@ export interface LlmOptions {
 export interface LlmEngine {
   readonly name: string;
   readonly about: string;
+  /** Engines of one family run the same code. */
+  readonly family: string;
   /** Of a record of an engine's default settings: the record of its best ones. */
   readonly variantOf?: string;
+  /** It is made with `@quern/core`, whose loading is a part of loading the engine. */
+  readonly madeWithCore?: boolean;
   /** Whether the engine keeps compiled kernels in the folder `kernels` of the options. */
   readonly keepsKernels: boolean;
   /**

@@ -21,7 +21,9 @@ function quernLlmEngine(name: string, about: string, variantOf?: string): LlmEng
   return {
     name,
     about,
+    family: "quern",
     ...(variantOf === undefined ? {} : { variantOf }),
+    madeWithCore: true,
     keepsKernels: true,
     choosesPrecision: false,
     baseline: false,

@@ -18,7 +18,7 @@ import {
 import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
 import { packageVersion } from "../version.ts";
-import { graphFlops } from "./graph-flops.ts";
+import { graphFlops, multipliesDequantised } from "./graph-flops.ts";
 import { loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
 import { profileLaunches } from "./quern-profile.ts";
 import type { CompiledFacts, CompiledModel, Engine, EngineOptions, OpenEngine } from "./engine.ts";
@@ -37,6 +37,7 @@ function quernEngine(
     about,
     ...(variantOf === undefined ? {} : { variantOf }),
     ownThreads: kind === "gpu",
+    madeWithCore: true,
     precisions,
     keepsKernels: kind === "cpu",
     quantises: true,
@@ -91,6 +92,7 @@ function wrap(device: Device, graph: Graph, executable: Executable, async: boole
     facts: () => ({
       ...factsOf(device, executable),
       flops: bound === undefined ? null : graphFlops(graph, bindInputs(executable.inputs, bound).bindings),
+      ...(multipliesDequantised(graph) ? { dequantised: true } : {}),
     }),
     profile: (inputs) => profileLaunches(executable, inputs),
     close: async () => executable.dispose(),

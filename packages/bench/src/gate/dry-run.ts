@@ -60,7 +60,9 @@ export async function planText(
       : [`${policy.profile}: no pair of what is open is begun ${formatDuration(patience)} after the first`]),
     `profile ${policy.profile}, seed ${config.settings.seed}`,
     calibration === undefined
-      ? "MDE: unknown before `calibrate` has measured how much identical code differs here"
+      ? setup.foreignCalibration
+        ? "MDE: unknown, the calibration is of another class of machine"
+        : "MDE: unknown before `calibrate` has measured how much identical code differs here"
       : `MDE: smallest change that would be found in 95 of 100 runs, by ${calibration.runs} runs of ${calibration.createdAt.slice(0, 10)}`,
   ];
   return `${lines.join("\n")}\n`;

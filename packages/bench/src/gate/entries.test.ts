@@ -94,6 +94,37 @@ describe("a new bench", () => {
     expect(broken.summary?.exitCode).toBe(EXIT.wrong);
     expect(broken.skipped).toEqual([]);
   });
+
+  it("fails the run where its first output is wrong, all the more where all are new", async () => {
+    const headFaults = { new: { wrong: "NaN in the output" } };
+    const beside = await gate({ ratios: { a: 1 }, fresh: ["new"], headFaults });
+    expect(verdicts(beside)).toEqual({ a: "EQUIVALENT", new: "ERROR" });
+    expect(beside.benches?.[1]?.reason).toBe("head: NaN in the output");
+    expect(beside.summary?.exitCode).toBe(EXIT.wrong);
+    const alone = await gate({ ratios: {}, fresh: ["new"], headFaults, allNew: true }, { identical: "neutral" });
+    expect(alone.summary).toMatchObject({ verdict: "ERROR", exitCode: EXIT.wrong });
+  });
+});
+
+describe("a head that has lost all its benches", () => {
+  const world: World = { ratios: { a: 1, b: 1 }, emptyHead: true };
+
+  it("misses each of them", async () => {
+    const results = await gate(world);
+    expect(verdicts(results)).toEqual({ a: "ERROR", b: "ERROR" });
+    expect(results.benches?.[0]?.reason).toContain("the bench is missing");
+    expect(results.summary?.exitCode).toBe(EXIT.wrong);
+  });
+
+  it("has nothing to compare where they are declared as removed", async () => {
+    const error = await gate(world, { config: { version: 1, removed: ["*"] } }).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ reason: "nothing-to-compare", exitCode: EXIT.wrong });
+  });
+
+  it("is wrong use where the base has none either", async () => {
+    const neither = gate({ ...world, allNew: true }, { identical: "neutral" });
+    await expect(neither).rejects.toThrow("head has no bench files");
+  });
 });
 
 describe("a base without benches", () => {

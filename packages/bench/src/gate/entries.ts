@@ -5,7 +5,7 @@ import { deltaOf } from "../define/resolve-config.ts";
 import type { ListedBench } from "../define/list-benches.ts";
 import type { ArmPair } from "../paired/arms/arm.ts";
 import { BENCH_CHANGED } from "../paired/arms/bench-changes.ts";
-import type { Preflight } from "../paired/arms/preflight.ts";
+import { faultOfFirstCall, type Preflight } from "../paired/arms/preflight.ts";
 import type { BenchRef } from "../paired/plan.ts";
 import type { Calibration } from "./calibration.ts";
 import type { GatePolicy } from "./policy.ts";
@@ -14,7 +14,7 @@ import type { EntryFacts } from "./run-state.ts";
 
 /**
  * The benches that a run has a verdict for: those that both arms have, those that the head has lost, and those that fail in it,
- * be they new.
+ * or give a wrong output there, be they new.
  */
 export function entriesOf(checked: Preflight, setup: GateSetup): EntryFacts[] {
   const entry = (bench: ListedBench, more: Pick<EntryFacts, "recentMdes" | "flags" | "failure">): EntryFacts => ({
@@ -33,9 +33,11 @@ export function entriesOf(checked: Preflight, setup: GateSetup): EntryFacts[] {
         ...(failure === undefined ? {} : { failure }),
       });
     }),
-    ...checked.added
-      .filter(({ failure }) => failure !== undefined)
-      .map((bench) => entry(bench, { failure: `head: ${bench.failure}` })),
+    // A new one is not measured, so that its output is looked at here alone.
+    ...checked.added.flatMap((bench) => {
+      const fault = faultOfFirstCall(bench);
+      return fault === undefined ? [] : [entry(bench, { failure: `head: ${fault}` })];
+    }),
     ...checked.missing.map((bench) =>
       entry(bench, { failure: 'head: the bench is missing; "removed" in the configuration declares that it is gone' }),
     ),

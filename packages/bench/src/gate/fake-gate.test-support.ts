@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { UserError } from "@quern/core/errors";
 import { afterAll } from "vitest";
 import type { BenchParams } from "../define/bench.ts";
 import type { ListedBench, ListOptions } from "../define/list-benches.ts";
@@ -34,6 +35,10 @@ export interface World {
   readonly failures?: Readonly<Record<string, string>>;
   /** Beside these: of the base alone, what first calls end with, and what is wrong with their outputs. */
   readonly baseFaults?: Readonly<Record<string, Pick<ListedBench, "failure" | "wrong">>>;
+  /** Of the head alone. */
+  readonly headFaults?: Readonly<Record<string, Pick<ListedBench, "failure" | "wrong">>>;
+  /** The head has no benches at all. */
+  readonly emptyHead?: boolean;
   /** File of the benches in the base. */
   readonly baseFile?: string;
   /** Parameters of all benches in an arm. */
@@ -72,7 +77,7 @@ export function partsOf(world: World): GateParts {
       index: 0,
       ...(params === undefined ? {} : { params }),
       ...(failures[id] === undefined ? {} : { failure: failures[id] }),
-      ...(arm === "base" ? world.baseFaults?.[id] : {}),
+      ...(arm === "base" ? world.baseFaults?.[id] : world.headFaults?.[id]),
     };
   };
   const measure = (plan: MeasurePlan, id: string): BenchSamples => {
@@ -100,14 +105,17 @@ export function partsOf(world: World): GateParts {
     ...GATE_PARTS,
     now: () => clock,
     stageArms: async () => ({ ...fakeArms, remove: () => {} }),
-    listBenches: async ({ directory }, { what, filter, attempt }) => {
+    listBenches: async ({ directory }, { what, filter, attempt, mayBeEmpty }) => {
       world.asked?.push({
         what,
         ...(filter === undefined ? {} : { filter }),
         ...(attempt === undefined ? {} : { attempt }),
       });
       const arm = what === "base" ? what : "head";
-      if (world.allNew === true && arm === "base") return { benches: [], loaded: [] };
+      if (arm === "base" ? world.allNew === true : world.emptyHead === true) {
+        if (mayBeEmpty !== true) throw new UserError(`${arm} has no bench files`);
+        return { benches: [], loaded: [] };
+      }
       return {
         benches: [...Object.keys(ratios), ...(arm === "base" ? gone : fresh)].map((id) => listed(arm, id)),
         loaded: [{ path: join(directory, "code.js"), sha256: (world.same === true ? "same" : what).repeat(16) }],

@@ -31,7 +31,7 @@ export interface GateRequest {
   readonly filter?: readonly string[] | undefined;
   /** File with `Bench-Accept:` trailers, such as the body of a pull request; commit messages and BENCH_ACCEPT are read too. */
   readonly acceptFrom?: string | undefined;
-  /** Verdicts are shown and never fail the run. */
+  /** Regressions and inconclusive benches are shown and fail nothing; errors, a disturbed machine and a spent budget do. */
   readonly advisory?: boolean | undefined;
   /** Path of floors measured by `calibrate`; read if it is there. */
   readonly calibrationFile?: string | undefined;

@@ -31,6 +31,7 @@ export interface RunFacts {
   readonly disturbances: readonly string[];
   /** What others took in the course of the run; undefined where nothing was measured. */
   readonly pressure: Pressure | undefined;
+  readonly foreignCalibration: boolean;
   readonly foreignFiles: readonly string[];
   readonly advisory: boolean;
   readonly machine: Machine;
@@ -129,6 +130,7 @@ function unjudged(state: RunState, facts: RunFacts): Results {
       controls: state.controls().map((control) => ({ ...control, estimate: null, disturbed: 0, moved: false })),
       changed: [...facts.changed],
       ...(facts.pressure === undefined ? {} : { pressure: facts.pressure }),
+      ...(facts.foreignCalibration ? { foreignCalibration: true } : {}),
       ...(facts.disturbances.length === 0 ? {} : { disturbances: [...facts.disturbances] }),
       ...(facts.foreignFiles.length === 0 ? {} : { foreignFiles: [...facts.foreignFiles] }),
     },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { MeasurePlan } from "../paired/plan.ts";
 import { makeRepository, temporaryFolder, type Repository } from "../paired/arms/repository.test-support.ts";
+import { machineLine } from "../report/gate-facts.ts";
 import type { Results } from "../results/schema.ts";
 import { ceilingsOf } from "./ceilings.ts";
 import { EXIT } from "./exit-codes.ts";
@@ -60,6 +61,8 @@ describe("a calibration", () => {
     const others: MeasurePlan[] = [];
     const other = await beside({ roofline, class: "another" }, { ratios: { a: 1 }, plans: others });
     expect(other.machine.roofline).toEqual([]);
+    expect(machineLine(other)).toMatch(/; calibration of another class of machine, not used$/);
+    expect(other.environment?.foreignCalibration).toBe(true);
     expect(others[0]?.peaks).toEqual({});
   });
 

@@ -38,6 +38,8 @@ export interface GateSetup {
   readonly policy: GatePolicy;
   /** Of this class of machine. */
   readonly calibration: Calibration | undefined;
+  /** There is a calibration of another class of machine, which counts for nothing. */
+  readonly foreignCalibration: boolean;
   readonly pin: PinPlan;
 }
 
@@ -72,8 +74,9 @@ export async function setUpGate(request: GateRequest, parts: GateParts = GATE_PA
   // Floors and ceilings of another machine would widen thresholds, or call right results impossible.
   const isOfThis = found !== undefined && found.class === parts.readFingerprint(config.nodeOptions).class;
   const calibration = isOfThis ? found : undefined;
+  const foreignCalibration = found !== undefined && !isOfThis;
   const pin = await parts.planPinning(config.settings.pin);
-  return { startedAt, loaded, config, policy: policyOf(config), calibration, pin };
+  return { startedAt, loaded, config, policy: policyOf(config), calibration, foreignCalibration, pin };
 }
 
 /** Of the whole run; null: none. */
@@ -151,13 +154,12 @@ async function prepareUntil(
     progress,
   );
   try {
-    const list = (what: "base" | "head"): ReturnType<typeof parts.listBenches> => {
+    const list = (what: "base" | "head", mayBeEmpty: boolean): ReturnType<typeof parts.listBenches> => {
       progress(`trying the benches of ${what}`);
       return parts.listBenches(staged[what], {
         what,
         benches,
-        // A change may bring the first benches.
-        mayBeEmpty: what === "base",
+        mayBeEmpty,
         advice: adviceFor(staged[what], prepare),
         // All are listed; those that are not measured need not be tried.
         attempt: true,
@@ -169,7 +171,9 @@ async function prepareUntil(
         ...(signal === undefined ? {} : { signal }),
       });
     };
-    const lists = { base: await list("base"), head: await list("head") };
+    // A change may bring the first benches, or take the last ones: then each of them is missing, or declared as removed.
+    const listed = await list("base", true);
+    const lists = { base: listed, head: await list("head", listed.benches.length > 0) };
     const checked = parts.preflight(staged, lists, {
       filter,
       removed,

@@ -238,7 +238,7 @@ describe("a dry run", () => {
     writeFileSync(calibrationFile, JSON.stringify({ ...facts, class: "another" }));
     const other = await planText({ ...REQUEST, calibrationFile }, () => {}, partsOf(world));
     expect(other).toMatch(/^b +2\.5\d* % +–/m);
-    expect(other).toMatch(/MDE: unknown before/);
+    expect(other).toMatch(/MDE: unknown, the calibration is of another class of machine/);
   });
 
   it("refuses a calibration that is none", async () => {

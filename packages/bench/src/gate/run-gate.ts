@@ -159,6 +159,7 @@ class GateRun {
       changed: changedFacts(before, after),
       disturbances,
       pressure,
+      foreignCalibration: this.#setup.foreignCalibration,
       foreignFiles: [...this.#state.foreignFiles],
       advisory: this.#request.advisory === true || isAdvisory(policy.profile),
       machine: this.#parts.describeMachine(this.#setup.calibration?.roofline),

@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { parseShapes } from "../cases/gemm.ts";
-import { encodeOnnx } from "../cases/onnx-model.ts";
+import { encodeOnnx, type OnnxNode, type OnnxValue } from "../cases/onnx-model.ts";
 import { bundledModels } from "../cases/suite.ts";
 import { resultsSchema, type Results } from "../results/schema.ts";
 import { DEFAULT_SETTINGS, runBench, type BenchPlan, type CaseRequest } from "./bench.ts";
@@ -26,21 +26,25 @@ function bench(
 
 const gemm: CaseRequest[] = parseShapes("24x16x40").map((shape) => ({ kind: "gemm", gemm: shape }));
 
-/** A model "enc.onnx" that doubles its input, in a folder of this name. */
-function doubling(folder: string, shape: readonly (number | string)[]): CaseRequest {
+/** A model "enc.onnx" of one node, in a folder of this name. */
+function modelOf(folder: string, node: Omit<OnnxNode, "outputs">, value: Omit<OnnxValue, "name">): CaseRequest {
   const file = join(directory, folder, "enc.onnx");
   mkdirSync(dirname(file), { recursive: true });
-  const value = { dtype: "f32", shape } as const;
   const { bytes } = encodeOnnx({
-    name: "doubling",
+    name: node.op,
     opset: 17,
     inputs: [{ name: "x", ...value }],
     outputs: [{ name: "y", ...value }],
     initialisers: [],
-    nodes: [{ op: "Add", inputs: ["x", "x"], outputs: ["y"] }],
+    nodes: [{ ...node, outputs: ["y"] }],
   });
   writeFileSync(file, bytes);
   return { kind: "model", file };
+}
+
+/** A model that doubles its input. */
+function doubling(folder: string, shape: readonly (number | string)[]): CaseRequest {
+  return modelOf(folder, { op: "Add", inputs: ["x", "x"] }, { dtype: "f32", shape });
 }
 
 /** The steady rows: case, shape and engine. */
@@ -72,6 +76,27 @@ describe("models", () => {
     const both = ["model/enc/batch=2/sequence=8 2x8x3 onnxruntime"];
     expect(await named({ sequence: 8, batch: 2 })).toEqual(both);
     expect(await named({ batch: 2, sequence: 8 })).toEqual(both);
+  });
+
+  it("that the baseline cannot read are measured with the engines that can, and their rows say so", async () => {
+    // The operator is not for this type, but Quern does not mind.
+    const celu = modelOf("celu", { op: "Celu", inputs: ["x"] }, { dtype: "f64", shape: [2, 3] });
+    const results = await bench([celu], ["onnxruntime", "quern-reference"]);
+    expect(steadyRows(results)).toEqual(["model/enc 2x3 quern-reference"]);
+    const [row] = results.results.filter(({ phase }) => phase === "steady");
+    expect(row).toMatchObject({ verified: null, oracle: null });
+    expect(row?.note).toContain("expected outputs could not all be computed: ");
+    expect(row?.note).not.toContain("\n");
+    expect(results.skipped).toMatchObject([{ case: "model/enc", engine: "onnxruntime", failed: true }]);
+  });
+
+  it("are no cases of engines for matrix products, which do not fail on them", async () => {
+    const results = await bench([doubling("loops", [2, 3])], ["javascript", "quern-reference"]);
+    expect(steadyRows(results)).toEqual(["model/enc 2x3 quern-reference"]);
+    const refusal = { case: "model/enc", engine: "javascript", reason: "plain loops are for matrix products and ops" };
+    expect(results.skipped).toEqual([{ ...refusal, threads: 1, precision: "highest" }]);
+    const alone = bench([doubling("loops", [2, 3])], ["javascript"]);
+    await expect(alone).rejects.toThrow(/nothing could be measured[^]*plain loops are for matrix products/);
   });
 
   it("a size of nothing is refused, with the dimensions that there are", async () => {
@@ -117,6 +142,59 @@ describe("runBench", () => {
     await expect(bench([{ kind: "model", file: spoiled }], ["onnxruntime"])).rejects.toThrow(
       "nothing could be measured",
     );
+  });
+
+  it("a size that its caches cannot have is refused before anything is measured", async () => {
+    const sizes = [
+      { rows: 512, columns: 512 },
+      { rows: 1, columns: 1 },
+    ];
+    const plan: BenchPlan = {
+      cases: sizes.map((size) => ({ kind: "op", name: "exp", sizes: size, cache: "soft-cold" })),
+      engines: ["quern-reference"],
+      threads: [1],
+      precisions: ["highest"],
+      dims: {},
+    };
+    const progress = vi.fn<(text: string, share: number) => void>();
+    const refused = runBench(plan, { ...DEFAULT_SETTINGS, secondsPerEngine: 0.01, processes: 1 }, progress);
+    await expect(refused).rejects.toThrow(/soft-cold caches would take[^]*op\/exp\/1x1\/soft-cold/);
+    expect(progress).not.toHaveBeenCalled();
+  });
+
+  it("a case whose files cannot be written leaves those before and behind it measured", async () => {
+    const place = join(directory, "temporary");
+    mkdirSync(place);
+    vi.stubEnv("TMPDIR", place);
+    try {
+      const plan: BenchPlan = {
+        cases: parseShapes("24x16x40,8x8x8,4x4x4").map((shape) => ({ kind: "gemm", gemm: shape })),
+        engines: ["quern-reference"],
+        threads: [1, 2],
+        precisions: ["highest"],
+        dims: {},
+      };
+      const settings = { ...DEFAULT_SETTINGS, secondsPerEngine: 0.01, processes: 1 };
+      const results = await runBench(plan, settings, (text) => {
+        if (!text.startsWith("gemm/24x16x40")) return;
+        // A folder where the file of the second case will go.
+        for (const folder of readdirSync(place).filter((name) => name.startsWith("quern-bench-")))
+          mkdirSync(join(place, folder, "gemm-8x8x8.onnx"), { recursive: true });
+      });
+      const steady = results.results.filter(({ phase }) => phase === "steady");
+      expect(steady.map((row) => [row.case, row.threads])).toEqual([
+        ["gemm/24x16x40", 1],
+        ["gemm/24x16x40", 2],
+        ["gemm/4x4x4", 1],
+        ["gemm/4x4x4", 2],
+      ]);
+      const failed = { case: "gemm/8x8x8", engine: "quern-reference", precision: "highest", failed: true };
+      const reason = expect.stringMatching(/^its files cannot be read or written \(EISDIR/);
+      expect(results.skipped).toEqual([1, 2].map((threads) => ({ ...failed, threads, reason })));
+      expect(readdirSync(place).filter((name) => name.startsWith("quern-"))).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it("an engine of one precision stands beside all that are asked for", async () => {

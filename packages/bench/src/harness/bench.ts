@@ -5,22 +5,25 @@
  * made once per model, each thread count is one interleaved group, and rows are derived from what the groups gave.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { rmSync } from "node:fs";
+import { resolve } from "node:path";
 import { UserError, weightEncodingNamed, type MatmulPrecision } from "@quern/core";
-import { gemmWorkload, type GemmCase } from "../cases/gemm.ts";
-import { modelWorkload, requireModelFile, requireWarmWeights, type ModelValue } from "../cases/model.ts";
+import { gemmPool, gemmWorkload, type GemmCase } from "../cases/gemm.ts";
+import { modelWorkload, requireModelFile, requireWarmWeights } from "../cases/model.ts";
 import type { CacheState } from "../cases/caches.ts";
-import { opCase, opWorkload, type OpSizes } from "../cases/ops.ts";
+import { opPool, opWorkload, type OpSizes } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { EngineOptions } from "../engines/engine.ts";
+import { makeTemporaryFolder } from "../paired/temporary-folder.ts";
 import type { Comparison, EngineRecord, Machine, Result, Results, Skipped } from "../results/schema.ts";
 import { describeAffinity } from "./affinity.ts";
 import { IDLE, cleanUpAtEnd, withProcess } from "./engine-process.ts";
 import { workloadFacts, type ClaimFacts } from "./claim-facts.ts";
 import { ComparisonRun, type BenchSettings } from "./comparison.ts";
+import { makeExpected, withOracleNote } from "./expected.ts";
+import { reasonOf } from "./failures.ts";
+import { inspectInputs, modelRefusal } from "./inspect.ts";
 import { measureGroup, type Arm, type ArmOutcome, type GroupSettings, type Progress } from "./interleave.ts";
 import { describeMachine } from "./machine.ts";
 import { PlannedModels } from "./planned-models.ts";
@@ -66,10 +69,10 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   for (const request of cases) requireCase(request, plan);
   for (const name of plan.engines) engineNamed(name);
   const engines = await describeEngines(plan, settings.timeoutMs);
-  const models = plannedModels(cases, plan, settings.timeoutMs);
+  const models = plannedModels(cases, plan, settings);
   await models.requireUse(plan.dims);
   const run = new ComparisonRun("engines", settings);
-  const directory = mkdtempSync(join(tmpdir(), "quern-bench-"));
+  const directory = makeTemporaryFolder("quern-bench-");
   const removeDirectory = cleanUpAtEnd(() => rmSync(directory, { recursive: true, force: true }));
   try {
     const skipped: Skipped[] = [];
@@ -78,23 +81,21 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
     const roofline = await run.betweenPeaks(plan.threads, progress, async () => {
       for (const [index, request] of cases.entries()) {
         settings.signal?.throwIfAborted();
-        let workload: Workload;
+        let prepared: PreparedCase;
         try {
-          workload = await makeWorkload(request, plan, models, settings, directory);
+          prepared = await prepareCase(request, plan, models, settings, directory);
         } catch (error) {
           settings.signal?.throwIfAborted();
-          skipped.push(...skippedCase(request, plan, models, error));
+          skipped.push(...skippedCase(request, plan, models, reasonOf(error)));
           continue;
         }
-        await makeExpected(workload, plan, settings);
-        // Now, since Ctrl-C takes away the files of generated cases.
-        const facts = workloadFacts(workload, settings.seed);
+        const { workload } = prepared;
         for (const [turn, threads] of plan.threads.entries()) {
           const done = index * plan.threads.length + turn;
           const report: Progress = (text, share) =>
             progress(`${workload.id}, ${threads} thread${threads === 1 ? "" : "s"}: ${text}`, (done + share) / groups);
           const arms = armsOf(plan, workload, threads, skipped);
-          measured.push({ workload, facts, threads, outcomes: await measureGroup(workload, arms, settings, report) });
+          measured.push({ ...prepared, threads, outcomes: await measureGroup(workload, arms, settings, report) });
         }
       }
     });
@@ -106,10 +107,16 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   }
 }
 
-/** One group: a case at a thread count. */
-interface Measured {
+/** A case that is ready to be measured. */
+interface PreparedCase {
   readonly workload: Workload;
   readonly facts: ClaimFacts;
+  /** Why there are not all outputs to compare with. */
+  readonly oracleFailure: string | undefined;
+}
+
+/** One group: a case at a thread count. */
+interface Measured extends PreparedCase {
   readonly threads: number;
   readonly outcomes: readonly ArmOutcome[];
 }
@@ -124,14 +131,15 @@ async function rowsOf(
   const results: Result[] = [];
   const comparisons: Comparison[] = [];
   const skipped = [...skippedBefore];
-  for (const { workload: asked, facts, threads, outcomes } of measured) {
+  for (const { workload: asked, facts, oracleFailure, threads, outcomes } of measured) {
     const workload = withKnownFlops(asked, outcomes);
     const single = roofline.find((candidate) => candidate.threads === 1);
     const point = roofline.find((candidate) => candidate.threads === threads);
     const peaks = point === undefined ? undefined : { point, single, caches: cpu.caches };
     for (const outcome of outcomes) {
       for (const row of rowsOfArm(workload, outcome, peaks)) {
-        results.push({ ...row, ...facts, ...(row.phase === "steady" ? {} : { cacheState: "warm" }) });
+        const noted = withOracleNote(row, oracleFailure);
+        results.push({ ...noted, ...facts, ...(row.phase === "steady" ? {} : { cacheState: "warm" }) });
       }
       if (outcome.failure === undefined) continue;
       const { reason, unsupported } = outcome.failure;
@@ -149,19 +157,29 @@ function distinctCases(cases: readonly CaseRequest[]): CaseRequest[] {
   return [...new Map(cases.map((request) => [keyOf(request), request])).values()];
 }
 
-function plannedModels(cases: readonly CaseRequest[], plan: BenchPlan, timeoutMs: number): PlannedModels {
+function plannedModels(cases: readonly CaseRequest[], plan: BenchPlan, settings: GroupSettings): PlannedModels {
   const files = cases.flatMap((request) => (request.kind === "model" ? [request.file] : []));
-  return new PlannedModels(files, (file) => inspectInputs(plan, file, timeoutMs));
+  const options = engineOptions(plan, 1, "highest");
+  // The baseline first: it is what the others are compared with.
+  const names = plan.engines.toSorted((a, b) => Number(b === BASELINE) - Number(a === BASELINE));
+  return new PlannedModels(files, (modelPath) =>
+    inspectInputs(names, modelPath, (engine) => {
+      settings.signal?.throwIfAborted();
+      const ask = { kind: "inspect", engine, options, modelPath } as const;
+      return withProcess(engine, async (process) => (await process.ask(ask, settings.timeoutMs)).inputs);
+    }),
+  );
 }
 
-/** Finds what is misspelt or missing before anything is measured. */
+/** Finds what is misspelt or missing, or cannot be, before anything is measured. */
 function requireCase(request: CaseRequest, { quantize }: BenchPlan): void {
   if (quantize !== undefined) {
     weightEncodingNamed(quantize, "--quantize");
     // The outputs of the others are judged by what their own weights give.
     if (request.kind !== "model") throw new UserError("only weights of models are quantised", { where: "--quantize" });
   }
-  if (request.kind === "op") opCase(request.name);
+  if (request.kind === "gemm") gemmPool(request.gemm);
+  if (request.kind === "op") opPool(request.name, request.sizes, request.cache);
   if (request.kind === "model") {
     requireModelFile(request.file);
     requireWarmWeights(request.cache);
@@ -187,19 +205,32 @@ function skippedArm(workload: Workload, arm: Arm): Omit<Skipped, "reason"> {
   return { case: workload.id, engine: arm.engine, threads: arm.threads, precision: arm.precision };
 }
 
-/** A file that cannot even be looked at leaves the other cases measured. */
-function skippedCase(request: CaseRequest, plan: BenchPlan, models: PlannedModels, error: unknown): Skipped[] {
-  if (!(error instanceof UserError) || request.kind !== "model") throw error;
-  return plan.engines.flatMap((engine) =>
-    plan.threads.map((threads) => ({
-      case: `model/${models.nameOf(request.file)}`,
+/** A case that cannot even be prepared leaves the others measured. */
+function skippedCase(request: CaseRequest, plan: BenchPlan, models: PlannedModels, reason: string): Skipped[] {
+  const name = caseName(request, models);
+  return plan.engines.flatMap((engine) => {
+    const refusal = request.kind === "model" ? modelRefusal(engineNamed(engine), request.file) : undefined;
+    const why: Pick<Skipped, "reason" | "failed"> =
+      refusal === undefined ? { reason, failed: true } : { reason: refusal };
+    return plan.threads.map((threads) => ({
+      case: name,
       engine,
       threads,
       precision: plan.precisions[0] ?? "highest",
-      reason: error.message,
-      failed: true,
-    })),
-  );
+      ...why,
+    }));
+  });
+}
+
+function caseName(request: CaseRequest, models: PlannedModels): string {
+  switch (request.kind) {
+    case "gemm":
+      return gemmPool(request.gemm).id;
+    case "op":
+      return opPool(request.name, request.sizes, request.cache).id;
+    case "model":
+      return `model/${models.nameOf(request.file)}`;
+  }
 }
 
 /** Engines and precisions to measure; what an engine does not support goes to `skipped`. */
@@ -227,6 +258,19 @@ function armsOf(plan: BenchPlan, workload: Workload, threads: number, skipped: S
   return arms;
 }
 
+async function prepareCase(
+  request: CaseRequest,
+  plan: BenchPlan,
+  models: PlannedModels,
+  settings: BenchSettings,
+  directory: string,
+): Promise<PreparedCase> {
+  const workload = await makeWorkload(request, plan, models, settings, directory);
+  const oracleFailure = await makeExpected(BASELINE, workload, settings);
+  // Now, since Ctrl-C takes away the files of generated cases.
+  return { workload, facts: workloadFacts(workload, settings.seed), oracleFailure };
+}
+
 async function makeWorkload(
   request: CaseRequest,
   { dims }: BenchPlan,
@@ -248,33 +292,5 @@ async function makeWorkload(
         directory,
         describeInputs: (file) => models.inputsOf(file),
       });
-  }
-}
-
-function inspectInputs(plan: BenchPlan, modelPath: string, timeoutMs: number): Promise<readonly ModelValue[]> {
-  const engine = plan.engines.includes(BASELINE) ? BASELINE : (plan.engines[0] as string);
-  const options = engineOptions(plan, 1, "highest");
-  return withProcess(
-    engine,
-    async (process) => (await process.ask({ kind: "inspect", engine, options, modelPath }, timeoutMs)).inputs,
-  );
-}
-
-/** Lets the baseline, unoptimised, compute what all engines must give. Without it only golden outputs are compared. */
-async function makeExpected(workload: Workload, plan: BenchPlan, settings: BenchSettings): Promise<void> {
-  if (workload.check.kind !== "files") return;
-  const engine = engineNamed(BASELINE);
-  const options: EngineOptions = { threads: 1, precision: "highest", idle: IDLE, optimise: false };
-  try {
-    await engine.describe(options);
-  } catch {
-    return; // not installed
-  }
-  const job = { engine: BASELINE, options, workload, seed: settings.seed, sliceMs: settings.sliceMs };
-  try {
-    await withProcess("the oracle", (process) => process.ask({ kind: "expect", job }, settings.timeoutMs));
-  } catch (error) {
-    // A model that the baseline cannot run can still be measured: its rows say that nothing was compared.
-    if (!(error instanceof UserError)) throw error;
   }
 }

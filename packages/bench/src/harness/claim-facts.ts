@@ -2,11 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
+import { distributionOf } from "../cases/draws.ts";
 import { externalDataFiles } from "../cases/external-data.ts";
 import type { Workload } from "../cases/workload.ts";
 import type { Result } from "../results/schema.ts";
 
-export type ClaimFacts = Pick<Result, "modelSha256" | "inputsSha256" | "cacheState">;
+export type ClaimFacts = Pick<Result, "modelSha256" | "inputsSha256" | "inputDistribution" | "cacheState">;
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
@@ -39,13 +40,22 @@ export function recipeSha256(recipe: unknown): string {
 
 /** Of the steady state; phases before it find all files in the system's cache, which the harness does not drop. */
 export function workloadFacts(workload: Workload, seed: number): ClaimFacts {
+  const inputDistribution = [...new Set(workload.inputs.map(({ fill }) => distributionOf(fill)))].join("; ");
   const files = workload.inputs.flatMap(({ fill }) => (fill.kind === "files" ? fill.files : []));
   return {
     modelSha256: filesSha256([
       workload.modelPath,
       ...(workload.kind === "model" ? externalDataFiles(workload.modelPath) : []),
     ]),
-    inputsSha256: recipeSha256([seed, workload.id, workload.inputs, workload.sets, files.map(fileSha256)]),
+    inputsSha256: recipeSha256([
+      seed,
+      workload.id,
+      workload.inputs,
+      inputDistribution,
+      workload.sets,
+      files.map(fileSha256),
+    ]),
+    inputDistribution,
     cacheState: workload.cache ?? "rotating",
   };
 }

@@ -1,4 +1,8 @@
+import { InternalError, UserError } from "@quern/core";
 import { describe, expect, it } from "vitest";
+import { renderHtml } from "../report/html.ts";
+import { renderMarkdown } from "../report/markdown.ts";
+import { renderTerminal } from "../report/terminal.ts";
 import { sampleResults } from "../results/sample-results.ts";
 import type { Results, RooflinePoint } from "../results/schema.ts";
 import { DEFAULT_SETTINGS } from "./bench.ts";
@@ -6,10 +10,16 @@ import { ComparisonRun } from "./comparison.ts";
 
 const point: RooflinePoint = { threads: 1, fmaGflops: 100, matrixGflops: null, readGBps: 10 };
 
-/** Results of a run whose machine had these peaks before and after. */
-async function between(before: RooflinePoint[], after: RooflinePoint[], again = after): Promise<Results> {
+type Peaks = RooflinePoint[] | Error;
+
+/** Results of a run whose machine had these peaks before and after; an error: they could not be measured. */
+async function between(before: Peaks, after: Peaks, again = after): Promise<Results> {
   const measured = [before, after, after, again, again];
-  const measureRoofline = async (): Promise<RooflinePoint[]> => measured.shift() ?? [];
+  const measureRoofline = async (): Promise<RooflinePoint[]> => {
+    const points = measured.shift() ?? [];
+    if (points instanceof Error) throw points;
+    return points;
+  };
   const run = new ComparisonRun("engines", { ...DEFAULT_SETTINGS, measureRoofline });
   const roofline = await run.betweenPeaks(
     [1],
@@ -49,5 +59,35 @@ describe("a comparison of engines", () => {
     const results = await between([point], [{ ...point, readGBps: 15 }]);
     expect(results.environment?.disturbances).toBeUndefined();
     expect(results.machine.roofline).toMatchObject([{ fmaGflops: 100, readGBps: 15 }]);
+  });
+
+  describe("without peaks", () => {
+    const late = new UserError("the calibration gave no answer within 24 s", { hint: "never mind" });
+
+    it("goes on, and says so in its file and its reports", async () => {
+      const results = await between(late, [point]);
+      const note = "the machine's peaks could not be measured (the calibration gave no answer within 24 s)";
+      expect(results.machine).toMatchObject({ roofline: [], rooflineNote: note });
+      expect(results.results.length).toBeGreaterThan(0);
+      expect(renderTerminal(results)).toContain(note);
+      for (const report of [renderMarkdown(results), renderHtml(results)])
+        expect(report).toContain("the calibration gave no answer within 24 s");
+    });
+
+    it("at its end says that nobody knows whether it was slower then", async () => {
+      const results = await between([point], late);
+      expect(results.machine.roofline).toEqual([expect.objectContaining({ fmaGflops: 100 })]);
+      expect(results.machine.rooflineNote).toContain("could not be measured again (the calibration gave no answer");
+      expect(results.environment?.disturbances).toBeUndefined();
+    });
+
+    it("that were not asked for, or were measured, says nothing", async () => {
+      expect((await between([], [])).machine.rooflineNote).toBeUndefined();
+      expect((await between([point], [point])).machine.rooflineNote).toBeUndefined();
+    });
+
+    it("through a defect does not go on", async () => {
+      await expect(between(new InternalError("lost"), [point])).rejects.toThrow("lost");
+    });
   });
 });

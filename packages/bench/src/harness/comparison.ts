@@ -10,7 +10,7 @@ import { changedFacts, readFingerprint } from "../paired/fingerprint.ts";
 import type { EngineRecord, Environment, Results, RooflinePoint } from "../results/schema.ts";
 import { IDLE } from "./engine-process.ts";
 import type { GroupSettings, Progress } from "./interleave.ts";
-import { higherPeaks, throttledPeaks } from "./roofline.ts";
+import { higherPeaks, peaksOrReason, throttledPeaks } from "./roofline.ts";
 
 /** Times that peaks which seem to have fallen are measured again. */
 const MEASURED_AGAIN = 3;
@@ -20,7 +20,10 @@ type Run = NonNullable<Results["run"]>;
 export interface BenchSettings extends GroupSettings {
   /** The program and its words, for the record. */
   readonly call?: Pick<Run, "tool" | "argv"> | undefined;
-  /** Peaks by thread count, measured before and after everything else; undefined: no roofline. */
+  /**
+   * Peaks by thread count, measured before and after everything else; undefined: no roofline. Where it throws a `UserError`
+   * the run goes on without, and its file says why.
+   */
   readonly measureRoofline?: ((threads: readonly number[]) => Promise<RooflinePoint[]>) | undefined;
 }
 
@@ -37,6 +40,7 @@ export class ComparisonRun {
   readonly #startedAt = new Date();
   readonly #before = readFingerprint();
   readonly #disturbances: string[] = [];
+  #rooflineNote: string | undefined;
 
   constructor(kind: Run["kind"], settings: BenchSettings) {
     this.#kind = kind;
@@ -52,10 +56,10 @@ export class ComparisonRun {
     progress: Progress,
     measure: () => Promise<void>,
   ): Promise<RooflinePoint[]> {
-    const { measureRoofline, signal } = this.#settings;
+    const { signal } = this.#settings;
     const counts = [...new Set([1, ...threads])];
     progress("measuring the machine's peaks", 0);
-    const before = (await measureRoofline?.(counts)) ?? [];
+    const before = await this.#measurePeaks(counts, "the machine's peaks could not be measured");
     try {
       signal?.throwIfAborted();
       await measure();
@@ -64,7 +68,11 @@ export class ComparisonRun {
     }
     if (before.length === 0 || signal?.aborted === true) return before;
     progress("measuring the machine's peaks again", 1);
-    const measureAgain = async (): Promise<RooflinePoint[]> => (await measureRoofline?.(counts)) ?? [];
+    const measureAgain = (): Promise<RooflinePoint[]> =>
+      this.#measurePeaks(
+        counts,
+        "whether the machine became slower is not known: its peaks could not be measured again",
+      );
     let after = await measureAgain();
     // A neighbour may have come by for a moment; a machine that is throttled is so a moment later.
     for (let again = 0; again < MEASURED_AGAIN && throttledPeaks(before, after).length > 0; again++) {
@@ -72,6 +80,15 @@ export class ComparisonRun {
     }
     this.#disturbances.push(...throttledPeaks(before, after));
     return higherPeaks(before, after);
+  }
+
+  async #measurePeaks(counts: readonly number[], failed: string): Promise<RooflinePoint[]> {
+    const { measureRoofline, signal } = this.#settings;
+    if (measureRoofline === undefined) return [];
+    const [points, reason] = await peaksOrReason(() => measureRoofline(counts));
+    // Ctrl-C ends the measurement, which is no failure of it.
+    if (reason !== undefined && signal?.aborted !== true) this.#rooflineNote = `${failed} (${reason})`;
+    return points;
   }
 
   /**
@@ -89,7 +106,7 @@ export class ComparisonRun {
     const all: Results = {
       schema: "quern.results/1",
       createdAt: now.toISOString(),
-      machine,
+      machine: this.#rooflineNote === undefined ? machine : { ...machine, rooflineNote: this.#rooflineNote },
       engines: [...engines],
       settings: {
         seed,

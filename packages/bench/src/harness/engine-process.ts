@@ -5,7 +5,7 @@ import { WorkerProcess, workerPath } from "./worker-process.ts";
 
 export { EngineFailure, IDLE, cleanUpAtEnd, isUnsupported } from "./worker-process.ts";
 
-const program = workerPath("worker", import.meta.url);
+const program = workerPath("worker-start", import.meta.url);
 
 export class EngineProcess extends WorkerProcess<Request, Response> {
   constructor(label: string) {

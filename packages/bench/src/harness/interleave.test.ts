@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { gemmWorkload } from "../cases/gemm.ts";
 import { EngineProcess } from "./engine-process.ts";
 import { measureGroup, type Arm } from "./interleave.ts";
@@ -71,6 +71,21 @@ describe("measureGroup", () => {
     );
     expect(outcomes[0]?.failure?.reason).toContain('no engine "no-such-engine"');
     expect(outcomes[1]?.runs.length).toBe(1);
+  });
+});
+
+describe("a repeat that cannot begin", () => {
+  it("leaves what the repeats before it gave", async () => {
+    try {
+      const [outcome] = await measureGroup(workload, [arm], settings, (text, share) => {
+        // From the second repeat on there is no place for files.
+        if (text.startsWith("round") && share < 0.5) vi.stubEnv("TMPDIR", join(directory, "nowhere"));
+      });
+      expect(outcome?.runs).toHaveLength(1);
+      expect(outcome?.failure).toMatchObject({ unsupported: false, reason: expect.stringContaining("Set TMPDIR") });
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 });
 

@@ -6,14 +6,15 @@
  * order is followed by its reverse, so that no arm is always first.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { InternalError } from "@quern/core";
 import type { MatmulPrecision } from "@quern/core";
 import type { Workload } from "../cases/workload.ts";
 import { engineNamed } from "../engines/index.ts";
+import { makeTemporaryFolder } from "../paired/temporary-folder.ts";
 import { EngineFailure, EngineProcess, IDLE, cleanUpAtEnd, isUnsupported, withProcess } from "./engine-process.ts";
+import { reasonOf } from "./failures.ts";
 import type { Finished, Job, Prepared } from "./protocol.ts";
 import { Random } from "./random.ts";
 import { pinTogether } from "./affinity.ts";
@@ -80,8 +81,8 @@ export function armName(arm: Arm): string {
 }
 
 /**
- * Measures one group. Failures of single arms are outcomes, not exceptions. Interrupted before a repeat is whole it throws the
- * reason of the signal.
+ * Measures one group. Failures, of single arms or of a whole repeat, are outcomes and not exceptions. Interrupted before a
+ * repeat is whole it throws the reason of the signal.
  */
 export async function measureGroup(
   workload: Workload,
@@ -98,7 +99,13 @@ export async function measureGroup(
     try {
       await measureRepeat(workload, able, settings, random, report, runs, failures);
     } catch (error) {
-      if (settings.signal?.aborted !== true || repeat === 0) throw error;
+      if (settings.signal?.aborted === true) {
+        if (repeat === 0) throw error;
+        break;
+      }
+      // There is no room for files, for instance. What whole repeats have given stays, and so do the groups before.
+      const failure = { reason: reasonOf(error), unsupported: false };
+      for (const arm of able) if (!failures.has(arm)) failures.set(arm, failure);
       break;
     }
   }
@@ -118,7 +125,7 @@ async function measureRepeat(
   failures: Map<Arm, { reason: string; unsupported: boolean }>,
 ): Promise<void> {
   const live: LiveArm[] = [];
-  const kernels = mkdtempSync(join(tmpdir(), "quern-kernels-"));
+  const kernels = makeTemporaryFolder("quern-kernels-");
   const removeKernels = cleanUpAtEnd(() => rmSync(kernels, { recursive: true, force: true }));
   const fail = (arm: Arm, error: unknown): void => {
     // Ctrl-C kills what is measured: that is no failure of the arm.

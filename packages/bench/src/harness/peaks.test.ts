@@ -1,4 +1,4 @@
-import { UnsupportedError } from "@quern/core";
+import { InternalError, UnsupportedError, UserError } from "@quern/core";
 import { cpuInfo, nativeHost, resolveTarget } from "@quern/kernels-cpu";
 import { describe, expect, it } from "vitest";
 import { measurePeaks } from "./peaks.ts";
@@ -8,6 +8,8 @@ import {
   bandwidthFor,
   fastestProducts,
   higherPeaks,
+  peaksOrReason,
+  peaksTimeoutMs,
   throttledPeaks,
   productPeak,
 } from "./roofline.ts";
@@ -58,6 +60,21 @@ describe("roofline", () => {
     { level: 2, type: "unified", bytes: 10_000 },
     { level: 3, type: "unified", bytes: 100_000 },
   ];
+
+  it("of many thread counts is waited for longer: each takes up to seven kernels of a quarter of a second", () => {
+    for (const counts of [1, 8, 48, 256]) {
+      expect(peaksTimeoutMs(counts)).toBeGreaterThanOrEqual(20_000 + 2 * counts * 7 * 250);
+    }
+    expect(peaksTimeoutMs(48) - peaksTimeoutMs(47)).toBe(4000);
+  });
+
+  it("that cannot be measured is none, and the reason is one line", async () => {
+    const failing = (error: Error) => async (): Promise<never> => Promise.reject(error);
+    expect(await peaksOrReason(async () => [point])).toEqual([[point], undefined]);
+    const late = new UserError("no answer within 24 s", { hint: "Measure fewer thread counts." });
+    expect(await peaksOrReason(failing(late))).toEqual([[], "no answer within 24 s"]);
+    await expect(peaksOrReason(failing(new InternalError("lost")))).rejects.toThrow("lost");
+  });
 
   it("is the lower of arithmetic and memory", () => {
     expect(attainableGflops(100, 10, 1000, 1000)).toBe(10);

@@ -43,9 +43,9 @@ export class PlannedModels {
     if (given.length === 0) return;
     const known = new Set<string>();
     for (const file of this.#files) {
-      // The files of its inputs have their own sizes.
-      if (caseFolders(file).length > 0) continue;
       try {
+        // The files of its inputs have their own sizes.
+        if (caseFolders(file).length > 0) continue;
         for (const symbol of symbolsOf(await this.inputsOf(file))) known.add(symbol);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;

@@ -5,7 +5,7 @@
  * runs on this machine there is no roofline, and shares are null. Reference: Williams, Waterman, Patterson 2009.
  */
 
-import { UserError, debug, type MatmulPrecision } from "@quern/core";
+import { UserError, type MatmulPrecision } from "@quern/core";
 import type { Machine, RooflinePoint } from "../results/schema.ts";
 import { withProcess } from "./engine-process.ts";
 
@@ -55,21 +55,35 @@ export function attainableGflops(
   return bytes === null || bandwidth === null ? peak : Math.min(peak, (flops / bytes) * bandwidth);
 }
 
-const TIMEOUT_MS = 60_000;
+/** To start, and to fill the buffer that is read. */
+const START_MS = 20_000;
+/** For the peaks at one thread count: twice as long as they take where nothing disturbs. */
+const COUNT_MS = 4000;
+
+/** Longest wait for the peaks at so many thread counts. */
+export function peaksTimeoutMs(counts: number): number {
+  return START_MS + COUNT_MS * counts;
+}
 
 /**
- * Measures the peaks at each thread count, in a process of its own. No points where no generated kernel runs on this
- * machine, or where the measurement failed: a benchmark without a roofline is still one.
+ * Measures the peaks at each thread count, in a process of its own. Throws a `UserError` where no generated kernel runs on
+ * this machine, or where the measurement failed: a benchmark without a roofline is still one, and has to say so.
  */
 export async function measureRoofline(threads: readonly number[]): Promise<RooflinePoint[]> {
+  return withProcess("the calibration", async (process) => [
+    ...(await process.ask({ kind: "peaks", threads }, peaksTimeoutMs(threads.length))).points,
+  ]);
+}
+
+/** What `measure` finds; where it throws a `UserError`, no points and the reason in one line. */
+export async function peaksOrReason(
+  measure: () => Promise<RooflinePoint[]>,
+): Promise<readonly [points: RooflinePoint[], reason: string | undefined]> {
   try {
-    return await withProcess("the calibration", async (process) => [
-      ...(await process.ask({ kind: "peaks", threads }, TIMEOUT_MS)).points,
-    ]);
+    return [await measure(), undefined];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    debug(1, () => `no roofline: ${error.message}`);
-    return [];
+    return [[], error.message.split("\n", 1)[0]];
   }
 }
 

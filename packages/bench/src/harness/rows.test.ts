@@ -28,9 +28,10 @@ interface Changes extends Partial<Arm> {
   readonly busyThreads?: number | null;
   /** Of a call */
   readonly ms?: number;
+  readonly dequantised?: boolean;
 }
 
-function outcome({ flops = null, busyThreads = 1, ms = 1, ...arm }: Changes = {}): ArmOutcome {
+function outcome({ flops = null, busyThreads = 1, ms = 1, dequantised = false, ...arm }: Changes = {}): ArmOutcome {
   const prepared = {
     loadMs: 1,
     compileMs: 1,
@@ -39,7 +40,7 @@ function outcome({ flops = null, busyThreads = 1, ms = 1, ...arm }: Changes = {}
     callMs: ms,
     busyThreads,
     verification: { ok: true, maxError: 0, rmsError: 0, tolerance: 1, oracle: "o" },
-    facts: { device: "cpu:avx2", plannedPeakBytes: null, flops },
+    facts: { device: "cpu:avx2", plannedPeakBytes: null, flops, dequantised },
   };
   const run = { prepared, recompileMs: undefined, slicesMs: [ms, ms, ms, ms, ms], calls: 5, finished: null };
   return { arm: { engine: "quern", precision: "highest", threads: 1, ...arm }, runs: [run] };
@@ -97,6 +98,30 @@ describe("a rate above the peak", () => {
       peakShare: 0.375,
     });
     expect(steady({ ...of, flops: 450e6 }, outcome({ quantize: "Q8_0", precision: "medium" })).verified).toBe(false);
+  });
+});
+
+describe("a model that multiplies dequantised integers", () => {
+  /** Its products as an engine counts them that computes with floats, beside one that multiplies the integers in 1 ms. */
+  const rows = (flops: number, dequantised: boolean): (boolean | number | null | undefined)[][] => {
+    const outcomes = [outcome({ flops, dequantised, ms: 10 }), outcome({ engine: "onnxruntime" })];
+    const known = withKnownFlops(workload, outcomes);
+    return outcomes.map((one) => steady(known, one)).map(({ verified, peakShare }) => [verified, peakShare]);
+  };
+
+  it("is bounded by the peak of bytes, for every engine", () => {
+    expect(rows(200e6, true)).toEqual([
+      [true, 0.05],
+      [true, 0.5],
+    ]);
+    expect(rows(450e6, true)[1]).toEqual([false, null]);
+  });
+
+  it("is no other model: floats are not multiplied at twice their peak", () => {
+    expect(rows(200e6, false)).toEqual([
+      [true, 0.2],
+      [false, null],
+    ]);
   });
 });
 

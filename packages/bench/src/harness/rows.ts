@@ -25,12 +25,15 @@ const COLD: Readonly<Record<ColdPhase, (run: ArmRun) => number | undefined>> = {
 
 const COLD_PHASES = Object.keys(COLD) as ColdPhase[];
 
-/** A model has as much arithmetic as the engines that count it say, whichever engine runs it. */
+/** A model has as much arithmetic as the engines that count it say, and of the kind that they say, whichever engine runs it. */
 export function withKnownFlops(workload: Workload, outcomes: readonly ArmOutcome[]): Workload {
   if (workload.flops !== null) return workload;
-  const counts = outcomes.flatMap(({ runs }) => runs[0]?.prepared.facts.flops ?? []);
+  const facts = outcomes.flatMap(({ runs }) => runs[0]?.prepared.facts ?? []);
+  const counts = facts.flatMap(({ flops }) => flops ?? []);
+  if (counts.length === 0) return workload;
+  const dequantised = facts.some((one) => one.dequantised === true);
   // The fewest: what another engine does more, the model can do without.
-  return counts.length === 0 ? workload : { ...workload, flops: Math.min(...counts) };
+  return { ...workload, flops: Math.min(...counts), ...(dequantised ? { dequantised } : {}) };
 }
 
 /** All rows of one arm. An arm whose outputs are wrong has one row, which says so, without times. */
@@ -114,7 +117,7 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
     arm.threads,
   );
   const roof = isBounded(arm, budget.busyThreads) ? peaks : undefined;
-  const peak = roof === undefined ? null : peakFor(roof.point, arm);
+  const peak = roof === undefined ? null : peakFor(roof.point, workload, arm);
   const bandwidth =
     roof === undefined || bytes === null ? null : bandwidthFor(roof.point, roof.caches, workingSet(workload, bytes));
   const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
@@ -152,9 +155,16 @@ function isBounded({ engine, threads }: Arm, busyThreads?: number): boolean {
   return (busyThreads ?? 0) <= threads;
 }
 
-/** Weights in blocks are multiplied as bytes or at a lower precision, whatever was asked for. */
-function peakFor(point: RooflinePoint, { precision, quantize }: Arm): number | null {
-  return quantize === undefined ? arithmeticPeak(point, precision) : productPeak(point);
+/**
+ * Weights in blocks are multiplied as bytes or at a lower precision, whatever was asked for; where the model itself
+ * dequantises what it multiplies, an engine may leave that out and multiply the integers.
+ */
+function multipliesBytes({ dequantised = false }: Workload, { quantize }: Arm): boolean {
+  return dequantised || quantize !== undefined;
+}
+
+function peakFor(point: RooflinePoint, workload: Workload, arm: Arm): number | null {
+  return multipliesBytes(workload, arm) ? productPeak(point) : arithmeticPeak(point, arm.precision);
 }
 
 function impossibleOf(
@@ -170,7 +180,7 @@ function impossibleOf(
   return impossibleRate({
     gflops,
     highestGflops: highestGflops(peaks, (point) =>
-      arm.quantize === undefined ? arithmeticPeak(point, arm.precision) : fastestProducts(point),
+      multipliesBytes(workload, arm) ? fastestProducts(point) : arithmeticPeak(point, arm.precision),
     ),
     gbps: bytes === null || medianMs === null ? null : (share * bytes) / medianMs / 1e6,
     highestGbps: bytes === null ? null : highestBandwidth(peaks, share * workingSet(workload, bytes)),

@@ -1,5 +1,5 @@
 /**
- * Entry point of the process of one engine: answers the orchestrator's requests, one at a time.
+ * The process of one engine, behind `worker-start.ts`: answers the orchestrator's requests, one at a time.
  *
  * Order within `prepare`: inputs, load, compile, first run, peak memory, verification, warm-up. Nothing is timed before its
  * outputs were compared. Between requests the process waits on its IPC channel and uses no processor.
@@ -12,8 +12,10 @@ import { makeInputs, type TensorSet } from "../cases/inputs.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { CompiledModel, OpenEngine } from "../engines/engine.ts";
 import { countBusyThreads } from "./busy-threads.ts";
+import { coreLoadOf } from "./core-load.ts";
 import { InputGuard } from "./input-guard.ts";
 import { startPeakMemory } from "./memory.ts";
+import { requirePeer } from "./peers.ts";
 import type { Finished, Job, Prepared, Request, Response } from "./protocol.ts";
 import { Random } from "./random.ts";
 import { SliceRunner } from "./slices.ts";
@@ -47,8 +49,9 @@ async function prepare(job: Job): Promise<Prepared> {
   const guard = new InputGuard(inputs);
 
   const beforeLoad = performance.now();
-  const engine = await engineNamed(job.engine).open(options);
-  const loadMs = performance.now() - beforeLoad;
+  const record = engineNamed(job.engine);
+  const engine = await record.open(options);
+  const loadMs = performance.now() - beforeLoad + coreLoadOf(record);
 
   globalThis.gc?.();
   const peakMemory = startPeakMemory();
@@ -144,7 +147,7 @@ async function answer(request: Request): Promise<Response> {
     case "describe":
       return { kind: "describe", record: await engineNamed(request.engine).describe(request.options) };
     case "peaks": {
-      const { measurePeaks } = await import("./peaks.ts");
+      const { measurePeaks } = await requirePeer("@quern/kernels-cpu", "measuring peaks", () => import("./peaks.ts"));
       return { kind: "peaks", points: measurePeaks(request.threads) };
     }
     case "expect": {

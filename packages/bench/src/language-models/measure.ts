@@ -2,8 +2,8 @@
  * Measures language-model engines on one model at one thread count: a process each, slices in alternating order.
  *
  * The repeat: every engine opens the model and evaluates the first prompt; then test by test all engines fill the depth, warm
- * up, show their logits, and are timed in rounds of one slice each. An engine whose logits differ from the baseline's is
- * not timed. Order as for other cases: drawn from the seed, each order followed by its reverse.
+ * up, show their logits, and are timed in rounds of one slice each. An engine whose logits differ from the baseline's (see
+ * `judge-logits.ts`) is not timed. Order as for other cases: drawn from the seed, each order followed by its reverse.
  */
 
 import { mkdtempSync, rmSync } from "node:fs";
@@ -12,13 +12,22 @@ import { join } from "node:path";
 import { InternalError } from "@quern/core";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOptions } from "../engines/llm-engine.ts";
-import { EngineProcess, cleanUpAtEnd, isUnsupported, withProcess } from "../harness/engine-process.ts";
+import { EngineProcess, cleanUpAtEnd, isUnsupported } from "../harness/engine-process.ts";
 import type { GroupSettings, Progress } from "../harness/interleave.ts";
 import { Random } from "../harness/random.ts";
-import { compareRows, disagreement, type Agreement } from "./agreement.ts";
+import type { Agreement } from "./agreement.ts";
+import { judgeLogits } from "./judge-logits.ts";
 import type { ModelFacts } from "./model-facts.ts";
 import type { LlmJob, Opened, Ready } from "./protocol.ts";
+import { passMs, slicesOf, type SliceRange } from "./slices.ts";
 import { TEXTS, testName, type LlmTest } from "./tests.ts";
+
+/** Logits of an engine beside those of another. */
+export interface LlmAgreement extends Agreement {
+  readonly against: string;
+  /** Undefined: of the first prompt. */
+  readonly test: LlmTest | undefined;
+}
 
 /** What one process of an engine gave. */
 export interface LlmRun {
@@ -27,7 +36,7 @@ export interface LlmRun {
   readonly reopened: Opened | undefined;
   /** By test; absent where it was not timed. */
   readonly tests: ReadonlyMap<LlmTest, TestRun>;
-  readonly agreements: readonly Agreement[];
+  readonly agreements: readonly LlmAgreement[];
   peakBytes: number | null;
 }
 
@@ -56,15 +65,17 @@ export interface LlmGroup {
 
 interface Live {
   readonly engine: string;
-  readonly process: EngineProcess;
+  readonly process: LlmProcess;
   readonly opened: Opened;
   readonly reopened: Opened | undefined;
   readonly tests: Map<LlmTest, TestRun>;
-  readonly agreements: Agreement[];
+  readonly agreements: LlmAgreement[];
 }
 
-/** Slices hold as many tokens of generation as the slowest engine makes in about this time. */
-const GENERATE_SLICE_MS = 250;
+/** The process of an engine, as far as it is needed here. */
+export type LlmProcess = Pick<EngineProcess, "ask" | "pause" | "resume" | "kill">;
+type StartProcess = (engine: string) => LlmProcess;
+
 const MIN_ROUNDS = 3;
 const MIN_ROUNDS_SLOW = 2;
 const SLOW_ROUND_MS = 5000;
@@ -74,8 +85,12 @@ const MAX_ROUNDS = 200;
  * Failures of single engines are outcomes, not exceptions. Interrupted before a repeat is whole it throws the reason of the
  * signal.
  */
-export async function measureLlm(group: LlmGroup, progress: Progress): Promise<LlmOutcome[]> {
-  const measurement = new Measurement(group);
+export async function measureLlm(
+  group: LlmGroup,
+  progress: Progress,
+  start: StartProcess = (engine) => new EngineProcess(engine),
+): Promise<LlmOutcome[]> {
+  const measurement = new Measurement(group, start);
   const { settings } = group;
   for (let repeat = 0; repeat < settings.processes; repeat++) {
     try {
@@ -90,12 +105,14 @@ export async function measureLlm(group: LlmGroup, progress: Progress): Promise<L
 
 class Measurement {
   readonly #group: LlmGroup;
+  readonly #start: StartProcess;
   readonly #runs = new Map<string, LlmRun[]>();
   readonly #failures = new Map<string, { reason: string; unsupported: boolean }>();
   readonly #wrong = new Map<string, string>();
 
-  constructor(group: LlmGroup) {
+  constructor(group: LlmGroup, start: StartProcess) {
     this.#group = group;
+    this.#start = start;
     for (const engine of group.engines) this.#runs.set(engine, []);
   }
 
@@ -123,7 +140,8 @@ class Measurement {
         progress(`${engine}: opening`, (0.2 * live.length) / engines.length);
         await this.#open(engine, join(kernels, String(live.length)), live);
       }
-      this.#agree(live, (entry) => [entry.opened.row], "first prompt");
+      this.#agree(new Map(live.map((entry) => [entry, [entry.opened.row]])), "first prompt");
+      this.#agreeLater(live);
       for (const [index, test] of tests.entries()) {
         const report: Progress = (text, share) =>
           progress(`${testName(test)}, ${text}`, 0.2 + (0.8 * (index + share)) / tests.length);
@@ -147,13 +165,17 @@ class Measurement {
       vocabulary: facts.hyper.vocabulary,
       seed: settings.seed,
     };
-    const process = new EngineProcess(engine);
-    const open = async (from: EngineProcess): Promise<Opened> =>
+    const process = this.#start(engine);
+    const open = async (from: LlmProcess): Promise<Opened> =>
       (await from.ask({ kind: "llm-open", job }, settings.timeoutMs)).opened;
+    const openLater = async (): Promise<Opened> => {
+      const later = this.#start(engine);
+      return await open(later).finally(() => later.kill());
+    };
     try {
       const opened = await open(process);
       process.pause();
-      const reopened = llmEngineNamed(engine).keepsKernels ? await withProcess(engine, open) : undefined;
+      const reopened = llmEngineNamed(engine).keepsKernels ? await openLater() : undefined;
       live.push({ engine, process, opened, reopened, tests: new Map(), agreements: [] });
     } catch (error) {
       process.kill();
@@ -169,20 +191,33 @@ class Measurement {
     this.#failures.set(engine, { reason, unsupported: isUnsupported(error) });
   }
 
-  /** Compares what every engine gave with what the baseline did. The baseline agrees with those that agree with it. */
-  #agree(live: readonly Live[], rowsOf: (entry: Live) => readonly Float32Array[] | undefined, what: string): void {
-    const able = live.filter((entry) => rowsOf(entry) !== undefined);
-    const baseline = able.find(({ engine }) => llmEngineNamed(engine).baseline) ?? able[0];
-    if (baseline === undefined) return;
-    for (const entry of able) {
-      if (entry === baseline) continue;
-      const found = compareRows(rowsOf(entry) ?? [], rowsOf(baseline) ?? []);
-      entry.agreements.push(found);
-      const differs = disagreement(found);
-      if (differs !== undefined)
-        this.#wrong.set(entry.engine, `logits behind the ${what} differ from those of ${baseline.engine}: ${differs}`);
-      else baseline.agreements.push(found);
+  /**
+   * Holds what the engines gave against each other. `what` names it, `test` is what it belongs to; only what `judged` takes is
+   * judged.
+   */
+  #agree(
+    rows: ReadonlyMap<Live, readonly Float32Array[]>,
+    what: string,
+    test?: LlmTest,
+    judged: (entry: Live) => boolean = () => true,
+  ): void {
+    const { engines } = this.#group;
+    const entries = [...rows.keys()].toSorted((a, b) => engines.indexOf(a.engine) - engines.indexOf(b.engine));
+    const shown = entries.map((entry) => ({ engine: entry.engine, rows: rows.get(entry) ?? [] }));
+    for (const { engine, against, agreement, differs } of judgeLogits(shown)) {
+      const entry = entries.find((each) => each.engine === engine);
+      if (entry === undefined || !judged(entry)) continue;
+      entry.agreements.push({ ...agreement, against, test });
+      if (differs !== undefined) {
+        this.#wrong.set(engine, `logits behind the ${what} differ from those of ${against}: ${differs}`);
+      }
     }
+  }
+
+  /** What kept kernels compute: the time to the first token is that of a process which found them. */
+  #agreeLater(live: readonly Live[]): void {
+    const rows = new Map(this.#able(live).map((entry) => [entry, [(entry.reopened ?? entry.opened).row]]));
+    this.#agree(rows, "first prompt of a later start", undefined, ({ reopened }) => reopened !== undefined);
   }
 
   async #measureTest(test: LlmTest, live: readonly Live[], random: Random, progress: Progress): Promise<void> {
@@ -194,13 +229,13 @@ class Measurement {
         ready.set(entry, (await process.ask({ kind: "llm-test", test }, timeoutMs)).ready);
       });
     }
-    this.#agree([...ready.keys()], (entry) => ready.get(entry)?.rows, testName(test));
+    this.#agree(new Map([...ready].map(([entry, { rows }]) => [entry, rows])), testName(test), test);
     const timed = this.#able([...ready.keys()]);
     if (timed.length === 0) return;
     const slowest = Math.max(...timed.map((entry) => ready.get(entry)?.callMs ?? 0));
     const slices = slicesOf(test, slowest);
-    const passMs = timed.reduce((sum, entry) => sum + passTime(test, ready.get(entry)?.callMs ?? 0), 0);
-    const rounds = this.#rounds(passMs, timed.length, slices.length);
+    const allMs = timed.reduce((sum, entry) => sum + passMs(test, ready.get(entry)?.callMs ?? 0), 0);
+    const rounds = this.#rounds(allMs, timed.length, slices.length);
     // Logits behind some slices are compared, never fewer than two.
     const kept = random.shuffle(Array.from({ length: rounds }, (_, i) => i)).slice(0, Math.max(2, rounds / 20));
     let order = random.shuffle(timed);
@@ -210,7 +245,7 @@ class Measurement {
       progress(`round ${round + 1} of ${rounds}`, round / rounds);
       const { from, count } = slices[round % slices.length] as SliceRange;
       const text = Math.floor(round / slices.length) % TEXTS;
-      const rows = new Map<Live, Float32Array>();
+      const rows = new Map<Live, Float32Array[]>();
       for (const entry of this.#able(order)) {
         await this.#ask(entry, async (process, timeoutMs) => {
           const request = { kind: "llm-slice", text, from, count, keep: kept.includes(round) } as const;
@@ -221,10 +256,10 @@ class Measurement {
           const calls = test.kind === "prompt" ? 1 : count;
           run.slicesMs.push(slice.ms / calls);
           run.calls += calls;
-          if (slice.row !== undefined) rows.set(entry, slice.row);
+          if (slice.row !== undefined) rows.set(entry, [slice.row]);
         });
       }
-      this.#agree([...rows.keys()], (entry) => [rows.get(entry) as Float32Array], `timed ${testName(test)}`);
+      this.#agree(rows, `timed ${testName(test)}`, test);
     }
   }
 
@@ -233,7 +268,7 @@ class Measurement {
   }
 
   /** Lets an engine's process run while it answers. */
-  async #ask(entry: Live, use: (process: EngineProcess, timeoutMs: number) => Promise<void>): Promise<void> {
+  async #ask(entry: Live, use: (process: LlmProcess, timeoutMs: number) => Promise<void>): Promise<void> {
     try {
       entry.process.resume();
       await use(entry.process, this.#group.settings.timeoutMs);
@@ -244,11 +279,11 @@ class Measurement {
   }
 
   /** Whole passes over the slices that fill the time budget, so that every part of the range counts as much. */
-  #rounds(passMs: number, engines: number, slices: number): number {
+  #rounds(allMs: number, engines: number, slices: number): number {
     const { secondsPerEngine, processes } = this.#group.settings;
     const budgetMs = (1000 * secondsPerEngine * engines) / processes;
-    const passes = Math.max(1, Math.round(budgetMs / passMs));
-    const least = passMs / slices > SLOW_ROUND_MS ? MIN_ROUNDS_SLOW : MIN_ROUNDS;
+    const passes = Math.max(1, Math.round(budgetMs / allMs));
+    const least = allMs / slices > SLOW_ROUND_MS ? MIN_ROUNDS_SLOW : MIN_ROUNDS;
     return slices * Math.max(Math.ceil(least / slices), Math.min(passes, Math.ceil(MAX_ROUNDS / slices)));
   }
 
@@ -261,22 +296,4 @@ class Measurement {
     });
     return run;
   }
-}
-
-interface SliceRange {
-  readonly from: number;
-  readonly count: number;
-}
-
-/** The ranges of tokens that slices go through, one after another. */
-function slicesOf(test: LlmTest, callMs: number): SliceRange[] {
-  if (test.kind === "prompt") return [{ from: 0, count: test.tokens }];
-  const wanted = Math.max(1, Math.min(test.tokens, Math.round(GENERATE_SLICE_MS / Math.max(callMs, 1e-3))));
-  const slices = Math.ceil(test.tokens / wanted);
-  const bounds = Array.from({ length: slices + 1 }, (_, i) => Math.round((i * test.tokens) / slices));
-  return bounds.slice(1).map((end, i) => ({ from: bounds[i] as number, count: end - (bounds[i] as number) }));
-}
-
-function passTime(test: LlmTest, callMs: number): number {
-  return test.kind === "prompt" ? callMs : callMs * test.tokens;
 }

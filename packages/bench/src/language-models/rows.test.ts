@@ -3,30 +3,21 @@ import { claimOf, claimText } from "../claims/claim.ts";
 import { sampleResults } from "../results/sample-results.ts";
 import type { Peaks } from "../harness/impossible.ts";
 import type { Result, Results } from "../results/schema.ts";
+import { agreementLines } from "../report/engine-facts.ts";
 import { compareRows } from "./agreement.ts";
-import type { LlmOutcome, LlmRun } from "./measure.ts";
+import { facts, step as test } from "./made-up-model.test-support.ts";
+import type { LlmAgreement, LlmOutcome, LlmRun } from "./measure.ts";
 import type { ModelFacts } from "./model-facts.ts";
 import type { Opened } from "./protocol.ts";
 import { llmComparisons, llmRows, type LlmMeasured } from "./rows.ts";
 import type { LlmTest } from "./tests.ts";
 
-const GIB = 2 ** 30;
-const test: LlmTest = { kind: "generate", tokens: 8, depth: 0, sequences: 1 };
-
-/** A model of 1 GiB, all of which every token reads. */
-const facts = {
-  name: "m",
-  path: "m.gguf",
-  files: ["m.gguf"],
-  quant: "Q8_0",
-  parameters: GIB,
-  tensorBytes: GIB,
-  floats: false,
-  hyper: { layers: 1, kvHeads: 1, heads: 1, headDim: 64, windows: [], vocabulary: 10 },
-  weights: [{ elements: GIB, bytes: GIB, use: "token" }],
-} as unknown as ModelFacts;
-
 const row = Float32Array.of(1, 2, 3);
+
+/** Of the first prompt and of the test. */
+function agreed(against: string, of: readonly (LlmTest | undefined)[] = [undefined, test]): LlmAgreement[] {
+  return of.map((one) => ({ ...compareRows([row], [row]), against, test: one }));
+}
 
 function run(stepMs: number, changes: Partial<LlmRun> = {}): LlmRun {
   const opened: Opened = { loadMs: 10, openMs: 100, firstTokenMs: 20, peakBytes: 1000, row, about: "cpu:avx512" };
@@ -35,7 +26,7 @@ function run(stepMs: number, changes: Partial<LlmRun> = {}): LlmRun {
     opened,
     reopened: undefined,
     tests: new Map([[test, { slicesMs, calls: 30, busyThreads: 1 }]]),
-    agreements: [compareRows([row], [row])],
+    agreements: agreed("llama.cpp"),
     peakBytes: 1000,
     ...changes,
   };
@@ -45,9 +36,10 @@ function run(stepMs: number, changes: Partial<LlmRun> = {}): LlmRun {
 function measured(quernMs: number, llamaMs: number, model: ModelFacts = facts): LlmMeasured {
   const opened: Opened = { ...run(1).opened, precisions: ["highest", "medium"] };
   const quern = (): LlmRun => run(quernMs, { opened, reopened: { ...opened, openMs: 30 } });
+  const llama = (): LlmRun => run(llamaMs, { agreements: agreed("quern") });
   const outcomes: LlmOutcome[] = [
     { engine: "quern", runs: [quern(), quern(), quern()] },
-    { engine: "llama.cpp", runs: [run(llamaMs), run(llamaMs), run(llamaMs)] },
+    { engine: "llama.cpp", runs: [llama(), llama(), llama()] },
   ];
   const options = { threads: 1, contextLength: 256, sequences: 1, cache: "f16", precision: "medium" } as const;
   return { facts: model, options, tests: [test], outcomes };
@@ -99,6 +91,20 @@ describe("rows of language models", () => {
     expect(claimFor(of, "tg8", "steady")).toBeUndefined();
   });
 
+  it("compare opening with kept kernels of the engines that keep some, the baseline's as it is", () => {
+    const of = measured(200, 300);
+    const outcomes = [...of.outcomes, { engine: "llama.cpp-defaults", runs: [run(300), run(300), run(300)] }];
+    const compared = (phase: string): string[][] =>
+      llmComparisons({ ...of, outcomes })
+        .filter((one) => one.phase === phase)
+        .map(({ engine, baseline }) => [engine, baseline]);
+    expect(compared("compile-cached")).toEqual([["quern", "llama.cpp"]]);
+    expect(compared("compile")).toEqual([
+      ["quern", "llama.cpp"],
+      ["llama.cpp-defaults", "llama.cpp"],
+    ]);
+  });
+
   it("have the precision that llama.cpp chooses, which may be another than was asked for", () => {
     const [quern, llama] = rowsBy(measured(200, 300))("tg8");
     expect(quern).toMatchObject({ precision: "medium", precisions: ["highest", "medium"] });
@@ -111,8 +117,35 @@ describe("rows of language models", () => {
   });
 
   it("report how many tokens are the same, and the cosine", () => {
-    expect(rowsBy(measured(200, 300))("tg8")[0]).toMatchObject({ sameTokens: 3, checkedOutputs: 3, nmse: 0 });
+    expect(rowsBy(measured(200, 300))("tg8")[0]).toMatchObject({ sameTokens: 6, checkedOutputs: 6, nmse: 0 });
     expect(rowsBy(measured(200, 300))("tg8")[0]?.cosine).toBeCloseTo(1, 12);
+  });
+
+  it("say whose logits they were compared with", () => {
+    const [quern, llama] = rowsBy(measured(200, 300))("tg8");
+    expect(quern).toMatchObject({ verified: true, oracle: "logits of the baseline" });
+    expect(llama).toMatchObject({ verified: true, oracle: "logits of quern" });
+  });
+
+  it("are open where a process was compared with nothing", () => {
+    const of = measured(200, 300);
+    const [quern, llama] = of.outcomes as [LlmOutcome, LlmOutcome];
+    const rowsOf = (agreements: LlmAgreement[]): Result[] => {
+      const last = { ...(quern.runs[2] as LlmRun), agreements };
+      const runs = [...quern.runs.slice(0, 2), last];
+      return llmRows({ ...of, outcomes: [{ ...quern, runs }, llama] }, peaks).filter(
+        ({ engine }) => engine === "quern",
+      );
+    };
+    for (const one of rowsOf([])) {
+      expect(one).toMatchObject({ verified: null, maxError: null, oracle: null, checkedOutputs: 0 });
+      expect(one.samples).not.toEqual([]);
+    }
+    expect(agreementLines({ ...sampleResults(), results: rowsOf([]) })).toEqual([]);
+    // The other engine failed behind the first prompt.
+    const crashed = rowsOf(agreed("llama.cpp", [undefined]));
+    const verified = new Set(crashed.map((one) => `${one.case} ${one.verified}`));
+    expect(verified).toEqual(new Set(["llm/m/first-token true", "llm/m/tg8 null"]));
   });
 
   it("with wrong logits say so and have no times", () => {

@@ -13,7 +13,7 @@ import { withoutTimes } from "../harness/withheld.ts";
 import { median, medianInterval, ratioInterval, type Estimate, type PairedTimes } from "../statistics/index.ts";
 import type { Comparison, Phase, Result } from "../results/schema.ts";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
-import type { LlmOutcome, LlmRun } from "./measure.ts";
+import type { LlmAgreement, LlmOutcome, LlmRun } from "./measure.ts";
 import { workOf, type ModelFacts } from "./model-facts.ts";
 import { FIRST_PROMPT, testName, testShape, type LlmTest } from "./tests.ts";
 
@@ -61,7 +61,8 @@ function precisionOf({ facts, options }: LlmMeasured, engine: string): Result["p
   return facts.floats ? "highest" : "medium";
 }
 
-function baseOf(measured: LlmMeasured, outcome: LlmOutcome, what: string, shape: string): Base {
+/** `test`: what the row is of; absent: the first prompt. */
+function baseOf(measured: LlmMeasured, outcome: LlmOutcome, what: string, shape: string, test?: LlmTest): Base {
   const { facts, options } = measured;
   const { engine, runs } = outcome;
   const precisions = runs[0]?.opened.precisions;
@@ -74,27 +75,44 @@ function baseOf(measured: LlmMeasured, outcome: LlmOutcome, what: string, shape:
     ...(precisions === undefined ? {} : { precisions: [...precisions] }),
     dtype: facts.quant,
     shape,
-    ...agreementOf(outcome),
+    ...agreementOf(outcome, test),
   };
 }
 
-/** Rows agree with another engine's, or there was none. */
-function agreementOf({ runs, wrong, engine }: LlmOutcome): Pick<Result, "verified" | "maxError"> & Partial<Result> {
+/**
+ * A row is verified where every process that was timed agreed with another engine on what the row is of. The errors are those of all
+ * that was compared.
+ */
+function agreementOf(
+  { runs, wrong }: LlmOutcome,
+  test: LlmTest | undefined,
+): Pick<Result, "verified" | "maxError"> & Partial<Result> {
+  const timed = runs.filter(({ tests }) => test === undefined || (tests.get(test)?.slicesMs.length ?? 0) > 0);
+  const verified =
+    timed.length > 0 && timed.every(({ agreements }) => agreements.some((agreement) => agreement.test === test));
+  if (!verified && wrong === undefined) return { verified: null, maxError: null, oracle: null, checkedOutputs: 0 };
   const all = runs.flatMap(({ agreements }) => agreements);
   const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
-  if (all.length === 0) return { verified: null, maxError: null, oracle: null, checkedOutputs: 0 };
   const nmse = finite(Math.max(...all.map((agreement) => agreement.nmse)));
   return {
     verified: wrong === undefined,
     maxError: finite(Math.max(...all.map(({ maxError }) => maxError))),
     rmsError: nmse === null ? null : Math.sqrt(nmse),
     nmse,
-    cosine: Math.min(...all.map(({ cosine }) => cosine)),
+    cosine: finite(Math.min(...all.map(({ cosine }) => cosine))),
     sameTokens: all.reduce((sum, { sameToken }) => sum + sameToken, 0),
-    oracle: llmEngineNamed(engine).baseline ? "logits of the other engines" : "logits of the baseline",
+    oracle: oracleOf(all),
     checkedOutputs: all.reduce((sum, { rows }) => sum + rows, 0),
     ...(wrong === undefined ? {} : { note: wrong }),
   };
+}
+
+function oracleOf(agreements: readonly LlmAgreement[]): string | null {
+  const names = [...new Set(agreements.map(({ against }) => against))];
+  if (names.length === 0) return null;
+  return names.every((name) => llmEngineNamed(name).baseline)
+    ? "logits of the baseline"
+    : `logits of ${names.join(", ")}`;
 }
 
 function summary(samples: readonly number[]): Pick<Result, "median" | "low" | "high"> {
@@ -174,7 +192,7 @@ function testRow(measured: LlmMeasured, outcome: LlmOutcome, test: LlmTest, peak
     : undefined;
   const row: Result = {
     ...budget,
-    ...baseOf(measured, outcome, testName(test), testShape(test)),
+    ...baseOf(measured, outcome, testName(test), testShape(test), test),
     phase: "steady",
     unit: "ms",
     samples,
@@ -206,36 +224,44 @@ export function llmComparisons(measured: LlmMeasured): Comparison[] {
   const comparisons = measured.tests.flatMap((test) =>
     compare(measured, sound, testName(test), "steady", (run) => run.tests.get(test)?.slicesMs ?? []),
   );
-  const once = Object.entries(PHASES).flatMap(([phase, pick]) =>
-    compare(measured, sound, "first-token", phase as Phase, (run) => {
-      // A baseline that keeps no kernels opens the model every time: worth seeing beside the other, and no claim.
-      const ms = pick(run) ?? (phase === "compile-cached" ? run.opened.openMs : undefined);
-      return ms === undefined ? [] : [ms];
-    }),
-  );
+  const once = Object.entries(PHASES).flatMap(([phase, pick]) => {
+    const samples = (run: LlmRun): number[] => [pick(run) ?? []].flat();
+    // A baseline that keeps no kernels opens the model every time: worth seeing beside the other, and no claim.
+    const ofBaseline = phase === "compile-cached" ? openTimes : samples;
+    return compare(measured, sound, "first-token", phase as Phase, samples, ofBaseline);
+  });
   const memory = compare(measured, sound, "first-token", "memory", (run) =>
     run.peakBytes === null || run.peakBytes === 0 ? [] : [run.peakBytes],
   ).map((row): Comparison => ({ ...row, low: null, high: null, method: "none" }));
   return [...once, ...memory, ...comparisons];
 }
 
+/** Opening the model, with kept kernels where there are any. */
+function openTimes({ opened, reopened }: LlmRun): number[] {
+  return [(reopened ?? opened).openMs];
+}
+
+/** `ofBaseline`: what takes the place of `pick` for the engine that the others are compared with. */
 function compare(
   measured: LlmMeasured,
   outcomes: readonly LlmOutcome[],
   what: string,
   phase: Phase,
   pick: (run: LlmRun) => readonly number[],
+  ofBaseline: (run: LlmRun) => readonly number[] = pick,
 ): Comparison[] {
   const able = outcomes.filter(({ runs }) => runs.some((run) => pick(run).length > 0));
-  const middle = ({ runs }: LlmOutcome): number => median(runs.flatMap((run) => pick(run)));
-  const baselines = able.filter(({ engine }) => llmEngineNamed(engine).baseline);
+  const middle = ({ runs }: LlmOutcome): number => median(runs.flatMap((run) => ofBaseline(run)));
+  const baselines = outcomes.filter(
+    ({ engine, runs }) => llmEngineNamed(engine).baseline && runs.some((run) => ofBaseline(run).length > 0),
+  );
   const baseline = baselines.toSorted((a, b) => middle(a) - middle(b))[0] ?? able[0];
   if (baseline === undefined) return [];
   return able
     .filter((outcome) => outcome !== baseline)
     .map((outcome) => {
       const pairs = outcome.runs
-        .map((run, i): PairedTimes => ({ engine: pick(run), baseline: pick(baseline.runs[i] ?? run) }))
+        .map((run, i): PairedTimes => ({ engine: pick(run), baseline: ofBaseline(baseline.runs[i] ?? run) }))
         .filter((pair, i) => baseline.runs[i] !== undefined && pair.engine.length > 0 && pair.baseline.length > 0);
       return comparison(measured, what, phase, outcome.engine, baseline.engine, ratioInterval(pairs));
     });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { synthGguf } from "@quern/llm";
 import { afterAll, describe, expect, it } from "vitest";
+import { noteCoreLoad } from "../harness/core-load.ts";
 import type { LlmJob } from "./protocol.ts";
 import { answerLlm } from "./session.ts";
 
@@ -12,6 +13,9 @@ const directory = mkdtempSync(join(tmpdir(), "quern-llm-session-test-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const MIB = 2 ** 20;
+
+// The start of an engine's process does so.
+noteCoreLoad(0);
 
 describe("the peak of memory", () => {
   it("is what the model adds, without what the process held before", async (context) => {

@@ -352,4 +352,13 @@ describe("a run that ends early", () => {
     const samples = await measurePairs(shortPlan(arms(fileText(good)), ["good"], { deadline: Date.now() - 1 }));
     expect(samples).toMatchObject({ outOfTime: true, aborted: false, benches: [{ pairs: [] }] });
   });
+
+  it("waits for a pair that hangs when the deadline comes a few seconds, not as long as a process may be silent", async () => {
+    const bad = benchText("bad", { run: "() => { for (;;); }" });
+    const plan = shortPlan(arms(fileText(bad)), ["bad"], { deadline: Date.now() + 500, timeoutMs: 60_000 });
+    const samples = await measurePairs(plan);
+    expect(samples).toMatchObject({ outOfTime: true, aborted: false, benches: [{ pairs: [] }] });
+    expect(samples.benches[0]?.error).toBeUndefined();
+    expect(samples.wallMs).toBeLessThan(20_000);
+  });
 });

@@ -46,6 +46,9 @@ function every(group: BenchGroup): number {
   return Math.min(...group.benches.map(({ every: turn = 1 }) => turn));
 }
 
+/** How long after the deadline a pair may take that was begun before it: one that hangs must not cost a whole timeout. */
+const GRACE_MS = 5000;
+
 class Measurement {
   readonly #plan: MeasurePlan;
   readonly #progress: (progress: MeasureProgress) => void;
@@ -60,7 +63,7 @@ class Measurement {
   constructor(plan: MeasurePlan, progress: (progress: MeasureProgress) => void) {
     this.#plan = plan;
     this.#progress = progress;
-    this.#groups = groupBenches(plan.benches);
+    this.#groups = groupBenches(plan.benches, plan.familiesPerProcess);
     this.#store = new SampleStore(plan.benches, plan.peaks);
   }
 
@@ -72,10 +75,12 @@ class Measurement {
     const { signal, env } = this.#plan;
     const stop = (): void => this.#current?.kill();
     signal?.addEventListener("abort", stop);
+    const late = this.#atDeadline();
     const cache = getCompileCacheDir() === undefined ? makeCache() : undefined;
     try {
       await this.#measureAll({ ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache.folder }), ...env });
     } finally {
+      clearTimeout(late);
       signal?.removeEventListener("abort", stop);
       cache?.remove();
     }
@@ -90,13 +95,24 @@ class Measurement {
     };
   }
 
+  /** Ends the pair that still runs some time after the deadline. */
+  #atDeadline(): NodeJS.Timeout | undefined {
+    const { deadline } = this.#plan;
+    if (deadline === undefined) return undefined;
+    const end = (): void => {
+      this.#outOfTime = true;
+      this.#current?.kill();
+    };
+    return setTimeout(end, Math.max(0, deadline + GRACE_MS - Date.now()));
+  }
+
   async #measureAll(env: Record<string, string>): Promise<void> {
     const { pairs, firstIndex, seed, deadline } = this.#plan;
     for (let pair = 0; pair < pairs; pair++) {
       const index = firstIndex + pair;
       const listFiles = pair === 0 || pair === pairs - 1;
       for (const group of Random.of(seed, "groups", index).shuffle(this.#groups)) {
-        if (this.#aborted) return;
+        if (this.#aborted || this.#outOfTime) return;
         if (deadline !== undefined && Date.now() >= deadline) {
           this.#outOfTime = true;
           return;
@@ -147,7 +163,7 @@ class Measurement {
       const pair: GroupPair = await run.run();
       this.#current = undefined;
       // What failed was killed from here.
-      if (this.#aborted) return;
+      if (this.#aborted || this.#outOfTime) return;
       this.#store.add(pair);
       // At least one bench failed: every turn leaves fewer.
       benches = pair.rest.filter(({ id }) => this.#store.measurable(id));

@@ -1,6 +1,7 @@
 /** A badge of shields.io for one run: what it found, in a few words. https://shields.io/badges/endpoint-badge */
 
-import type { Results, Verdict } from "../results/schema.ts";
+import { claimOf } from "../claims/claim.ts";
+import type { Results, Skipped, Verdict } from "../results/schema.ts";
 import { geometricMean } from "../statistics/basics.ts";
 import { formatRatio } from "./format.ts";
 import { VERDICTS, totals } from "./verdicts.ts";
@@ -16,7 +17,7 @@ const COLOURS: Readonly<Record<Verdict, string>> = {
 };
 
 export function renderBadge(results: Results): string {
-  const { message, color } = results.benches === undefined ? ofEngines(results) : ofBenches(results);
+  const { message, color } = badgeOf(results);
   return `${JSON.stringify({ schemaVersion: 1, label: "benchmarks", message, color })}\n`;
 }
 
@@ -25,20 +26,40 @@ interface Badge {
   readonly color: string;
 }
 
-function ofBenches({ benches = [] }: Results): Badge {
+function badgeOf(results: Results): Badge {
+  // What was measured until then says little of the rest.
+  if (results.run?.aborted === true) return { message: "interrupted", color: "lightgrey" };
+  return results.benches === undefined ? ofEngines(results) : ofBenches(results);
+}
+
+function ofBenches({ benches = [], skipped, summary }: Results): Badge {
   const counts = totals(benches);
   const [gravest] = counts;
   if (gravest === undefined) return { message: "not measured", color: "lightgrey" };
+  const left = failed(skipped);
+  const color = COLOURS[gravest.verdict];
+  const whole = left === 0 && (summary?.exitCode ?? 0) === 0;
   return {
-    message: counts.map(({ verdict, count }) => `${count} ${VERDICTS[verdict].about}`).join(", "),
-    color: COLOURS[gravest.verdict],
+    message: [
+      ...counts.map(({ verdict, count }) => `${count} ${VERDICTS[verdict].about}`),
+      ...(left === 0 ? [] : [`${left} not compared`]),
+    ].join(", "),
+    // Green says that all is well.
+    color: color === "brightgreen" && !whole ? "yellow" : color,
   };
 }
 
-/** Comparisons that are claims; without any, how many cases were measured. */
-function ofEngines({ comparisons, results }: Results): Badge {
-  const claims = comparisons.filter(
-    ({ phase, notComparable = [] }) => phase === "steady" && notComparable.length === 0,
+/** What is wrong; without that the comparisons that are claims; without any, how many cases were measured. */
+function ofEngines(results: Results): Badge {
+  const steady = results.results.filter(({ phase }) => phase === "steady");
+  const faults: readonly (readonly [count: number, what: string])[] = [
+    [steady.filter(({ verified }) => verified === false).length, "wrong"],
+    [failed(results.skipped), "failed"],
+  ];
+  const found = faults.filter(([count]) => count > 0);
+  if (found.length > 0) return { message: found.map((fault) => fault.join(" ")).join(", "), color: "red" };
+  const claims = results.comparisons.filter(
+    (comparison) => comparison.phase === "steady" && claimOf(results, comparison).comparable,
   );
   const pairs = new Set(claims.map(({ engine, baseline }) => `${engine} against ${baseline}`));
   const [only] = pairs;
@@ -46,6 +67,10 @@ function ofEngines({ comparisons, results }: Results): Badge {
     const ratio = geometricMean(claims.map((claim) => claim.ratio));
     return { message: `${only}: ${formatRatio(ratio)}`, color: ratio >= 1 ? "brightgreen" : "orange" };
   }
-  const cases = new Set(results.map((row) => row.case)).size;
+  const cases = new Set(results.results.map((row) => row.case)).size;
   return { message: `${cases} ${cases === 1 ? "case" : "cases"}`, color: cases === 0 ? "lightgrey" : "blue" };
+}
+
+function failed(skipped: readonly Skipped[]): number {
+  return skipped.filter((row) => row.failed === true).length;
 }

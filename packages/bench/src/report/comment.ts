@@ -10,7 +10,7 @@ import { isAccepted } from "../results/accepted.ts";
 import type { BenchRecord, Results } from "../results/schema.ts";
 import { formatChangeInterval, formatChangeRatio } from "./format.ts";
 import { COMMENT_BYTES, renderMarkdown } from "./markdown.ts";
-import { code, fit, name, row, tableHead } from "./markdown-parts.ts";
+import { code, fit, name, row, rowsOfSection, tableHead } from "./markdown-parts.ts";
 import { VERDICTS, benchName, bySeverity, refusal, verdictText } from "./verdicts.ts";
 
 /** The first line; `bench-gate-report.yml` writes it too, where there is no report. */
@@ -105,7 +105,7 @@ function alarmText(first: Results, second: Results): string {
       sections: [
         {
           before: ["", ...tableHead(["second look", "bench", "first machine", "second machine"], [])],
-          rows: alarms.map((alarm) =>
+          ...rowsOfSection(alarms, (alarm) =>
             row([
               `${SIGNS[alarm.look]} ${alarm.look}`,
               code(benchName(alarm.first)),

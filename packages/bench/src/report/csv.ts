@@ -39,6 +39,8 @@ export type LongRow = Readonly<Partial<Record<Column, string | number | boolean 
 /** What the rounds of one arm in one pair become: a row each, or one. */
 type Rounds = (facts: LongRow, samples: readonly number[]) => Iterable<LongRow>;
 
+const NO_SAMPLES = { value: null, rounds: 0 } as const;
+
 const everyRound: Rounds = (facts, samples) => samples.map((value, round) => ({ ...facts, round, value }));
 
 const theirMedian: Rounds = (facts, samples) =>
@@ -46,7 +48,8 @@ const theirMedian: Rounds = (facts, samples) =>
 
 /**
  * One row for each bench, arm and pair: `value` is the median of so many `rounds`. `kind`: engine, bench, control or request.
- * `arm`: the engine, base or head. `pair`: the pair of processes, of an engine the process, of a load test the request.
+ * `arm`: the engine, base or head. `pair`: the pair of processes, of an engine the process, of a load test the request. What has
+ * no samples, such as a row whose outputs are wrong, has one row without a value, of no rounds.
  */
 export function longRows(results: Results): Generator<LongRow, void> {
   return rowsOf(results, theirMedian);
@@ -78,12 +81,14 @@ function* rowsOf(results: Results, rounds: Rounds): Generator<LongRow, void> {
       unit: row.unit,
       verified: row.verified,
     };
+    if (row.samples.length === 0) yield { ...facts, ...NO_SAMPLES };
     // Cold phases have one sample of each process.
     const counts = row.processes ?? row.samples.map(() => 1);
     let at = 0;
     for (const [pair, count] of counts.entries()) {
-      yield* rounds({ ...facts, pair }, row.samples.slice(at, at + count));
-      at += count;
+      const end = at + Math.max(0, count);
+      yield* rounds({ ...facts, pair }, row.samples.slice(at, end));
+      at = end;
     }
   }
   for (const bench of results.benches ?? []) {
@@ -96,7 +101,9 @@ function* rowsOf(results: Results, rounds: Rounds): Generator<LongRow, void> {
       verified: bench.check?.passed ?? null,
       verdict: bench.verdict,
     };
-    yield* pairRows(bench.stages, facts, rounds);
+    const measured = bench.stages.some(({ pairs }) => pairs.some(({ head }) => head.length > 0));
+    if (measured) yield* pairRows(bench.stages, facts, rounds);
+    else yield { ...facts, ...NO_SAMPLES };
   }
   for (const control of results.environment?.controls ?? []) {
     yield* pairRows(control.stages, { ...common, kind: "control", bench: control.id, unit: "ns" }, rounds);

@@ -8,13 +8,13 @@ export function threadsText(threads: number): string {
   return `${threads} thread${threads === 1 ? "" : "s"}`;
 }
 
-/** "measured peak, 1 thread: 152 GFLOP/s f32, 10.4 GB/s read": one line for each number of threads. */
+/** "measured peak, 1 thread: 152 GFLOP/s f32, 10.4 GB/s read": one line for each number of threads, and what is missing. */
 export function peakLines({
   machine,
 }: {
-  readonly machine: { readonly roofline: readonly RooflinePoint[] };
+  readonly machine: { readonly roofline: readonly RooflinePoint[]; readonly rooflineNote?: string };
 }): string[] {
-  return machine.roofline.map((point) => {
+  const lines = machine.roofline.map((point) => {
     const peaks: readonly (readonly [number | null | undefined, string])[] = [
       [point.fmaGflops, "GFLOP/s f32"],
       [point.matrixGflops, "GFLOP/s bf16 matrix"],
@@ -26,6 +26,7 @@ export function peakLines({
     const known = peaks.flatMap(([peak, unit]) => (peak == null ? [] : [`${digits(peak)} ${unit}`]));
     return `measured peak, ${threadsText(point.threads)}: ${known.join(", ")}`;
   });
+  return machine.rooflineNote === undefined ? lines : [...lines, machine.rooflineNote];
 }
 
 /** Whose instruction set is an assumption. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { sampleGate } from "../results/sample-gate.ts";
 import { sampleResults } from "../results/sample-results.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
 import { claimable } from "./claimable.test-support.ts";
@@ -94,6 +95,15 @@ describe("engines in Markdown", () => {
     expect(text).toContain("- onnxruntime: version 1.30.0; libonnxruntime.so.1 sha256 abababababababab…");
     expect(text).toContain("- measured 2026-11-23T12");
     expect(text).toContain("<pre><code>quern bench gemm</code></pre>");
+  });
+
+  it("repeats a run by the words that it was started with, but for where its reports went", () => {
+    const { settings, ...rest } = withDefaults();
+    const withoutCommand = ({ command: _, ...others }: Results["settings"]): Results["settings"] => others;
+    const run = { ...sampleGate().run!, kind: "engines", argv: ["bench", "gemm", "-o", "md=x.md"] } as const;
+    const given = { ...rest, settings: withoutCommand(settings), run };
+    expect(renderMarkdown(given)).toContain("<pre><code>quern bench gemm &#45;&#45;seed 7</code></pre>");
+    expect(renderMarkdown({ ...rest, settings: withoutCommand(settings) })).not.toContain("<pre>");
   });
 
   it("marks an instruction set that is assumed, and says once what that means", () => {

@@ -4,7 +4,9 @@
  */
 
 import { rowsOf, claimText } from "../claims/claim.ts";
+import { findRow } from "../results/find-rows.ts";
 import type { Comparison, Result, Results } from "../results/schema.ts";
+import { firstLines } from "./bounds.ts";
 import {
   agreementLines,
   assumedLines,
@@ -26,9 +28,10 @@ import {
   formatShare,
   formatVerified,
 } from "./format.ts";
-import { disturbances, machineLine } from "./gate-facts.ts";
+import { disturbances, machineLine, reproduceCommand } from "./gate-facts.ts";
 import {
   FOLDED_AFTER,
+  MOST_ROWS,
   code,
   commandBlock,
   foldedBefore,
@@ -43,6 +46,10 @@ import { summaries } from "./terminal.ts";
 import { INTERRUPTED } from "./verdicts.ts";
 
 const REASON_LENGTH = 400;
+/** Lines of facts: they are not left out where the text is too long, and a file may hold any number. */
+const MOST_FACTS = 200;
+/** Likewise of what happened to the machine. */
+const MOST_DISTURBANCES = 10;
 /** Records of engines at their default settings are named after those at their best ones. */
 const DEFAULTS = /-defaults$/;
 
@@ -52,15 +59,17 @@ export function engineParts(results: Results): MarkdownParts {
   const wrong = steady.filter(({ verified }) => verified === false);
   const pairs = comparedPairs(results);
   const shown = new Set(pairs.flatMap(({ row, baseline }) => [row, baseline]));
-  const others = steady.filter((row) => !shown.has(row) && !wrong.includes(row) && !DEFAULTS.test(row.engine));
+  const others = steady.filter((row) => !shown.has(row) && row.verified !== false && !DEFAULTS.test(row.engine));
   const failed = results.skipped.filter((skipped) => skipped.failed === true).length;
   const phases = phasesSection(results, notes);
   const interrupted = results.run?.aborted === true ? `; ${INTERRUPTED}` : "";
-  const defaults = defaultsSection(steady);
+  const defaults = defaultsSection(results, steady);
   return {
     head: [
       `### ${steady.length} measured, ${wrong.length} with wrong outputs, ${failed} failed, ${results.skipped.length - failed} skipped${interrupted}`,
-      ...disturbances(results).flatMap((text) => ["", name(`The machine was disturbed: ${text}.`, REASON_LENGTH)]),
+      ...disturbances(results)
+        .slice(0, MOST_DISTURBANCES)
+        .flatMap((text) => ["", name(`The machine was disturbed: ${text}.`, REASON_LENGTH)]),
       ...meanLines(results, notes),
     ],
     sections: [
@@ -92,8 +101,9 @@ function comparedPairs(results: Results): Pair[] {
 }
 
 function pairSections(results: Results, pairs: readonly Pair[], notes: Footnotes): MarkdownSection[] {
-  const groups = Map.groupBy(pairs, ({ row, baseline }) => JSON.stringify([row.engine, baseline.engine]));
-  return [...groups.values()].map((group) => {
+  const kept = pairs.slice(0, MOST_ROWS);
+  const groups = Map.groupBy(kept, ({ row, baseline }) => JSON.stringify([row.engine, baseline.engine]));
+  const sections = [...groups.values()].map((group) => {
     const { row, baseline } = group[0] as Pair;
     return tableSection(pairColumns(results, row.engine, baseline.engine, notes), group, [
       "",
@@ -101,6 +111,7 @@ function pairSections(results: Results, pairs: readonly Pair[], notes: Footnotes
       "",
     ]);
   });
+  return [...sections, { before: [], rows: [], more: pairs.length - kept.length, after: [] }];
 }
 
 function pairColumns(results: Results, engine: string, baseline: string, notes: Footnotes): MarkdownColumn<Pair>[] {
@@ -208,17 +219,11 @@ function plainSection(heading: string, rows: readonly Result[], results: Results
 }
 
 /** Engines with their settings left alone, beside themselves at their best ones. */
-function defaultsSection(steady: readonly Result[]): MarkdownSection[] {
+function defaultsSection(results: Results, steady: readonly Result[]): MarkdownSection[] {
   const rows = steady.filter(({ engine, verified }) => DEFAULTS.test(engine) && verified !== false);
   if (rows.length === 0) return [];
   const bestOf = (row: Result): Result | undefined =>
-    steady.find(
-      (other) =>
-        other.engine === row.engine.replace(DEFAULTS, "") &&
-        other.case === row.case &&
-        other.threads === row.threads &&
-        other.precision === row.precision,
-    );
+    findRow(results, "steady", { ...row, engine: row.engine.replace(DEFAULTS, "") });
   const columns: MarkdownColumn<Result>[] = [
     { title: "case", cell: (row) => code(row.case) },
     { title: "engine", cell: (row) => name(row.engine) },
@@ -258,7 +263,8 @@ function skippedSection({ skipped }: Results): MarkdownSection[] {
 
 /** Loading, compiling, the first run, memory: apart from the steady state. */
 function phasesSection(results: Results, notes: Footnotes): MarkdownSection[] {
-  const items = rowsWithPhases(results).map((row) => ({ row, cells: phaseCells(results, row, notes) }));
+  const rows = rowsWithPhases(results);
+  const items = rows.slice(0, MOST_ROWS).map((row) => ({ row, cells: phaseCells(results, row, notes) }));
   if (items.length === 0) return [];
   const columns: MarkdownColumn<(typeof items)[number]>[] = [
     { title: "case", cell: ({ row }) => code(row.case) },
@@ -274,24 +280,23 @@ function phasesSection(results: Results, notes: Footnotes): MarkdownSection[] {
     { title: "peak memory", right: true, cell: ({ cells }) => cells.memory },
   ];
   const summary = "loading, compiling, first run, memory";
-  return [tableSection(columns, items, foldedBefore(summary), ["", PHASES_NOTE, ...FOLDED_AFTER])];
+  const section = tableSection(columns, items, foldedBefore(summary), ["", PHASES_NOTE, ...FOLDED_AFTER]);
+  return [{ ...section, more: rows.length - items.length }];
 }
 
 /** Means over the cases whose ratios are claims. */
 function meanLines(results: Results, notes: Footnotes): string[] {
   const means = summaries(results, notes).filter(({ label, cases }) => cases > 1 && !/^[^,]*-defaults,/.test(label));
   if (means.length === 0) return [];
-  return [
-    "",
-    ...means.map(
-      ({ label, mean, least, cases }) =>
-        `- ${name(label)}: geometric mean ${formatRatio(mean)} over ${cases} claims, least ${formatRatio(least)}`,
-    ),
-  ];
+  const lines = means.map(
+    ({ label, mean, least, cases }) =>
+      `- ${name(label)}: geometric mean ${formatRatio(mean)} over ${cases} claims, least ${formatRatio(least)}`,
+  );
+  return ["", ...firstLines(lines, MOST_FACTS)];
 }
 
 function foot(results: Results, compared: boolean, reasons: readonly string[]): string[] {
-  const { command } = results.settings;
+  const command = reproduceCommand(results);
   const baselines = [...new Set(results.comparisons.map(({ baseline }) => baseline))].join(", ");
   const legend = `ratio: how many times faster than ${name(baselines)}, in brackets where it is no claim. Of two values the second is the baseline's. rate: arithmetic or memory traffic that a case cannot do without, whichever bounds it, per second; of models the matrix products and convolutions alone. roofline: its share of what the peaks below allow.`;
   const facts = [
@@ -308,9 +313,9 @@ function foot(results: Results, compared: boolean, reasons: readonly string[]): 
   return [
     "",
     ...(compared ? [legend, ""] : []),
-    ...reasons.flatMap((line) => [`- ${name(line, 1000)}`]),
+    ...firstLines(reasons, MOST_FACTS).map((line) => `- ${name(line, 1000)}`),
     ...(reasons.length === 0 ? [] : [""]),
-    ...facts.map((fact) => `- ${name(fact, 1000)}`),
+    ...firstLines(facts, MOST_FACTS).map((fact) => `- ${name(fact, 1000)}`),
     ...(command === undefined ? [] : commandBlock(command)),
   ];
 }

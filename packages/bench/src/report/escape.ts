@@ -12,7 +12,8 @@ function codePoint(character: string): string {
 
 /** One line for a terminal: line breaks and tabs become spaces, other controls are shown as `\u{1b}`. */
 export function plainText(text: string): string {
-  return text.replace(/\s*[\r\n\t]+\s*/g, " ").replace(INVISIBLE, codePoint);
+  // Each run of spaces is read once: a pattern that wants a break among them would begin anew at every one.
+  return text.replace(/\s+/g, (run) => (/[\r\n\t]/.test(run) ? " " : run)).replace(INVISIBLE, codePoint);
 }
 
 /** For the text and for the attributes in double quotes of HTML. */
@@ -59,6 +60,7 @@ export function csvCell(value: string | number | boolean | null | undefined): st
 
 /** At most `length` characters, the last one an ellipsis where there were more. */
 export function shorten(text: string, length: number): string {
-  const characters = Array.from(text);
+  // A character has at most two units: of a long text no more are taken apart than are needed.
+  const characters = Array.from(text.slice(0, 2 * length + 2));
   return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`;
 }

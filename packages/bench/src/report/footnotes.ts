@@ -5,13 +5,18 @@
 
 import { claimOf, claimText, type Claim } from "../claims/claim.ts";
 import type { Comparison, Results } from "../results/schema.ts";
+import { shorten } from "./escape.ts";
 import { formatRatio } from "./format.ts";
+
+/** Of one reason; it names texts of the file, which may be of any length. */
+const MOST_CHARACTERS = 2000;
 
 /** Judges comparisons and keeps the reasons against them, in the order in which they are met. */
 export class Footnotes {
   readonly #results: Results;
   readonly #claims: Map<Comparison, Claim> = new Map();
-  readonly #reasons: string[] = [];
+  /** With their numbers. */
+  readonly #reasons: Map<string, number> = new Map();
 
   constructor(results: Results) {
     this.#results = results;
@@ -27,11 +32,12 @@ export class Footnotes {
 
   /** The letter of the reason against a comparison; empty where it is a claim. */
   mark(comparison: Comparison): string {
-    const reason = claimText(this.claim(comparison));
-    if (reason === undefined) return "";
-    let index = this.#reasons.indexOf(reason);
-    if (index < 0) index = this.#reasons.push(reason) - 1;
-    return letters(index);
+    const text = claimText(this.claim(comparison));
+    if (text === undefined) return "";
+    const reason = shorten(text, MOST_CHARACTERS);
+    const number = this.#reasons.get(reason) ?? this.#reasons.size;
+    this.#reasons.set(reason, number);
+    return letters(number);
   }
 
   /** "2.00×", or "(2.00×) a" where it is no claim. */
@@ -43,7 +49,7 @@ export class Footnotes {
 
   /** The reasons met so far, each behind its letter. */
   lines(): string[] {
-    return this.#reasons.map((reason, i) => `${letters(i)}: ${reason}`);
+    return [...this.#reasons].map(([reason, number]) => `${letters(number)}: ${reason}`);
   }
 }
 

@@ -33,7 +33,8 @@ export function policyLine({ run, settings }: Results): string {
 
 export function machineLine({ machine, environment }: Results): string {
   const of = environment === undefined ? "" : `, class ${environment.before.class}`;
-  return `${machine.cpu.brand}, ${machine.cpu.cores} cores, ${machine.os} ${machine.kernel}, node ${machine.node} (machine ${machine.fingerprint}${of})`;
+  const unused = environment?.foreignCalibration === true ? "; calibration of another class of machine, not used" : "";
+  return `${machine.cpu.brand}, ${machine.cpu.cores} cores, ${machine.os} ${machine.kernel}, node ${machine.node} (machine ${machine.fingerprint}${of})${unused}`;
 }
 
 /** What makes the numbers of a run worthless: a file that is none of the arm's, a machine that moved. Empty where nothing does. */

@@ -19,6 +19,7 @@ import {
   foldedBefore,
   name,
   row,
+  rowsOfSection,
   tableHead,
   type MarkdownParts,
 } from "./markdown-parts.ts";
@@ -51,6 +52,7 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
   const counts = totals(all).map(({ verdict, count }) => `${count} ${verdict}`);
   const command = reproduceCommand(results);
   const moved = disturbances(results);
+  const said = new Set(moved);
   const facts = [machineLine(results), policyLine(results), ...pressureLines(results)];
   return {
     head: [
@@ -64,15 +66,15 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
       ...(moved.length > MOST_DISTURBANCES ? [`\n**and ${moved.length - MOST_DISTURBANCES} more**`] : []),
     ],
     sections: [
-      { before: ["", ...head], rows: notable.map((bench) => benchRow(bench, moved)), after: [] },
+      { before: ["", ...head], ...rowsOfSection(notable, (bench) => benchRow(bench, said)), after: [] },
       {
         before: [...foldedBefore(`${rest.length} unchanged`), ...head],
-        rows: rest.map((bench) => benchRow(bench, moved)),
+        ...rowsOfSection(rest, (bench) => benchRow(bench, said)),
         after: FOLDED_AFTER,
       },
       {
         before: foldedBefore(nothingMeasured(results.run) === undefined ? "not in both" : "not measured"),
-        rows: missingLines(results).map((line) => `- ${name(line, LINE_LENGTH)}`),
+        ...rowsOfSection(missingLines(results), (line) => `- ${name(line, LINE_LENGTH)}`),
         after: FOLDED_AFTER,
       },
     ],
@@ -110,7 +112,7 @@ function refusalParts(results: Results): MarkdownParts {
   };
 }
 
-function benchRow(bench: BenchRecord, said: readonly string[]): string {
+function benchRow(bench: BenchRecord, said: ReadonlySet<string>): string {
   const pairs = decidingPairs(bench);
   const { estimate } = bench;
   return row([

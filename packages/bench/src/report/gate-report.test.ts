@@ -171,12 +171,37 @@ describe("CSV", () => {
         ]),
       ),
     );
+    const unmeasured = ["render/page", undefined, undefined, undefined, null, 0];
     expect(rows.map(({ bench: id, phase, arm, pair, value, rounds }) => [id, phase, arm, pair, value, rounds])).toEqual(
-      pairs,
+      [...pairs, unmeasured],
     );
-    expect([...longRows(sampleResults())].filter(({ phase, arm }) => phase === "steady" && arm === "quern")).toEqual(
+    const ofEngine = [...longRows(sampleResults())].filter(({ bench: id }) => id === "gemm/64x64x64");
+    expect(ofEngine.filter(({ phase, arm }) => phase === "steady" && arm === "quern")).toEqual(
       [0.01, 0.011, 0.012].map((value, pair) => expect.objectContaining({ pair, value, rounds: 1 })),
     );
+  });
+
+  it("has one row without a value where outputs are wrong or nothing was measured, in both forms", () => {
+    const engines = sampleResults();
+    // As a comparison withholds times: it still says how many processes there were.
+    const wrong = engines.results.map((row) => (row.verified === false ? { ...row, processes: [0, 0, 0] } : row));
+    for (const results of [engines, { ...engines, results: wrong }]) {
+      for (const rows of [[...longRows(results)], [...roundRows(results)]]) {
+        const [row, ...more] = rows.filter(({ bench: id }) => id === "model/spoiled");
+        expect(row).toMatchObject({ arm: "quern", phase: "steady", value: null, verified: false, rounds: 0 });
+        expect(more).toEqual([]);
+      }
+      expect(renderCsv(results)).toMatch(/,model\/spoiled,.*,ms,,false,,0\r\n/);
+      expect(renderJsonLines(results)).toMatch(/"bench":"model\/spoiled".*"verified":false,"value":null,"rounds":0}/);
+    }
+    const failed = [...longRows(sampleGate())].filter(({ bench: id }) => id === "render/page");
+    expect(failed).toEqual([expect.objectContaining({ verdict: "ERROR", value: null, verified: false, rounds: 0 })]);
+  });
+
+  it("counts of processes that are none lose no samples and repeat none", () => {
+    const { results, ...rest } = sampleResults();
+    const odd = results.slice(0, 1).map((row) => ({ ...row, processes: [3, -3, 3, -3, 3] }));
+    expect([...roundRows({ ...rest, results: odd })].map(({ value }) => value)).toEqual([0.01, 0.011, 0.012]);
   });
 
   it("has one row for each round where these are asked for", () => {
@@ -184,10 +209,13 @@ describe("CSV", () => {
     const samples = (sampleGate().benches ?? []).flatMap(({ stages }) =>
       stages.flatMap(({ pairs }) => pairs.flatMap(({ base, head }) => [...base, ...head])),
     );
-    expect(rows.filter(({ kind }) => kind === "bench").map(({ value }) => value)).toEqual(samples);
+    expect(rows.filter(({ kind, rounds }) => kind === "bench" && rounds !== 0).map(({ value }) => value)).toEqual(
+      samples,
+    );
     expect(rows.filter(({ kind }) => kind === "control")).toHaveLength(48);
     const engineSamples = sampleResults().results.flatMap((row) => row.samples);
-    expect([...roundRows(sampleResults())].map(({ value }) => value)).toEqual(engineSamples);
+    const engineRows = [...roundRows(sampleResults())].filter(({ rounds }) => rounds !== 0);
+    expect(engineRows.map(({ value }) => value)).toEqual(engineSamples);
   });
 
   it("has two times of each request of a load test, and none of one that failed", () => {
@@ -411,5 +439,11 @@ describe("text from strangers", () => {
     for (const text of hostileTexts) expect(plainText(text)).not.toMatch(/\p{C}/u);
     expect(plainText("a\u001b[31m\u202eb")).toBe("a\\u{1b}[31m\\u{202e}b");
     expect(shorten("a😀b😀c", 3)).toBe("a😀…");
+    expect(["😀😀😀", "😀😀😀😀", "😀".repeat(100)].map((text) => shorten(text, 3))).toEqual([
+      "😀😀😀",
+      "😀😀…",
+      "😀😀…",
+    ]);
+    expect(plainText("a \n\t b   c\u00a0\r\nd\te ")).toBe("a b   c d e ");
   });
 });

@@ -4,6 +4,7 @@
  */
 
 import type { BenchRecord, Results } from "../results/schema.ts";
+import { firstLines } from "./bounds.ts";
 import { plainText } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatDuration, formatNs, formatPercent } from "./format.ts";
 import {
@@ -16,7 +17,7 @@ import {
   reproduceCommand,
 } from "./gate-facts.ts";
 import { pressureLines } from "./pressure.ts";
-import { formatTable, type Column } from "./table.ts";
+import { reportTable, type Column } from "./table.ts";
 import {
   VERDICTS,
   armNs,
@@ -54,6 +55,7 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
   const { run, summary } = results;
   const command = reproduceCommand(results);
   const moved = disturbances(results);
+  const said = new Set(moved);
   const notes = new LongRemarks();
   const lines = [
     verdictSentence(results),
@@ -62,9 +64,8 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
     ...(benches.length === 0
       ? []
       : [
-          ...formatTable(
-            COLUMNS,
-            benches.map((bench) => cells(bench, verbose, notes.cell(plainText(remarks(bench, moved))))),
+          ...reportTable(COLUMNS, benches, (bench) =>
+            cells(bench, verbose, notes.cell(plainText(remarks(bench, said)))),
           ),
           ...notes.lines(),
           "",
@@ -73,9 +74,9 @@ export function renderGateTerminal(results: Results, { verbose = false }: Termin
     ...(summary?.geomean == null
       ? []
       : [`geometric mean of the ratios: ${formatChangeRatio(summary.geomean)} (not judged)`]),
-    ...moved,
+    ...firstLines(moved),
     ...pressureLines(results),
-    ...missingLines(results),
+    ...firstLines(missingLines(results)),
     armsLine(results),
     ...(run?.refused === undefined ? [policyLine(results)] : []),
     machineLine(results),
@@ -112,7 +113,7 @@ function cells(bench: BenchRecord, verbose: boolean, remark: string): string[] {
   const { estimate } = bench;
   return [
     `${VERDICTS[bench.verdict].sign} ${verdictText(bench)}`,
-    plainText(benchName(bench)),
+    benchName(bench),
     formatNs(armNs(pairs, "base")),
     formatNs(armNs(pairs, "head")),
     estimate === null ? "–" : formatChangeRatio(estimate.ratio),

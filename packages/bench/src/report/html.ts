@@ -8,6 +8,7 @@
 
 import { createHash } from "node:crypto";
 import type { Results } from "../results/schema.ts";
+import { firstLines } from "./bounds.ts";
 import { escapeHtml, shorten } from "./escape.ts";
 import { Footnotes } from "./footnotes.ts";
 import { formatDuration } from "./format.ts";
@@ -25,6 +26,8 @@ import { INTERRUPTED, VERDICTS, isFailure, nothingMeasured, totals, verdictSente
 const LINE_LENGTH = 400;
 /** All of them are in a section of their own. */
 const MOST_FAILING = 10;
+/** A file may name any number of reasons against itself. */
+const MOST_DISTURBANCES = 100;
 
 function policy(): string {
   const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
@@ -79,7 +82,11 @@ function header(results: Results): string {
     ...(benches === undefined && run?.aborted === true ? [INTERRUPTED] : []),
   ];
   const line = `<p class="note">${escapeHtml(facts.join(" · "))}</p>`;
-  if (benches === undefined) return [...disturbances(results).map(disturbedMarkup), line].join("\n");
+  const disturbed = disturbances(results);
+  if (benches === undefined) {
+    const lines = disturbed.map((text) => `The machine was disturbed: ${text}.`);
+    return [...firstLines(lines, MOST_DISTURBANCES).map(disturbedMarkup), line].join("\n");
+  }
   const refused = run?.refused !== undefined;
   const neutral = benches.length === 0 && nothingMeasured(run) !== undefined && !refused;
   const bad = refused || benches.length === 0 || benches.some(isFailure) || (summary?.exitCode ?? 0) !== 0;
@@ -87,7 +94,9 @@ function header(results: Results): string {
   const counts = totals(benches).map(({ verdict, count }) => `<li>${VERDICTS[verdict].sign} ${count} ${verdict}</li>`);
   const details = refusalDetails(results).map((text) => shorten(text, LINE_LENGTH));
   const failing = failingInBase(results).slice(0, MOST_FAILING);
-  const said = [armsLine(results), ...disturbances(results), ...failing, ...details].filter((text) => text !== "");
+  const said = [armsLine(results), ...firstLines(disturbed, MOST_DISTURBANCES), ...failing, ...details].filter(
+    (text) => text !== "",
+  );
   return `<div class="verdict ${look}">
 <p>${escapeHtml(verdictSentence(results))}${summary === undefined ? "" : ` · exit code ${summary.exitCode}`}</p>
 <ul class="counts">${counts.join("")}</ul>
@@ -97,7 +106,7 @@ ${line}`;
 }
 
 function disturbedMarkup(text: string): string {
-  return `<p class="verdict bad">${escapeHtml(`The machine was disturbed: ${text}.`)}</p>`;
+  return `<p class="verdict bad">${escapeHtml(text)}</p>`;
 }
 
 function navigation(sections: readonly Section[]): string {

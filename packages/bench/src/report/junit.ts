@@ -6,11 +6,11 @@
  */
 
 import { EXIT } from "../gate/exit-codes.ts";
+import { findComparison } from "../results/find-rows.ts";
 import type { BenchRecord, Result, Results, ServingRecord, Skipped } from "../results/schema.ts";
 import { escapeXml } from "./escape.ts";
 import { formatChangeInterval, formatChangeRatio, formatInterval, formatPercent, formatRatio } from "./format.ts";
 import { disturbances, machineLine } from "./gate-facts.ts";
-import { findComparison } from "./phases.ts";
 import { arrivalsText } from "./serving-facts.ts";
 import {
   armNs,

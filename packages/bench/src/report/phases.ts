@@ -1,24 +1,13 @@
 /** The cold phases of one engine and case as text, for the tables of every report. */
 
-import type { Comparison, Phase, Result, Results } from "../results/schema.ts";
+import { findComparison, findRow } from "../results/find-rows.ts";
+import type { Phase, Result, Results } from "../results/schema.ts";
 import type { Footnotes } from "./footnotes.ts";
 import { formatBytes, formatMs } from "./format.ts";
 
-export function findComparison(results: Results, row: Result, phase: Phase = row.phase): Comparison | undefined {
-  return results.comparisons.find((comparison) => comparison.phase === phase && sameArm(comparison, row));
-}
-
-function sameArm(
-  a: Pick<Result, "case" | "threads" | "engine" | "precision">,
-  b: Pick<Result, "case" | "threads" | "engine" | "precision">,
-): boolean {
-  return a.case === b.case && a.threads === b.threads && a.engine === b.engine && a.precision === b.precision;
-}
-
 /** What each phase is, for legends. */
 export const PHASES_NOTE: string =
-  "load: the engine's code, of quern without its core, which the harness has loaded before; compile: the model, import " +
-  "included; cached: the same in a later process, which finds the " +
+  "load: the engine's code; compile: the model, import included; cached: the same in a later process, which finds the " +
   "kernels that the first one has kept on disk, beside the baseline's compiling, which is another state and no claim; files " +
   "are in the system's cache in every phase; peak memory: what loading the model and running it added; planned: of " +
   "that, tensors by the compiler's plan.";
@@ -26,7 +15,7 @@ export const PHASES_NOTE: string =
 /** Steady rows of cases whose cold phases were measured. */
 export function rowsWithPhases(results: Results): Result[] {
   const steady = results.results.filter((row) => row.phase === "steady");
-  return steady.filter((row) => results.results.some((other) => other.phase === "load" && sameArm(other, row)));
+  return steady.filter((row) => findRow(results, "load", row) !== undefined);
 }
 
 /** What each engine says it ran language models on, where their weights lie, as lines of a name and a text. */
@@ -64,8 +53,7 @@ export interface PhaseCells {
 
 /** The phases beside the steady row of an engine and case. */
 export function phaseCells(results: Results, steady: Result, notes: Footnotes): PhaseCells {
-  const median = (phase: Phase): number | null =>
-    results.results.find((row) => row.phase === phase && sameArm(row, steady))?.median ?? null;
+  const median = (phase: Phase): number | null => findRow(results, phase, steady)?.median ?? null;
   const ratio = (phase: Phase): string => notes.ratio(findComparison(results, steady, phase));
   const planned = steady.plannedPeakBytes ?? null;
   return {

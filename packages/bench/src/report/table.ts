@@ -1,8 +1,31 @@
 /** Plain text tables: columns as wide as their widest cell, numbers to the right. */
 
+import { MOST_ROWS, leftOut } from "./bounds.ts";
+import { plainText, shorten } from "./escape.ts";
+
 export interface Column {
   readonly title: string;
   readonly align: "left" | "right";
+  /** Characters of a cell in a `reportTable`. Default: `MOST_CHARACTERS`. */
+  readonly most?: number;
+}
+
+/** One name from a stranger must not make every row as wide as itself. */
+const MOST_CHARACTERS = 160;
+
+/**
+ * A table of what a result file holds, small whatever that is: cells are one line of bounded length, and of more than `MOST_ROWS`
+ * items the first ones are shown, with how many are left out.
+ */
+export function reportTable<Item>(
+  columns: readonly Column[],
+  items: readonly Item[],
+  cellsOf: (item: Item) => readonly string[],
+): string[] {
+  const rows = items
+    .slice(0, MOST_ROWS)
+    .map((item) => cellsOf(item).map((cell, i) => shorten(plainText(cell), columns[i]?.most ?? MOST_CHARACTERS)));
+  return [...formatTable(columns, rows), ...leftOut(items.length - rows.length)];
 }
 
 /** Lines of a table; columns that are empty in every row are left out. */

@@ -4,7 +4,9 @@
  */
 
 import { geometricMean } from "../statistics/basics.ts";
+import { findComparison } from "../results/find-rows.ts";
 import type { Result, Results } from "../results/schema.ts";
+import { firstLines } from "./bounds.ts";
 import { agreementLines, assumedLines, peakLines } from "./engine-facts.ts";
 import { plainText } from "./escape.ts";
 import { Footnotes } from "./footnotes.ts";
@@ -20,9 +22,9 @@ import {
 import { disturbances } from "./gate-facts.ts";
 import { INTERRUPTED } from "./verdicts.ts";
 import { renderGateTerminal, type TerminalOptions } from "./gate-terminal.ts";
-import { PHASES_NOTE, deviceLines, findComparison, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
+import { PHASES_NOTE, deviceLines, phaseCells, rowsWithPhases, weightsLines } from "./phases.ts";
 import { servingLines } from "./serving-terminal.ts";
-import { formatTable, type Column } from "./table.ts";
+import { reportTable, type Column } from "./table.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
 const left = (title: string): Column => ({ title, align: "left" });
@@ -53,12 +55,14 @@ function engineLines(results: Results): string[] {
   const engines = results.engines.map(({ name, version }) => `${name} ${version}`).join(", ");
   return [
     `${engines}; seed ${results.settings.seed}, ${results.settings.processes} processes per engine, idle engines ${results.settings.idle}`,
-    ...peakLines(results),
-    ...deviceLines(results).map((line) => line.join(": ")),
-    ...weightsLines(results),
-    ...agreementLines(results),
-    ...assumedLines(results),
-    ...disturbances(results).map((text) => `the machine was disturbed: ${text}`),
+    ...firstLines([
+      ...peakLines(results),
+      ...deviceLines(results).map((line) => line.join(": ")),
+      ...weightsLines(results),
+      ...agreementLines(results),
+      ...assumedLines(results),
+      ...disturbances(results).map((text) => `the machine was disturbed: ${text}`),
+    ]),
     "",
     ...steadyTable(results, notes),
     "",
@@ -88,7 +92,7 @@ function steadyTable(results: Results, notes: Footnotes): string[] {
   ];
   const steady = results.results.filter((row) => row.phase === "steady");
   let previous = "";
-  const rows = steady.map((row) => {
+  const lines = reportTable(columns, steady, (row) => {
     const comparison = findComparison(results, row);
     const name = row.case === previous ? "" : row.case;
     previous = row.case;
@@ -116,7 +120,7 @@ function steadyTable(results: Results, notes: Footnotes): string[] {
       : [
           `ratio: how many times faster than ${baselines.join(", ")}, in brackets where it is no claim; ok: outputs compared (✓ equal, ✗ different, ? nothing to compare with)`,
         ];
-  return [...formatTable(columns, rows), ...legend];
+  return [...lines, ...legend];
 }
 
 function phasesTable(results: Results, notes: Footnotes): string[] {
@@ -134,7 +138,8 @@ function phasesTable(results: Results, notes: Footnotes): string[] {
     right("peak memory"),
     right("planned"),
   ];
-  const rows = rowsWithPhases(results).map((row) => {
+  const rows = rowsWithPhases(results);
+  const lines = reportTable(columns, rows, (row) => {
     const cells = phaseCells(results, row, notes);
     return [
       row.case,
@@ -151,7 +156,7 @@ function phasesTable(results: Results, notes: Footnotes): string[] {
       cells.planned,
     ];
   });
-  return rows.length === 0 ? [] : [...formatTable(columns, rows), PHASES_NOTE];
+  return rows.length === 0 ? [] : [...lines, PHASES_NOTE];
 }
 
 /**
@@ -182,13 +187,11 @@ export function summaries(
 function summaryLines(results: Results, notes: Footnotes): string[] {
   const several = summaries(results, notes).filter(({ cases }) => cases > 1);
   if (several.length === 0) return [];
-  return [
-    "",
-    ...several.map(
-      ({ label, mean, least, cases }) =>
-        `${label}: geometric mean ${formatRatio(mean)} over ${cases} cases, least ${formatRatio(least)}`,
-    ),
-  ];
+  const lines = several.map(
+    ({ label, mean, least, cases }) =>
+      `${label}: geometric mean ${formatRatio(mean)} over ${cases} cases, least ${formatRatio(least)}`,
+  );
+  return ["", ...firstLines(lines)];
 }
 
 function problemLines(results: Results): string[] {
@@ -200,5 +203,5 @@ function problemLines(results: Results): string[] {
     (row) =>
       `${row.failed === true ? "failed" : "skipped"}: ${row.case}, ${row.engine} (${row.precision}, ${row.threads} threads): ${row.reason}`,
   );
-  return lines.length + left.length === 0 ? [] : ["", ...lines, ...left];
+  return lines.length + left.length === 0 ? [] : ["", ...firstLines(lines), ...firstLines(left)];
 }

@@ -5,6 +5,7 @@
 import { median } from "../statistics/basics.ts";
 import { isAccepted } from "../results/accepted.ts";
 import type { BenchRecord, PairRecord, Results, Verdict } from "../results/schema.ts";
+import { shorten } from "./escape.ts";
 
 /** How a verdict is shown without colour, and what it is to a reader. */
 export interface VerdictFacts {
@@ -85,19 +86,31 @@ export function benchName({ id, params }: BenchRecord): string {
   return [id, ...values].join(" ");
 }
 
+/** More than a run writes; each of these texts is looked for in another one, and a stranger's may be of any length. */
+const REASON_LENGTH = 2000;
+const ACCEPTED_LENGTH = 400;
+const FLAG_LENGTH = 80;
+const MOST_FLAGS = 20;
+
 /**
- * Reason, flags and what was accepted, as one text; empty where there is nothing to say. A reason that the report gives for the
- * whole run, one of `said`, is not repeated.
+ * Reason, flags and what was accepted, as one text of bounded length; empty where there is nothing to say. A reason that the
+ * report gives for the whole run, one of `said`, is not repeated.
  */
-export function remarks({ reason, flags, accepted, check }: BenchRecord, said: readonly string[] = []): string {
-  const more = flags.filter((flag) => !reason.includes(flag));
+export function remarks(bench: BenchRecord, said: ReadonlySet<string> = new Set()): string {
+  const { flags, accepted, check } = bench;
+  const reason = shorten(bench.reason, REASON_LENGTH);
+  const more = flags
+    .slice(0, MOST_FLAGS)
+    .map((flag) => shorten(flag, FLAG_LENGTH))
+    .filter((flag) => !reason.includes(flag));
+  const allowed = shorten(accepted?.reason ?? "", ACCEPTED_LENGTH);
   return [
-    said.includes(reason) ? "" : reason,
+    said.has(bench.reason) ? "" : reason,
     ...more,
     // The reason of a regression tells it already.
-    ...(accepted === undefined || reason.includes(accepted.reason)
+    ...(accepted === undefined || reason.includes(allowed)
       ? []
-      : [`accepted up to ${(100 * accepted.limit).toFixed(1)} %: ${accepted.reason}`]),
+      : [`accepted up to ${(100 * accepted.limit).toFixed(1)} %: ${allowed}`]),
     ...(check !== null && !check.passed && !reason.includes("output") ? ["output differs"] : []),
   ]
     .filter((text) => text !== "")

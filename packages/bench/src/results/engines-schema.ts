@@ -122,6 +122,7 @@ export const resultSchema = {
       type: "string",
       description: "Of the inputs or tokens of the timed calls, or of what they follow from",
     },
+    inputDistribution: { type: "string", description: "How the values of the inputs were drawn" },
     bytesPerWeight: { type: ["number", "null"], description: "Bytes of the weights in use by their number" },
     busyThreads: { type: "integer", description: "Threads of the engine's process that computed during warm calls" },
     cacheState: {

@@ -58,6 +58,11 @@ export const runSchema = {
         },
         sliceMs: { type: "number", minimum: 0 },
         fdr: { enum: ["bh", "by"], description: "Benjamini–Hochberg or Benjamini–Yekutieli" },
+        screenFamilies: {
+          type: "integer",
+          minimum: 1,
+          description: "Families of benches that share a process in the screening",
+        },
         patienceS: {
           type: "number",
           minimum: 0,
@@ -274,6 +279,10 @@ export const environmentSchema = {
     controls: { type: "array", items: controlSchema as typeof controlSchema },
     changed: { type: "array", items: { type: "string" }, description: "Names of the facts that differ" },
     pressure: pressureSchema as typeof pressureSchema,
+    foreignCalibration: {
+      type: "boolean",
+      description: "true: the calibration that was there is of another class of machine, and counted for nothing.",
+    },
     disturbances: { type: "array", items: { type: "string" }, description: "Other reasons why the run is INVALID" },
     foreignFiles: {
       type: "array",

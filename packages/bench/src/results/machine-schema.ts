@@ -59,5 +59,9 @@ export const machineSchema = {
     arch: { type: "string" },
     node: { type: "string" },
     roofline: rooflineSchema as typeof rooflineSchema,
+    rooflineNote: {
+      type: "string",
+      description: "What could not be measured of the peaks that were asked for, and why; absent: nothing",
+    },
   },
 } as const;

@@ -23,6 +23,9 @@ it("a series goes on behind what was kept, unless that is of another kind", () =
   const kept = (change: Partial<typeof expected>) => () => keptRun(own, "AT1", 0, 0, { ...expected, ...change });
   expect(kept({ seed: seed + 1 })).toThrow("with another seed");
   expect(kept({ policy: { ...expected.policy, rounds: 1234 } })).toThrow("with other settings");
+  // A run that was kept before policies had the member: what held then is what 0 means.
+  expect(kept({ policy: { ...expected.policy, patienceS: 0 } })()?.run?.id).toBe(sample.run?.id);
+  expect(kept({ policy: { ...expected.policy, patienceS: 4 } })).toThrow("with other settings");
   expect(kept({ class: "another" })).toThrow("on a machine of another class");
   expect(kept({ sampler: "2" })).toThrow("by another version of the sampler");
 });

@@ -11,9 +11,9 @@ import { join } from "node:path";
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from "node:zlib";
 import { writeWhole } from "../commands/write-file.ts";
 import { UserError } from "@quern/core/errors";
-import type { GatePolicy } from "../gate/policy.ts";
+import { storedPolicy, type GatePolicy } from "../gate/policy.ts";
 import { parseResults, readResults } from "../results/read.ts";
-import type { Results } from "../results/schema.ts";
+import type { Policy, Results } from "../results/schema.ts";
 
 /** More than a series of a thousand runs has. */
 const MOST_BYTES = 2 ** 30;
@@ -71,13 +71,14 @@ function packedRun(file: string, seed: number): Results | undefined {
 
 function differenceOf({ run, environment }: Results, expected: ExpectedRun): string | undefined {
   if (run?.seed !== expected.seed) return "with another seed";
-  if (canonical(run.policy) !== canonical(expected.policy)) return "with other settings";
+  if (run.policy === undefined || canonical(run.policy) !== canonical(expected.policy)) return "with other settings";
   if (environment?.before.class !== expected.class) return "on a machine of another class";
   return run.tool.version === expected.sampler ? undefined : "by another version of the sampler";
 }
 
-function canonical(policy: object | undefined): string {
-  return JSON.stringify(Object.entries(policy ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)));
+/** Members that a policy has got since a run was kept count as what held then. */
+function canonical(policy: Policy): string {
+  return JSON.stringify(Object.entries(storedPolicy(policy)).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function packedFile(folder: string, test: string): string {

@@ -152,6 +152,8 @@ function rowOf({ ref, samples, calls, flags, check, failure }: SoloBench, thread
       .join(" "),
     unit: "ms",
     samples: samples.map((ns) => ns / 1e6),
+    // All slices of one process.
+    processes: [samples.length],
     calls,
     median: centre / 1e6,
     low: low === null ? null : low / 1e6,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { EXIT } from "../gate/exit-codes.ts";
+import { longRows } from "../report/csv.ts";
 import { readResults } from "../results/read.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "quern-solo-"));
@@ -70,6 +71,10 @@ describe("run", () => {
     expect(row).toMatchObject({ case: "sum/plain", phase: "steady", verified: true, maxError: 0, flops: 2000 });
     expect(row?.samples.length).toBeGreaterThanOrEqual(6);
     expect(row?.median).toBeGreaterThan(0);
+    // Slices of one process are no processes of their own.
+    const slices = row?.samples.length;
+    expect(row?.processes).toEqual([slices]);
+    expect([...longRows(results)]).toEqual([expect.objectContaining({ pair: 0, rounds: slices })]);
   });
 
   it("a wrong output and a crash end with exit code 4; the other benches are measured all the same", () => {

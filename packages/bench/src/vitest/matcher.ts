@@ -64,7 +64,10 @@ function benchLine({ id, verdict, estimate, reason }: BenchRecord): string {
 declare module "vitest" {
   // All declarations of an interface have the same parameters.
   interface Matchers<R extends void | Promise<void> = void | Promise<void>, T = unknown> {
-    /** Passes where a gate passed: the value is its results, or the path of its result file. */
+    /**
+     * Passes where a gate passed: the value is its results, or the path of its result file. A regression of an advisory run fails
+     * here too, and so does a run that has measured nothing.
+     */
     toPassGate(options?: PassGateOptions): R;
   }
 }

@@ -141,6 +141,18 @@ describe("the page of a gate run", () => {
     await page.context().close();
   });
 
+  it("a choice of one engine leaves the charts that are of several", async (context) => {
+    const { page } = await open(context, { ...claimable(), trends: sampleGate().trends! }, desk);
+    await page.locator(".tools select").selectOption("onnxruntime");
+    expect(await page.locator("table.sortable tbody tr:visible").count()).toBe(1);
+    expect(await page.locator(".rows li:visible").count()).toBe(0);
+    expect(await page.locator("#distributions figure:visible").count()).toBe(2);
+    expect(await page.locator("#trends figure:visible").count()).toBe(1);
+    // It has an engine of its own, which is another one.
+    expect(await page.locator("#time figure:visible").count()).toBe(0);
+    await page.context().close();
+  });
+
   it("shows the same rows where scripts are forbidden, without tools that do nothing", async (context) => {
     const { page } = await open(context, sampleGate(), { ...desk, javaScriptEnabled: false });
     expect(await page.locator("table.sortable tbody tr").count()).toBe(7);

@@ -156,7 +156,8 @@ function armTable(arms: NonNullable<Results["arms"]>): string {
 /** Changed facts first, marked by a sign. */
 function factsTable({ before, after, changed }: NonNullable<Results["environment"]>): string {
   const names = [...new Set([...Object.keys(before.facts), ...Object.keys(after.facts)])];
-  const differs = (name: string): boolean => changed.includes(name) || before.facts[name] !== after.facts[name];
+  const listed = new Set(changed);
+  const differs = (name: string): boolean => listed.has(name) || before.facts[name] !== after.facts[name];
   const sorted = names.toSorted((a, b) => Number(differs(b)) - Number(differs(a)));
   const rows = sorted.map((name) => ({
     cssClass: differs(name) ? "changed" : undefined,
@@ -185,6 +186,7 @@ function machineFacts(results: Results): [string, string][] {
     ["fingerprint", machine.fingerprint],
     ...(pressure === undefined ? [] : ([["while it measured", pressure]] as [string, string][])),
     ...machine.roofline.map((point): [string, string] => [`peak, ${threadsText(point.threads)}`, peakText(point)]),
+    ...(machine.rooflineNote === undefined ? [] : ([["peaks", machine.rooflineNote]] as [string, string][])),
     ...engines.map((engine): [string, string] => [engine.name, engineText(engine)]),
     ...deviceLines(results).map(([engine, device]): [string, string] => [`${engine} ran on`, device]),
   ];

@@ -1,5 +1,6 @@
 /** Sections of the page for runs that measure engines beside each other. */
 
+import { findComparison } from "../../results/find-rows.ts";
 import type { Result, Results } from "../../results/schema.ts";
 import { threadsText } from "../engine-facts.ts";
 import { escapeHtml, shorten } from "../escape.ts";
@@ -13,7 +14,7 @@ import {
   formatShare,
   formatVerified,
 } from "../format.ts";
-import { PHASES_NOTE, findComparison, phaseCells, rowsWithPhases, weightsLines } from "../phases.ts";
+import { PHASES_NOTE, phaseCells, rowsWithPhases, weightsLines } from "../phases.ts";
 import { summaries } from "../terminal.ts";
 import { distributionChart, strokeOf } from "./distribution.ts";
 import { folded, note, table, type Section, type TableRow } from "./markup.ts";

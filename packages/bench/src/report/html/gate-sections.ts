@@ -49,7 +49,7 @@ export function gateSections(results: Results): Section[] {
   if (all.length === 0) return [missingSection(results)];
   return [
     ratioSection(benches),
-    tableSection(benches, cut, disturbances(results)),
+    tableSection(benches, cut, new Set(disturbances(results))),
     distributionSection(benches),
     missingSection(results),
   ];
@@ -104,7 +104,7 @@ function ratioSection(benches: readonly BenchRecord[]): Section {
   return { id: "ratios", heading: "Head beside base", body: body.join("\n") };
 }
 
-function tableSection(benches: readonly BenchRecord[], cut: number, said: readonly string[]): Section {
+function tableSection(benches: readonly BenchRecord[], cut: number, said: ReadonlySet<string>): Section {
   const rows = benches.map((bench): TableRow => {
     const pairs = decidingPairs(bench);
     const { estimate, verdict, check } = bench;

@@ -3,7 +3,8 @@
  * is put in; style attributes are never written, since the page's security policy forbids them.
  */
 
-import { escapeHtml } from "../escape.ts";
+import { leftOut } from "../bounds.ts";
+import { escapeHtml, shorten } from "../escape.ts";
 
 /** A percentage of the width, as short as it may be. */
 export function percent(share: number): string {
@@ -111,10 +112,15 @@ export function table(titles: readonly string[], rows: readonly TableRow[], opti
   ].join("\n");
 }
 
-/** Names and values, one under the other. */
+const MOST_FACTS = 200;
+const FACT_LENGTH = 4000;
+
+/** Names and values, one under the other, of bounded number and length. */
 export function factTable(label: string, facts: readonly (readonly [name: string, value: string])[]): string {
-  const rows = facts.map(
-    ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td class="wrap">${escapeHtml(value)}</td></tr>`,
+  const more = leftOut(facts.length - MOST_FACTS).map((text) => ["…", text] as const);
+  const cell = (text: string): string => escapeHtml(shorten(text, FACT_LENGTH));
+  const rows = [...facts.slice(0, MOST_FACTS), ...more].map(
+    ([name, value]) => `<tr><th scope="row">${cell(name)}</th><td class="wrap">${cell(value)}</td></tr>`,
   );
   return `<table class="facts" aria-label="${escapeHtml(label)}"><tbody>\n${rows.join("\n")}\n</tbody></table>`;
 }

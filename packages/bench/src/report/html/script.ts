@@ -1,6 +1,6 @@
 /**
  * What the page does when scripts may run: tables that sort, a filter, everything unfolded on paper. Without it the page shows
- * the same rows in their order. The script is fixed text, so that the page can name its hash in its security policy; it reads
+ * the same rows in their order. What has no kind, such as a chart of several engines, fits every choice. The script is fixed text, so that the page can name its hash in its security policy; it reads
  * attributes and text and writes neither markup nor styles.
  */
 
@@ -56,7 +56,8 @@ export const SCRIPT = `"use strict";
       const words = input.value.toLowerCase().split(/\\s+/);
       for (const row of named) {
         const text = row.dataset.name.toLowerCase();
-        const fits = words.every((word) => text.includes(word)) && (select.value === "all" || row.dataset.kind === select.value);
+        const kind = row.dataset.kind ?? select.value;
+        const fits = words.every((word) => text.includes(word)) && (select.value === "all" || kind === select.value);
         row.hidden = !fits;
       }
       const shown = document.querySelectorAll("tr[data-name]:not([hidden])").length;
