@@ -81,7 +81,7 @@ describe("checkConfig", () => {
     [{ delta: "2%" }, '"delta" is a share from 0.001 to 10, such as 0.025 or 2.5%, not "2%"'],
     [{ delta: 0 }, '"delta" is a share'],
     [{ delta: Number.NaN }, '"delta" is a share'],
-    [{ pairs: [16] }, '"pairs" is two whole numbers from 2 to 1000, such as 16,48, or three'],
+    [{ pairs: [16] }, '"pairs" is two whole numbers from 3 to 1000, such as 16,48, or three'],
     [{ pin: "0,1" }, '"pin" is auto, none, or a list of processors such as 0,2-3 ([0, 2, 3] in a file), not "0,1"'],
     [{ pin: [0, -1] }, '"pin" is auto, none, or a list of processors'],
     [{ profile: "fast" }, '"profile" is one of quick, ci, rigorous, not "fast"'],
