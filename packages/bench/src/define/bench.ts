@@ -29,8 +29,8 @@ export interface Bench<State = unknown, Input = unknown, Output = unknown> {
   readonly id: string;
   readonly params?: BenchParams;
   /**
-   * Benches of one family share a process, and with it the type feedback of the code that they share (in the screening of profile
-   * quick several families do). Default: the id up to its first slash.
+   * Benches of one family share a process, and with it the type feedback of the code that they share. Default: the id up to
+   * its first slash.
    */
   readonly family?: string;
   /**

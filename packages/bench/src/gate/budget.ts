@@ -14,7 +14,6 @@ export interface PairShape {
   readonly rounds: number;
   readonly sliceMs: number;
   readonly warmUpMs: number;
-  readonly familiesPerProcess: number;
 }
 
 /** Starting both processes of a pair side by side, loading the harness and a bench file, pinning. */
@@ -45,17 +44,14 @@ export function warmUpOf({ profile }: GatePolicy, stage: StageName): number {
 /** What decides how long a pair of a stage takes. */
 export function shapeOf(policy: GatePolicy, stage: StageName): PairShape {
   const rounds = stage === "screen" ? policy.rounds : Math.max(policy.rounds, LATER_ROUNDS);
-  const familiesPerProcess = stage === "screen" ? policy.screenFamilies : 1;
-  return { rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy, stage), familiesPerProcess };
+  return { rounds, sliceMs: policy.sliceMs, warmUpMs: warmUpOf(policy, stage) };
 }
 
 /** Predicted time of one pair of processes for every bench, ms. */
-export function pairMs(benches: readonly BenchRef[], shape: PairShape): number {
-  const { rounds, sliceMs, warmUpMs, familiesPerProcess } = shape;
+export function pairMs(benches: readonly BenchRef[], { rounds, sliceMs, warmUpMs }: PairShape): number {
   const benchMs = OPEN_MS + WARM_UP_SHARE * warmUpMs + 2 * rounds * (sliceMs + BETWEEN_SLICES_MS);
   const groupMs = ({ benches: members }: BenchGroup): number => START_MS + members.length * benchMs;
-  const groups = groupBenches(benches, familiesPerProcess);
-  return groups.reduce((sum, group) => sum + groupMs(group) / (group.benches[0]?.every ?? 1), 0);
+  return groupBenches(benches).reduce((sum, group) => sum + groupMs(group) / (group.benches[0]?.every ?? 1), 0);
 }
 
 export interface StagePlan {

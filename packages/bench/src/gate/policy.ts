@@ -23,8 +23,6 @@ export interface GatePolicy {
   readonly extensionPairs: number;
   readonly rounds: number;
   readonly sliceMs: number;
-  /** Families of benches that share a process in the screening: later stages, which decide, have one each. */
-  readonly screenFamilies: number;
   /**
    * Seconds of measuring per bench, of at least `PATIENCE_BENCHES`, after which no further pair of a later stage is begun; 0: no
    * limit. What is open then stays open, and the run fails by nothing of it: unlike a budget, which somebody has asked for.
@@ -59,7 +57,6 @@ const DEFAULTS: Omit<GatePolicy, "profile" | "screenPairs" | "confirmPairs" | "e
     delta0: 0.01,
     q: 0.01,
     fdr: "bh",
-    screenFamilies: 1,
     patienceS: 0,
     strict: false,
     screenAlpha: 0.1,
@@ -79,12 +76,11 @@ export const POLICIES: Readonly<Record<Profile, GatePolicy>> = {
   quick: {
     ...DEFAULTS,
     profile: "quick",
-    screenPairs: 12,
+    screenPairs: 8,
     confirmPairs: 24,
     extensionPairs: 24,
     rounds: 6,
     sliceMs: 3,
-    screenFamilies: 5,
     patienceS: 4.1,
   },
   ci: { ...DEFAULTS, profile: "ci", screenPairs: 16, confirmPairs: 48, extensionPairs: 48, rounds: 20, sliceMs: 5 },
@@ -140,7 +136,6 @@ const RULES: Readonly<Record<NumberKey, Rule>> = {
   extensionPairs: whole(0, 10_000),
   rounds: whole(1, 10_000),
   sliceMs: above(0, 10_000),
-  screenFamilies: whole(1, 1000),
   patienceS: from(0, 86_400),
   screenAlpha: above(0, 0.5),
   screenEffect: from(0, 1),

@@ -160,7 +160,7 @@ describe("profile quick", () => {
   const several = { a: 1, slow: 1.06, slower: 1.07, slowest: 1.08 };
 
   it("takes no more time for suspects than a developer waits, and fails by none that it left open", async () => {
-    const results = await gate({ ratios: several, benchMs: 1300 }, { flags: { seed: 11, profile: "quick" } });
+    const results = await gate({ ratios: several, benchMs: 1950 }, { flags: { seed: 11, profile: "quick" } });
     expect(results.run).toMatchObject({ cutShort: true, advisory: true, policy: { patienceS: 4.1 } });
     expect(results.run?.outOfTime).toBeUndefined();
     expect(results.run?.wallMs).toBeLessThan(90_000);
@@ -203,7 +203,7 @@ describe("a budget", () => {
     expect(results.run?.cutShort).toBeUndefined();
     expect(results.run?.policy?.patienceS).toBe(0);
     expect(verdicts(results).slow).toBe("REGRESSED");
-    const endless = await gate({ ratios: wide, benchMs: 1300 }, { flags: { ...flags, budgetS: null } });
+    const endless = await gate({ ratios: wide, benchMs: 1950 }, { flags: { ...flags, budgetS: null } });
     expect(endless.run?.wallMs).toBeGreaterThan(90_000);
     expect(verdicts(endless).slow).toBe("REGRESSED");
   });

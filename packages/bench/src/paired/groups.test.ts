@@ -23,11 +23,4 @@ it("one family of JavaScript benches, eight native benches, or the controls shar
     ["native/8"],
     ["ctl.fma", "ctl.spawn"],
   ]);
-  expect(groupBenches(benches, 3).map(({ benches: members }) => members.map(({ id }) => id))).toEqual([
-    ["sort/1", "sum", "map/1/f32", "sort/2", "map/2/f32"],
-    ["map/3"],
-    Array.from({ length: 8 }, (_, i) => `native/${i}`),
-    ["native/8"],
-    ["ctl.fma", "ctl.spawn"],
-  ]);
 });

@@ -3,8 +3,7 @@
  * one bench change the code of another; native benches up to eight, whatever their family.
  *
  * Sizes of one thing, `sort/100` and `sort/10000`, are a family: what they share they share in both builds, and a process
- * takes longer to start than a bench to be measured. Where time is short and nothing is concluded, several families share one: what
- * they do to each other they do in both builds, but a change of one may show in another.
+ * takes longer to start than a bench to be measured.
  */
 
 import type { BenchRef } from "./plan.ts";
@@ -22,25 +21,22 @@ function familyOf(id: string): string {
   return id.split("/", 1)[0] as string;
 }
 
-/** Groups in the order of their first bench; `familiesPerProcess` of JavaScript share one. */
-export function groupBenches(benches: readonly BenchRef[], familiesPerProcess: number = 1): BenchGroup[] {
-  const groups = new Map<string, BenchRef[]>();
-  const families = new Map<string, number>();
+/** Groups in the order of their first bench. */
+export function groupBenches(benches: readonly BenchRef[]): BenchGroup[] {
+  const families = new Map<string, BenchRef[]>();
   let natives = 0;
-  const nameOf = (bench: BenchRef): string => {
-    if (bench.control === true) return "controls";
-    if (bench.native === true) return `native ${Math.floor(natives++ / NATIVE_PER_PROCESS)}`;
-    const family = bench.family ?? familyOf(bench.id);
-    if (familiesPerProcess === 1) return `family ${family}`;
-    const place = families.get(family) ?? families.size;
-    families.set(family, place);
-    return `families ${Math.floor(place / familiesPerProcess)}`;
-  };
   for (const bench of benches) {
-    const name = nameOf(bench);
-    const group = groups.get(name);
-    if (group === undefined) groups.set(name, [bench]);
+    const shared = `native ${Math.floor(natives / NATIVE_PER_PROCESS)}`;
+    const key =
+      bench.control === true
+        ? "controls"
+        : bench.native === true
+          ? shared
+          : `family ${bench.family ?? familyOf(bench.id)}`;
+    if (bench.native === true && bench.control !== true) natives++;
+    const group = families.get(key);
+    if (group === undefined) families.set(key, [bench]);
     else group.push(bench);
   }
-  return [...groups].map(([name, members]) => ({ name, benches: members }));
+  return [...families].map(([name, members]) => ({ name, benches: members }));
 }

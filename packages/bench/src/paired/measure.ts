@@ -63,7 +63,7 @@ class Measurement {
   constructor(plan: MeasurePlan, progress: (progress: MeasureProgress) => void) {
     this.#plan = plan;
     this.#progress = progress;
-    this.#groups = groupBenches(plan.benches, plan.familiesPerProcess);
+    this.#groups = groupBenches(plan.benches);
     this.#store = new SampleStore(plan.benches, plan.peaks);
   }
 

@@ -48,8 +48,6 @@ export interface MeasurePlan {
   readonly rounds: number;
   readonly sliceMs: number;
   readonly warmUpMs: number;
-  /** Families of JavaScript benches that share a pair of processes. Default 1. */
-  readonly familiesPerProcess?: number | undefined;
   readonly seed: number;
   /** Time (ms since 1970) after which no pair is begun. */
   readonly deadline?: number | undefined;

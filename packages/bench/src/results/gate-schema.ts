@@ -58,11 +58,6 @@ export const runSchema = {
         },
         sliceMs: { type: "number", minimum: 0 },
         fdr: { enum: ["bh", "by"], description: "Benjamini–Hochberg or Benjamini–Yekutieli" },
-        screenFamilies: {
-          type: "integer",
-          minimum: 1,
-          description: "Families of benches that share a process in the screening",
-        },
         patienceS: {
           type: "number",
           minimum: 0,
