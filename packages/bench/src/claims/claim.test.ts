@@ -125,6 +125,26 @@ describe("a ratio is a claim", () => {
     expect(claimOf({ ...sample, results: rows }, compile)).toEqual({ comparable: true, reasons: [] });
   });
 
+  it("of loading where the core of Quern counts to it, as it did not in older files", () => {
+    const sample = results("quern", {});
+    const loaded: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "load", low: 1, high: 2 };
+    const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
+    const beside = (engine: string, coreIncluded?: boolean): string | undefined => {
+      const rows = ["quern", engine].map((name): Result => ({
+        ...compiled,
+        phase: "load",
+        engine: name,
+        ...(coreIncluded === true && name.startsWith("quern") ? { coreIncluded } : {}),
+      }));
+      const engines = ["quern", engine].map((name) => ({ ...sample.engines[0]!, name }));
+      return claimText(claimOf({ ...sample, engines, results: rows }, { ...loaded, baseline: engine }));
+    };
+    expect(beside("onnxruntime")).toBe("not comparable because a part of quern is loaded before it is timed");
+    expect(beside("onnxruntime", true)).toBeUndefined();
+    expect(beside("quern-reference")).toBeUndefined();
+    expect(beside("quern-reference", true)).toBeUndefined();
+  });
+
   it("not where a cached compilation stands beside a whole one", () => {
     const sample = results("quern", {});
     const cached: Comparison = { ...(sample.comparisons[1] as Comparison), phase: "compile-cached", low: 1, high: 2 };

@@ -38,6 +38,14 @@ const SAME_BYTES = 0.01;
 /** Fresh processes that a claim needs of each side: slices of one process are not independent. */
 const LEAST_PROCESSES = 3;
 
+/** Quern on any device, at any settings. */
+const QUERN = /^quern(?:-|$)/;
+
+/** Loading Quern as files of earlier versions have it: its core was there before the clock started. */
+function lacksCore({ phase, engine, coreIncluded = false }: Result): boolean {
+  return phase === "load" && QUERN.test(engine) && !coreIncluded;
+}
+
 /** Phases that are over before the first input is seen. */
 const WITHOUT_INPUTS: ReadonlySet<Result["phase"]> = new Set(["load", "compile", "compile-cached"]);
 
@@ -124,6 +132,15 @@ export const claimRules: readonly ClaimRule[] = [
   },
   { name: "case", against: ({ row: a }, { row: b }) => differ("cases", a.case, b.case) },
   { name: "phase", against: ({ row: a }, { row: b }) => differ("phases", a.phase, b.phase) },
+  {
+    name: "loading",
+    against: (a, b) => {
+      const [first] = [a.row, b.row].filter(lacksCore);
+      return first === undefined || [a.row, b.row].every(lacksCore)
+        ? undefined
+        : `a part of ${first.engine} is loaded before it is timed`;
+    },
+  },
   { name: "shape", against: ({ row: a }, { row: b }) => differ("shapes", a.shape, b.shape) },
   { name: "model", against: (a, b) => mustAgree("model hashes", [a, b], (row) => shortHash(row.modelSha256)) },
   {

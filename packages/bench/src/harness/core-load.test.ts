@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { engineNamed } from "../engines/index.ts";
 import { llmEngines } from "../engines/llm-engines.ts";
-import { coreLoadOf, noteCoreLoad } from "./core-load.ts";
+import { coreFact, coreLoadOf, noteCoreLoad } from "./core-load.ts";
 
 it("the core counts to loading the engines that are made with it, and to no other", () => {
   expect(() => coreLoadOf({ madeWithCore: true })).toThrow("was not timed");
@@ -13,5 +13,7 @@ it("the core counts to loading the engines that are made with it, and to no othe
     expect(coreLoadOf(engineNamed(name)), name).toBe(0);
   }
   const llm = llmEngines.map((engine) => [engine.name.startsWith("quern"), coreLoadOf(engine)]);
+  expect(coreFact("load", engineNamed("quern"))).toEqual({ coreIncluded: true });
+  expect([coreFact("load", engineNamed("onnxruntime")), coreFact("compile", engineNamed("quern"))]).toEqual([{}, {}]);
   expect(llm.filter(([ours, ms]) => ms !== (ours === true ? 12 : 0))).toEqual([]);
 });

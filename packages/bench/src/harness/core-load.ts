@@ -9,6 +9,14 @@ export function noteCoreLoad(ms: number): void {
   loadMs = ms;
 }
 
+/** Of a row of phase "load": of files without the fact a part of Quern was loaded before the clock started. */
+export function coreFact(
+  phase: string,
+  { madeWithCore = false }: { readonly madeWithCore?: boolean },
+): { readonly coreIncluded?: true } {
+  return phase === "load" && madeWithCore ? { coreIncluded: true } : {};
+}
+
 /** What the load phase of an engine has to it beside `open`, ms. Throws where the process was not started by `worker-start.ts`. */
 export function coreLoadOf({ madeWithCore = false }: { readonly madeWithCore?: boolean }): number {
   if (!madeWithCore) return 0;

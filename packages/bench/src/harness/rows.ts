@@ -8,6 +8,7 @@ import { engineNamed } from "../engines/index.ts";
 import type { Comparison, Phase, Result, RooflinePoint } from "../results/schema.ts";
 import type { Arm, ArmOutcome, ArmRun } from "./interleave.ts";
 import { budgetFacts } from "./busy-threads.ts";
+import { coreFact } from "./core-load.ts";
 import { highestBandwidth, highestGflops, impossibleRate, type Peaks } from "./impossible.ts";
 import { arithmeticPeak, attainableGflops, bandwidthFor, fastestProducts, productPeak } from "./roofline.ts";
 import { median, medianInterval, ratioInterval, type Estimate } from "../statistics/index.ts";
@@ -55,8 +56,8 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
   if (verified.verified === false) return [steady];
   const cold = COLD_PHASES.flatMap((phase): Result[] => {
     const samples = runs.map(COLD[phase]).filter((ms) => ms !== undefined);
-    const kernels = phase === "compile-cached" ? { keptKernels: true } : {};
-    return samples.length === 0 ? [] : [{ ...base, ...kernels, phase, unit: "ms", samples, ...summary(samples) }];
+    const facts = phase === "compile-cached" ? { keptKernels: true } : coreFact(phase, engineNamed(arm.engine));
+    return samples.length === 0 ? [] : [{ ...base, ...facts, phase, unit: "ms", samples, ...summary(samples) }];
   });
   const peakBytes = runs.map((run) => run.prepared.peakBytes).filter((bytes) => bytes !== null);
   const memory: Result[] =

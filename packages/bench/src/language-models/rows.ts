@@ -7,6 +7,7 @@
 
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import { budgetFacts } from "../harness/busy-threads.ts";
+import { coreFact } from "../harness/core-load.ts";
 import { highestBandwidth, highestGflops, impossibleRate, type Peaks } from "../harness/impossible.ts";
 import { bandwidthFor, fastestProducts, productPeak } from "../harness/roofline.ts";
 import { withoutTimes } from "../harness/withheld.ts";
@@ -132,6 +133,7 @@ function firstTokenRows(measured: LlmMeasured, outcome: LlmOutcome): Result[] {
     return [
       {
         ...more,
+        ...coreFact(phase, llmEngineNamed(outcome.engine)),
         ...base, // a note on wrong logits comes first
         ...(kept && (phase === "steady" || phase === "compile-cached") ? { keptKernels: true } : {}),
         phase: phase as Phase,

@@ -134,6 +134,10 @@ export const resultSchema = {
       type: "boolean",
       description: "true: the process found compiled kernels that an earlier one had kept; absent: it found none",
     },
+    coreIncluded: {
+      type: "boolean",
+      description: "true: loading Quern includes its core, which the harness needs too; absent: that was there before",
+    },
     isa: {
       type: ["string", "null"],
       description:
