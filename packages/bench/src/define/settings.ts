@@ -135,10 +135,10 @@ function isProcessorList(list: readonly unknown[]): boolean {
 
 const MAX_PAIRS = 1000;
 
-/** Fewer have no spread that a test could use. */
-const LEAST_PAIRS = 3;
+/** Fewest pairs that a test can use: three values have two degrees of freedom. */
+export const FEWEST_PAIRS = 3;
 
-const pair = whole(LEAST_PAIRS, MAX_PAIRS);
+const pair = whole(FEWEST_PAIRS, MAX_PAIRS);
 
 const extension = whole(0, MAX_PAIRS);
 
@@ -163,7 +163,7 @@ export const SETTINGS: { readonly [Key in SettingKey]: Setting<Settings[Key]> } 
   pairs: {
     env: "BENCH_PAIRS",
     flag: "--pairs",
-    takes: `two whole numbers from ${LEAST_PAIRS} to ${MAX_PAIRS}, such as 16,48, or three with those of the extension, such as 16,48,0`,
+    takes: `two whole numbers from ${FEWEST_PAIRS} to ${MAX_PAIRS}, such as 16,48, or three with those of the extension, such as 16,48,0`,
     parse: (text) => {
       const [first = "", second = "", third, ...more] = text.split(",").map((part) => part.trim());
       const [screen, confirm] = [pair.parse(first), pair.parse(second)];

@@ -8,7 +8,7 @@ import { pairMs, patienceMs, planConfirm, planScreen, shapeOf } from "./budget.t
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
-import { FEWEST_PAIRS } from "./policy.ts";
+import { FEWEST_PAIRS } from "../define/settings.ts";
 import { budgetMsOf, CONTROLS_EVERY, prepareArms, setUpGate, type GateArms, type GateSetup } from "./prepare.ts";
 
 /** Stages and checks both builds, measures nothing, and tells the plan. */

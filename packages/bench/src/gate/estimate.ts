@@ -5,7 +5,8 @@ import { median } from "../statistics/basics.ts";
 import { hierarchicalBootstrap } from "../statistics/bootstrap.ts";
 import { intervalReach, pAbove, pBelow, trimmed, type Trimmed } from "../statistics/trimmed.ts";
 import { detectableEffect } from "./detectable.ts";
-import { FEWEST_PAIRS, type GatePolicy } from "./policy.ts";
+import { FEWEST_PAIRS } from "../define/settings.ts";
+import type { GatePolicy } from "./policy.ts";
 import type { Direction } from "./types.ts";
 
 /** Log-ratios of pairs and what they say together. */

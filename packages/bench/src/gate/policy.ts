@@ -4,7 +4,7 @@
  */
 
 import { UserError } from "@quern/core/errors";
-import { PROFILES, type Profile } from "../define/settings.ts";
+import { FEWEST_PAIRS, PROFILES, type Profile } from "../define/settings.ts";
 import type { Policy } from "../results/schema.ts";
 import { FDR_METHODS, type FdrMethod } from "../statistics/multiple.ts";
 
@@ -101,9 +101,6 @@ export const PATIENCE_BENCHES = 20;
 export function isAdvisory(profile: string): boolean {
   return profile === "quick";
 }
-
-/** Fewest pairs that a test can use: three values have two degrees of freedom. */
-export const FEWEST_PAIRS = 3;
 
 interface Rule {
   readonly takes: string;

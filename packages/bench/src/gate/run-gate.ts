@@ -18,7 +18,8 @@ import { resultsOf, type RunFacts } from "./gate-results.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
 import { LoadedCheck } from "./loaded-check.ts";
 import { extendable, suspectsOf } from "./judge.ts";
-import { FEWEST_PAIRS, isAdvisory } from "./policy.ts";
+import { FEWEST_PAIRS } from "../define/settings.ts";
+import { isAdvisory } from "./policy.ts";
 import {
   budgetMsOf,
   CONTROLS_EVERY,
