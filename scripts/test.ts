@@ -1,5 +1,5 @@
 /**
- * `npm test`: the static checks (format, lint, types), then every vitest project. Ends with the line
+ * `npm test`: the static checks (format, types, lint), then every vitest project. Ends with the line
  * `N passed, M failed`, where a static check counts as one and a test file that could not be loaded as one failure.
  * Arguments go to vitest, so `npm test -- packages/core` runs part of the tests.
  */
@@ -18,10 +18,11 @@ interface Step {
   readonly advice: string;
 }
 
+// Types come before lint: its rules about types see the other packages as `tsc -b` built them.
 const staticChecks: readonly Step[] = [
   { name: "format", command: ["oxfmt", "--check", "."], advice: "npm run format" },
-  { name: "lint", command: ["oxlint"], advice: "npm run lint" },
   { name: "types", command: ["tsc", "-b", "tsconfig.json", "tsconfig.test.json"], advice: "npm run types" },
+  { name: "lint", command: ["oxlint"], advice: "npm run lint" },
 ];
 
 function runTool(
