@@ -62,6 +62,8 @@ export interface StagePlan {
 
 /** Share of a budget that screening may take: a suspect that cannot be confirmed is of no use to anybody. */
 const SCREEN_SHARE = 0.6;
+/** Share of patience, after which nothing fails, that screening may take beyond its first pairs. */
+const SCREEN_PATIENCE = 0.75;
 /** What is kept for the last pair, the reports and the machine's last look at itself. */
 const RESERVE_MS = 3000;
 
@@ -85,6 +87,22 @@ export function planScreen(
   const room = SCREEN_SHARE * (budgetMs - RESERVE_MS - spentMs);
   const pairs = Math.min(wanted, Math.max(fewest, Math.floor(room / onePairMs)));
   return { pairs, untilMs: Math.max(spentMs, budgetMs - RESERVE_MS) };
+}
+
+/** Pairs that the screening begins with where there is no budget. */
+export function firstScreenPairs({ screenPairs, screenAtLeast, patienceS }: GatePolicy): number {
+  return patienceS === 0 || screenAtLeast === 0 ? screenPairs : Math.min(screenPairs, screenAtLeast);
+}
+
+/**
+ * Pairs that the screening goes on with after `done`, each of which took `onePairMs`, as far as patience with `benches` has
+ * room for them: the clock decides, and nothing that was measured. An even number, so that the orders stay balanced.
+ */
+export function furtherScreenPairs(policy: GatePolicy, benches: number, done: number, onePairMs: number): number {
+  const patience = patienceMs(policy, benches);
+  if (patience === null) return 0;
+  const room = Math.floor((SCREEN_PATIENCE * patience) / onePairMs);
+  return Math.max(0, 2 * Math.floor((Math.min(policy.screenPairs, room) - done) / 2));
 }
 
 /** Pairs of a later stage in what is left of the budget; none where that are fewer than `fewest`. */

@@ -4,7 +4,15 @@ import { formatDuration, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import { nothingMeasured } from "../report/verdicts.ts";
 import { faultOfFirstCall } from "../paired/arms/preflight.ts";
-import { pairMs, patienceMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
+import {
+  firstScreenPairs,
+  furtherScreenPairs,
+  pairMs,
+  patienceMs,
+  planConfirm,
+  planScreen,
+  shapeOf,
+} from "./budget.ts";
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
@@ -28,8 +36,10 @@ export async function planText(
   const controls = parts.controlBenches();
   const budgetMs = budgetMsOf(setup);
   const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
-  const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, budgetMs, preparedMs);
-  const screenMs = screen.pairs * onePair;
+  const wanted = budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
+  const screen = planScreen(wanted, FEWEST_PAIRS, onePair, budgetMs, preparedMs);
+  const screenPairs = screen.pairs + furtherScreenPairs(policy, refs.length, screen.pairs, onePair);
+  const screenMs = screenPairs * onePair;
   const first = refs[0];
   const suspectMs =
     first === undefined
@@ -45,11 +55,11 @@ export async function planText(
     `base: ${staged.base.resolved}`,
     `head: ${staged.head.resolved}`,
     "",
-    ...benchTable(arms, setup, screen.pairs),
+    ...benchTable(arms, setup, screenPairs),
     "",
     ...checked.failing.map(({ base }) => `fails in base, not compared: ${base.id}, ${faultOfFirstCall(base)}`),
     ...checked.added.map(({ id }) => `only in head, not compared: ${id}`),
-    `screening: ${screen.pairs} pairs of ${refs.length} benches, about ${formatDuration(screenMs)}`,
+    `screening: ${screenPairs} pairs of ${refs.length} benches, about ${formatDuration(screenMs)}`,
     `confirmation: ${confirm.pairs} pairs of what is suspected or not cleared, about ${formatDuration(confirm.pairs * suspectMs)} for one`,
     ...(policy.extensionPairs === 0
       ? []

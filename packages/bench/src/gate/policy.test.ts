@@ -5,7 +5,7 @@ describe("gatePolicy", () => {
   it("profiles differ in their pairs", () => {
     const pairs = (name: string): number[] => [gatePolicy(name).screenPairs, gatePolicy(name).confirmPairs];
     expect([pairs("quick"), pairs("ci"), pairs("rigorous")]).toEqual([
-      [8, 24],
+      [12, 24],
       [16, 48],
       [24, 96],
     ]);

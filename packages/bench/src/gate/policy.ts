@@ -18,6 +18,8 @@ export interface GatePolicy {
   readonly q: number;
   readonly fdr: FdrMethod;
   readonly screenPairs: number;
+  /** Of these, the pairs that are measured whatever they take; the others follow where patience has room. 0: all of them. */
+  readonly screenAtLeast: number;
   readonly confirmPairs: number;
   /** Further pairs for suspects that the confirmation leaves open; 0: none. Each of the two looks then has half of q. */
   readonly extensionPairs: number;
@@ -57,6 +59,7 @@ const DEFAULTS: Omit<GatePolicy, "profile" | "screenPairs" | "confirmPairs" | "e
     delta0: 0.01,
     q: 0.01,
     fdr: "bh",
+    screenAtLeast: 0,
     patienceS: 0,
     strict: false,
     screenAlpha: 0.1,
@@ -76,7 +79,8 @@ export const POLICIES: Readonly<Record<Profile, GatePolicy>> = {
   quick: {
     ...DEFAULTS,
     profile: "quick",
-    screenPairs: 8,
+    screenPairs: 12,
+    screenAtLeast: 8,
     confirmPairs: 24,
     extensionPairs: 24,
     rounds: 6,
@@ -129,6 +133,7 @@ const RULES: Readonly<Record<NumberKey, Rule>> = {
   delta0: from(0, 1),
   q: above(0, 0.5),
   screenPairs: whole(FEWEST_PAIRS, 10_000),
+  screenAtLeast: whole(0, 10_000),
   confirmPairs: whole(FEWEST_PAIRS, 10_000),
   extensionPairs: whole(0, 10_000),
   rounds: whole(1, 10_000),

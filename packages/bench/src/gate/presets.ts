@@ -34,7 +34,8 @@ export function policyOf({ settings, origins }: ResolvedConfig): GatePolicy {
   const { profile, delta, delta0, q, fdr, rounds, sliceMs, strict } = settings;
   const [screenPairs, confirmPairs, extensionPairs = confirmPairs] = settings.pairs;
   const pairs = { screenPairs, confirmPairs, extensionPairs };
-  // Who has named a time, or none, has said how long to wait.
+  // Who has named a time, or none, has said how long to wait; who has named pairs waits for them.
   const patience = origins.budgetS === "preset" ? {} : { patienceS: 0 };
-  return gatePolicy(profile, { delta, delta0, q, fdr, ...pairs, ...patience, rounds, sliceMs, strict });
+  const least = origins.budgetS === "preset" && origins.pairs === "preset" ? {} : { screenAtLeast: 0 };
+  return gatePolicy(profile, { delta, delta0, q, fdr, ...pairs, ...least, ...patience, rounds, sliceMs, strict });
 }

@@ -171,6 +171,25 @@ describe("profile quick", () => {
     expect(replays(results)).toBe(true);
   });
 
+  it("screens with as many pairs as the machine has time for, 8 to 12", async () => {
+    const screened = async (benchMs: number, flags: Partial<GateRequest["flags"]> = {}): Promise<number[]> => {
+      const plans: MeasurePlan[] = [];
+      const request = { flags: { seed: 11, profile: "quick", ...flags } } as const;
+      const results = await gate({ ratios: { a: 1, b: 1 }, benchMs, plans }, request);
+      expect(results.benches?.[0]?.stages.map(({ stage }) => stage)).toEqual(["screen"]);
+      expect(results.run?.cutShort).toBeUndefined();
+      expect(plans.map(({ firstIndex }) => firstIndex)).toEqual(plans.length === 2 ? [0, plans[0]?.pairs] : [0]);
+      expect(results.benches?.[0]?.stages[0]?.pairs).toHaveLength(plans.reduce((sum, { pairs }) => sum + pairs, 0));
+      expect(replays(results)).toBe(true);
+      return plans.map(({ pairs }) => pairs);
+    };
+    expect(await screened(300)).toEqual([8, 4]);
+    expect(await screened(1950)).toEqual([8, 2]);
+    expect(await screened(2500)).toEqual([8]);
+    expect(await screened(2500, { pairs: [12, 24] })).toEqual([12]);
+    expect(await screened(300, { budgetS: null })).toEqual([12]);
+  });
+
   it("measures all where there is time, which grows with the suite", async () => {
     const results = await gate({ ratios: several, benchMs: 300 }, { flags: { seed: 11, profile: "quick" } });
     expect(results.run?.cutShort).toBeUndefined();

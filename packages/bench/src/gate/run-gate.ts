@@ -11,7 +11,15 @@ import type { BenchRef, MeasurePlan } from "../paired/plan.ts";
 import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
 import { pressureBetween } from "../paired/pressure.ts";
 import type { Pressure, Results } from "../results/schema.ts";
-import { pairMs, patienceMs, planConfirm, planScreen, shapeOf } from "./budget.ts";
+import {
+  firstScreenPairs,
+  furtherScreenPairs,
+  pairMs,
+  patienceMs,
+  planConfirm,
+  planScreen,
+  shapeOf,
+} from "./budget.ts";
 import { ceilingsOf } from "./ceilings.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import { resultsOf, type RunFacts } from "./gate-results.ts";
@@ -174,10 +182,14 @@ class GateRun {
     if (refs.length === 0) return;
     this.#measuringMs = this.#spentMs;
     const controls = this.#parts.controlBenches();
-    const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
-    const screen = planScreen(policy.screenPairs, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
-    await this.#stage("screen", [...refs, ...controls], screen);
-    if (screen.pairs < policy.screenPairs) this.#cut();
+    const all = [...refs, ...controls];
+    const onePair = pairMs(all, shapeOf(policy, "screen"));
+    const wanted = this.#budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
+    const screen = planScreen(wanted, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
+    await this.#stage("screen", all, screen);
+    if (screen.pairs < wanted) this.#cut();
+    const further = furtherScreenPairs(policy, refs.length, screen.pairs, this.#slowness * onePair);
+    if (further > 0 && !this.#state.aborted) await this.#stage("screen", all, { pairs: further, untilMs: undefined });
     await this.#measureAgain("confirm", policy.confirmPairs, suspectsOf(this.#record(), policy));
     if (policy.extensionPairs > 0) {
       await this.#measureAgain("extension", policy.extensionPairs, extendable(this.#record(), policy));

@@ -57,6 +57,13 @@ function pairRecord({ index, order, base, head }: BenchSamples["pairs"][number])
   return { index, order, base: rounded(base), head: rounded(head) };
 }
 
+/** A stage may be measured in several goes. */
+function append(stages: StageRecord[], record: StageRecord): void {
+  const last = stages.at(-1);
+  if (last?.stage === record.stage) stages[stages.length - 1] = { ...last, pairs: [...last.pairs, ...record.pairs] };
+  else if (record.pairs.length > 0) stages.push(record);
+}
+
 export class RunState {
   readonly #benches = new Map<string, Entry>();
   readonly #controls = new Map<string, StageRecord[]>();
@@ -85,7 +92,9 @@ export class RunState {
     for (const { id, ref, pairs, flags, check, error } of samples.benches) {
       const record: StageRecord = { stage, pairs: pairs.map(pairRecord) };
       if (ref.control === true) {
-        this.#controls.set(id, [...(this.#controls.get(id) ?? []), record]);
+        const stages = this.#controls.get(id) ?? [];
+        append(stages, record);
+        this.#controls.set(id, stages);
         // A fault of the harness or the machine. Without the control nobody would know whether the machine was disturbed.
         const why = error?.reason.split("\n", 1)[0];
         if (why !== undefined) this.failedControls.set(id, `the control ${id} could not be measured: ${why}`);
@@ -93,7 +102,7 @@ export class RunState {
       }
       const entry = this.#benches.get(id);
       if (entry === undefined) continue;
-      if (record.pairs.length > 0) entry.stages.push(record);
+      append(entry.stages, record);
       for (const flag of flags) entry.flags.add(flag);
       entry.check = merged(entry.check, check);
       if (error !== undefined) entry.failure ??= `${error.arm}: ${error.reason}`;

@@ -1,11 +1,28 @@
 /** The process of one arm: a `WorkerProcess` that runs the benches of the arm's directory. */
 
+import { totalmem } from "node:os";
 import { EngineFailure, EngineTimeout, WorkerProcess, workerPath } from "../harness/worker-process.ts";
 import type { ArmName } from "./arms/arm.ts";
 import type { BenchError, MeasuredArm } from "./plan.ts";
 import type { PairedRequest, PairedResponse } from "./protocol.ts";
 
 const program = workerPath("worker", import.meta.url);
+
+const MIB = 2 ** 20;
+const LARGEST_HEAP_MIB = 1024;
+/** Two processes at most are measured side by side, and need room for more than garbage. */
+const SHARE_OF_MEMORY = 1 / 16;
+
+/**
+ * Argument with which V8 collects no old garbage before there is so much of it. A full collection clears what optimised code refers to
+ * weakly, and so throws much of that code away: a body of much code was up to three times slower after one, for a tenth of a
+ * second of running, in whichever processes it happened to fall into. What the harness itself wants collected it collects before
+ * the warm-up.
+ */
+function heapOption(): string {
+  const memory = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  return `--initial-old-space-size=${Math.round(Math.min(LARGEST_HEAP_MIB, (SHARE_OF_MEMORY * memory) / MIB))}`;
+}
 
 export interface ArmProcessOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
@@ -37,7 +54,8 @@ export class ArmProcess {
       path: program,
       cwd: arm.project,
       env: options.env,
-      execArgv: options.nodeOptions,
+      // Options of the repository may say otherwise.
+      execArgv: [heapOption(), ...(options.nodeOptions ?? [])],
     });
   }
 

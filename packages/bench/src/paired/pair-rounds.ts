@@ -4,15 +4,11 @@ import { POOL_SETS } from "./input-pool.ts";
 import { roundOrders } from "./order.ts";
 import type { PairContext } from "./pair-context.ts";
 import { inOrder } from "./pair-processes.ts";
-import type { Collection } from "./protocol.ts";
 import type { TimedBench } from "./timed-bench.ts";
 
 /** Significant digits of a time that are kept: a millionth is far below what any slice can tell, and results stay small. */
 const KEPT_DIGITS = 6;
-/** Every round starts with young garbage collected, one in so many with all; so does the warm-up. */
-export const FULL_COLLECTION = 10;
-
-/** Measures all rounds; times are added to the benches. */
+/** Measures all rounds; times are added to the benches. Before each slice young garbage is collected, and all before the warm-up. */
 export async function measureRounds(
   { settings, random, processes, outcomes }: PairContext,
   benches: readonly TimedBench[],
@@ -21,7 +17,6 @@ export async function measureRounds(
   const orders = new Map(benches.map(({ ref, rounds }) => [ref.id, roundOrders(seed, ref.id, index, rounds)]));
   const most = Math.max(0, ...benches.map(({ rounds }) => rounds));
   for (let round = 0; round < most; round++) {
-    let collect: Collection = round > 0 && round % FULL_COLLECTION === 0 ? "full" : "minor";
     for (const bench of random.shuffle(benches)) {
       const { id } = bench.ref;
       const first = random.below(POOL_SETS);
@@ -29,10 +24,9 @@ export async function measureRounds(
       try {
         for (const name of inOrder(orders.get(id)?.[round] ?? "base-first")) {
           const renew = round % bench.renewEvery === 0 ? bench.renew : 0;
-          const { callNs } = await processes.askAlone(name, id, { kind: "slice", id, first, renew, collect });
+          const { callNs } = await processes.askAlone(name, id, { kind: "slice", id, first, renew, collect: "minor" });
           bench[name].push(Number(callNs.toPrecision(KEPT_DIGITS)));
         }
-        collect = "minor";
       } catch (error) {
         outcomes.fail(error);
       }

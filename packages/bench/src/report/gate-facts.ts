@@ -21,10 +21,12 @@ export function policyLine({ run, settings }: Results): string {
   if (policy === undefined) return `seed ${settings.seed}`;
   const { extensionPairs = 0 } = policy;
   const extension = extensionPairs === 0 ? "" : `, those left open another ${extensionPairs}`;
+  const { screenPairs, screenAtLeast = 0 } = policy;
+  const pairs = screenAtLeast === 0 ? `${screenPairs}` : `${screenAtLeast} to ${screenPairs}`;
   return [
     `profile ${policy.profile}`,
     `changes from ${digits(100 * policy.delta)} %`,
-    `${policy.screenPairs} pairs, suspects ${policy.confirmPairs} more${extension}`,
+    `${pairs} pairs, suspects ${policy.confirmPairs} more${extension}`,
     `${policy.rounds} rounds of ${digits(policy.sliceMs)} ms`,
     `q ${policy.q} (${policy.fdr === "bh" ? "Benjamini–Hochberg" : "Benjamini–Yekutieli"})`,
     `seed ${run?.seed ?? settings.seed}`,

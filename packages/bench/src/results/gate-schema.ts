@@ -58,6 +58,11 @@ export const runSchema = {
         },
         sliceMs: { type: "number", minimum: 0 },
         fdr: { enum: ["bh", "by"], description: "Benjamini–Hochberg or Benjamini–Yekutieli" },
+        screenAtLeast: {
+          type: "integer",
+          minimum: 0,
+          description: "Pairs of the screening that were measured whatever they took; 0: screenPairs",
+        },
         patienceS: {
           type: "number",
           minimum: 0,

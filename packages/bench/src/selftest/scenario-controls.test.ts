@@ -2,10 +2,12 @@ import { expect, it } from "vitest";
 import { EXIT } from "../gate/exit-codes.ts";
 import { judged } from "../gate/gate-results.ts";
 import { gatePolicy } from "../gate/policy.ts";
+import { partsOf } from "../gate/fake-gate.test-support.ts";
 import { Random } from "../harness/random.ts";
 import { sampleGate, samplePairs } from "../results/sample-gate.ts";
 import type { Results } from "../results/schema.ts";
-import { invalidBut } from "./scenario-controls.ts";
+import { invalidBut, tooNoisy } from "./scenario-controls.ts";
+import { runScenarios } from "./scenario-driver.ts";
 
 const policy = gatePolicy("ci", { screenPairs: 6, confirmPairs: 12, extensionPairs: 0, bootstrap: 0 });
 
@@ -48,4 +50,34 @@ it("an invalid run must have held back a regression, for the reason that was mad
   expect(invalidBut(/quota/)({ exitCode: EXIT.usage, results: undefined, refused: "no such thing" })).toBe(
     "exit code 2, verdict none (no such thing)",
   );
+});
+
+it("what a noisy machine leaves undecided is measured again, three times at most", async () => {
+  const noisy = { ratio: 1.25, spread: 0.5 };
+  const calm = { ratio: 1.25, spread: 0.01 };
+  const attempted = async (...attempts: readonly (typeof noisy)[]): Promise<readonly [boolean, string, number]> => {
+    let made = 0;
+    const scenario = {
+      name: "a quota that changes",
+      base: {},
+      head: {},
+      flags: { pairs: [8, 8, 0] as const },
+      wrong: invalidBut(/quota/),
+      undecided: tooNoisy,
+    };
+    const { passed, detail } = await runScenarios("AT8", "title", [scenario], { progress: () => {} }, () => {
+      const look = attempts[made++] ?? noisy;
+      return partsOf({ ratios: { sum: 1 }, stages: { sum: [look, look] }, quotaChanges: true });
+    });
+    return [passed, detail, made];
+  };
+  expect(await attempted(calm)).toEqual([true, "ok: a quota that changes, exit code 3", 1]);
+  expect(await attempted(noisy, calm)).toEqual([
+    true,
+    "ok: a quota that changes, exit code 3, undecided before (1 of 3 attempts)",
+    2,
+  ]);
+  const [passed, detail, made] = await attempted(noisy, noisy, noisy, calm);
+  expect([passed, made]).toEqual([false, 3]);
+  expect(detail).toContain("nothing was held back: on a calm machine it would be INCONCLUSIVE");
 });

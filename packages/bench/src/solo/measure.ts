@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { Random } from "../harness/random.ts";
 import { ArmProcess, BenchFailure, type ArmProcessOptions } from "../paired/arm-process.ts";
 import { groupBenches, type BenchGroup } from "../paired/groups.ts";
-import { FULL_COLLECTION } from "../paired/pair-rounds.ts";
 import { POOL_SETS } from "../paired/input-pool.ts";
 import type { BenchRef, MeasuredArm } from "../paired/plan.ts";
 import type { CheckOutcome, PairedRequest, PairedResponse } from "../paired/protocol.ts";
@@ -119,8 +118,8 @@ async function measureBench(
     for (let slice = 0; slice < slices; slice++) {
       if (slice >= LEAST_SLICES && spentMs >= 1000 * plan.seconds) break;
       const renew = slice % timed.renewEvery === 0 ? timed.renew : 0;
-      const collect = slice % FULL_COLLECTION === 0 ? "full" : "minor";
-      const answer = await ask({ kind: "slice", id, first: random.below(POOL_SETS), renew, collect });
+      const first = random.below(POOL_SETS);
+      const answer = await ask({ kind: "slice", id, first, renew, collect: "minor" });
       samples.push(answer.callNs);
       calls += answer.calls;
       spentMs += answer.spentNs / 1e6;
