@@ -47,6 +47,8 @@ export interface World {
   readonly benchMs?: number;
   readonly plans?: MeasurePlan[];
   readonly abortIn?: string;
+  /** A bench whose head hangs while it is measured. */
+  readonly hangsIn?: string;
   readonly quotaChanges?: boolean;
   readonly throttled?: boolean;
   /** Why the controls cannot be measured. */
@@ -98,6 +100,10 @@ export function partsOf(world: World): GateParts {
     if (control && world.controlFails !== undefined) {
       const error = { kind: "crash", arm: "base", reason: world.controlFails } as const;
       return { id, ref, pairs: [], flags: [], check: null, error };
+    }
+    if (id === world.hangsIn) {
+      const error = { kind: "timeout", arm: "head", reason: "gave no answer within 60 s" } as const;
+      return { id, ref, pairs: pairs.slice(0, 1), flags: [], check: null, error };
     }
     return { id, ref, pairs, flags: [], check: control ? null : { checked: 3, maxError: 0, passed: true } };
   };

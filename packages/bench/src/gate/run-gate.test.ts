@@ -190,6 +190,21 @@ describe("profile quick", () => {
     expect(await screened(300, { budgetS: null })).toEqual([12]);
   });
 
+  it("measures no more pairs of what has failed, nor of code that was not asked for", async () => {
+    const quick = { flags: { seed: 11, profile: "quick" } } as const;
+    const plans: MeasurePlan[] = [];
+    const ratios = { a: 1, hangs: 1 };
+    const hangs = await gate({ ratios, hangsIn: "hangs", benchMs: 300, plans }, quick);
+    expect(verdicts(hangs)).toEqual({ a: "EQUIVALENT", hangs: "ERROR" });
+    expect(plans.map(({ benches }) => benches.map(({ id }) => id))).toEqual([
+      ["a", "hangs", "ctl.fma"],
+      ["a", "ctl.fma"],
+    ]);
+    plans.length = 0;
+    await gate({ ratios, abortIn: "a", benchMs: 300, plans }, quick);
+    expect(plans).toHaveLength(1);
+  });
+
   it("measures all where there is time, which grows with the suite", async () => {
     const results = await gate({ ratios: several, benchMs: 300 }, { flags: { seed: 11, profile: "quick" } });
     expect(results.run?.cutShort).toBeUndefined();

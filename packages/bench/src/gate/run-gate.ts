@@ -37,6 +37,7 @@ import {
   type GateArms,
   type GateSetup,
 } from "./prepare.ts";
+import { faultOf } from "./screen.ts";
 import { RunState } from "./run-state.ts";
 import type { StageName } from "./samples.ts";
 
@@ -181,25 +182,37 @@ class GateRun {
     const { refs } = this.#arms;
     if (refs.length === 0) return;
     this.#measuringMs = this.#spentMs;
-    const controls = this.#parts.controlBenches();
-    const all = [...refs, ...controls];
-    const onePair = pairMs(all, shapeOf(policy, "screen"));
-    const wanted = this.#budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
-    const screen = planScreen(wanted, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
-    await this.#stage("screen", all, screen);
-    if (screen.pairs < wanted) this.#cut();
-    const further = furtherScreenPairs(policy, refs.length, screen.pairs, this.#slowness * onePair);
-    if (further > 0 && !this.#state.aborted) await this.#stage("screen", all, { pairs: further, untilMs: undefined });
+    await this.#screen(refs);
     await this.#measureAgain("confirm", policy.confirmPairs, suspectsOf(this.#record(), policy));
     if (policy.extensionPairs > 0) {
       await this.#measureAgain("extension", policy.extensionPairs, extendable(this.#record(), policy));
     }
   }
 
+  async #screen(refs: readonly BenchRef[]): Promise<void> {
+    const { policy } = this.#setup;
+    const all = [...refs, ...this.#parts.controlBenches()];
+    const onePair = pairMs(all, shapeOf(policy, "screen"));
+    const wanted = this.#budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
+    const screen = planScreen(wanted, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
+    await this.#stage("screen", all, screen);
+    if (screen.pairs < wanted) this.#cut();
+    if (!this.#isWorthMore) return;
+    const pairs = furtherScreenPairs(policy, refs.length, screen.pairs, this.#slowness * onePair);
+    // A bench that hangs would do so once more.
+    const broken = new Set(this.#state.benches().flatMap((bench) => (faultOf(bench) === undefined ? [] : [bench.id])));
+    const sound = all.filter(({ id }) => !broken.has(id));
+    if (pairs > 0) await this.#stage("screen", sound, { pairs, untilMs: undefined });
+  }
+
+  /** False where what ran was not what was asked for, or nobody waits for more of it. */
+  get #isWorthMore(): boolean {
+    return !this.#state.aborted && this.#state.foreignFiles.size === 0;
+  }
+
   /** A later stage, of some benches. */
   async #measureAgain(stage: StageName, pairs: number, ids: readonly string[]): Promise<void> {
-    // What ran was not what was asked for: more of it says no more.
-    if (ids.length === 0 || this.#state.aborted || this.#state.foreignFiles.size > 0) return;
+    if (ids.length === 0 || !this.#isWorthMore) return;
     // A few suspects would take less time than the controls beside them.
     const controls = this.#parts.controlBenches().map((control) => ({ ...control, every: CONTROLS_EVERY }));
     const refs = [...this.#arms.refs.filter(({ id }) => ids.includes(id)), ...controls];
