@@ -7,6 +7,7 @@ import { defineBench, type Bench, type Random } from "@quern/bench/define";
 import { graph, type Device, type Graph } from "@quern/core";
 import { cpu } from "@quern/kernels-cpu";
 import { Given } from "./given.ts";
+import { VERY_MUCH_CODE } from "./much-code.ts";
 
 type MakeGraph = (random: Random) => Graph;
 
@@ -35,6 +36,7 @@ const GRAPHS: Readonly<Record<string, MakeGraph>> = {
 function compileBench([name, make]: readonly [string, MakeGraph]): Bench<Device, Given<Graph>, number> {
   return defineBench<Device, Given<Graph>, number>({
     id: `compile/${name}`,
+    delta: VERY_MUCH_CODE,
     setup: () => cpu({ threads: 1, cache: false }),
     inputs: (random) => new Given(make(random)),
     run(device, { value }) {

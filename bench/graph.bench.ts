@@ -6,6 +6,7 @@ import { defineBench } from "@quern/bench/define";
 import { optimise, type Graph, type PassTarget } from "@quern/core";
 import { importOnnx } from "@quern/importers/onnx";
 import { Given } from "./given.ts";
+import { MUCH_CODE } from "./much-code.ts";
 
 const MODEL = "resnet20";
 
@@ -27,6 +28,7 @@ function facts({ nodes, outputs }: Graph): number[] {
 
 const importBench = defineBench<undefined, Uint8Array, number[]>({
   id: "graph/import",
+  delta: MUCH_CODE,
   params: { model: MODEL },
   inputs: modelBytes,
   run: (_, bytes) => facts(importOnnx(bytes).graph),
@@ -35,6 +37,7 @@ const importBench = defineBench<undefined, Uint8Array, number[]>({
 
 const passes = defineBench<undefined, Given<Graph>, number[]>({
   id: "graph/passes",
+  delta: MUCH_CODE,
   params: { model: MODEL },
   inputs: () => new Given(importOnnx(modelBytes()).graph),
   run: (_, { value }) => facts(optimise(value, { target, bindings: {} }).graph),

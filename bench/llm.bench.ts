@@ -7,11 +7,13 @@ import { synthGguf } from "@quern/llm/synth";
 import { Candidates } from "../packages/llm/src/engine/sampling/candidates.ts";
 import { chooseToken } from "../packages/llm/src/engine/sampling/choose.ts";
 import type { SamplingSettings } from "../packages/llm/src/engine/sampling/samplers.ts";
+import { MUCH_CODE } from "./much-code.ts";
 
 const LAYERS = 4;
 
 const stepGraph = defineBench<undefined, GgufFile, number[]>({
   id: "llm/step-graph",
+  delta: MUCH_CODE,
   params: { layers: LAYERS },
   inputs(random) {
     const changes = { layers: LAYERS, width: 64, heads: 2, feedForward: 64, vocabulary: 512 };
