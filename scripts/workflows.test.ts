@@ -107,7 +107,7 @@ const comments = existsSync(store) ? JSON.parse(readFileSync(store, "utf8")) : [
 const method = args.includes("--method") ? value("--method") : "GET";
 const body = args.some((arg) => arg.startsWith("body=@")) ? readFileSync(args.find((arg) => arg.startsWith("body=@")).slice(6), "utf8") : "";
 if (url.endsWith("/pulls")) {
-  if (value("--jq").includes('"' + process.env.HEAD_IN_PULL + '"')) console.log(7);
+  if (value("--jq").includes('"' + process.env.HEAD_IN_PULL + '"')) console.log(process.env.PULLS);
 } else if (method === "GET") {
   const start = /startswith\\("(.*?)"\\)/.exec(value("--jq"))[1];
   for (const { id, text } of comments) if (text.startsWith(start)) console.log(id);
@@ -147,6 +147,8 @@ describe("the comment of a pull request", () => {
     HEAD_IN_PULL: "a1",
     HEAD_REPOSITORY: "o/r",
     HEAD_BRANCH: "b",
+    NUMBER: "",
+    PULLS: "7",
     RUN_URL: "https://example.com/runs/1",
   };
 
@@ -206,6 +208,11 @@ describe("the comment of a pull request", () => {
   it("is left alone where the commit is no longer that of a pull request", () => {
     expect(publish(sampleGate(), undefined, { HEAD_IN_PULL: "b2" })).toEqual([]);
   });
+
+  it("goes to the pull request that the run names, and to none where several have its commit", () => {
+    expect(publish(sampleGate(), undefined, { PULLS: "7\n8" })).toEqual([]);
+    expect(publish(sampleGate(), undefined, { PULLS: "7\n8", NUMBER: "8" })).toHaveLength(1);
+  });
 });
 
 describe("the action", () => {
@@ -247,6 +254,10 @@ describe("the action", () => {
     expect(bash(script(ACTION, "gate"), { ...INPUTS, GATE_RUNNER_CONFIRM: "true" }).code).toBe(0);
     expect(readFileSync(path("output.txt"), "utf8")).toBe("exit-code=1\nverdict=REGRESSED\nregressed=sort/1e4\n");
     expect(bash(script(ACTION, "gate"), INPUTS).code).toBe(1);
+
+    // So do npx where there is no such program, and Node where it cannot load one.
+    program("quern-bench", "#!/usr/bin/env bash\necho 'npm error'\nexit 1\n");
+    expect(bash(script(ACTION, "gate"), { ...INPUTS, GATE_RUNNER_CONFIRM: "true" }).code).toBe(70);
 
     program("quern-bench", `#!/usr/bin/env bash\necho x >> "${path("calls")}"\necho '{}'\nexit 3\n`);
     expect(bash(script(ACTION, "gate"), INPUTS).code).toBe(3);
@@ -297,15 +308,18 @@ describe("the gate of a pull request", () => {
 describe("every night", () => {
   const LAST = "no slower than the last release";
 
-  function measure(code: number): { readonly code: number | null; readonly output: string } {
+  function measure(code: number, begun = true): { readonly code: number | null; readonly output: string } {
     program("git", "#!/usr/bin/env bash\necho v1.0\n");
     program("npm", `#!/usr/bin/env bash\necho "$@" >> "${path("calls")}"\nexit ${code}\n`);
+    mkdirSync(path("nightly"), { recursive: true });
+    if (begun) writeFileSync(path("nightly/results.json"), "{}");
     writeFileSync(path("output.txt"), "");
     const ended = bash(script(NIGHTLY, "measure"), { GITHUB_RUN_NUMBER: "9" });
     return { code: ended.code, output: readFileSync(path("output.txt"), "utf8") };
   }
 
   it("a regression is kept for the end of the job, which it fails", () => {
+    expect(measure(1, false)).toEqual({ code: 1, output: "" });
     expect(measure(1)).toEqual({ code: 0, output: "slower-than=v1.0\n" });
     expect(bash(script(NIGHTLY, LAST), { BASE: "v1.0" })).toMatchObject({
       code: 1,

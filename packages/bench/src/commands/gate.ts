@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { Option, type Command } from "commander";
 import { dumpConfig, resolveConfig } from "../define/resolve-config.ts";
 import { EXIT, EXIT_HELP } from "../gate/exit-codes.ts";
+import { UserError } from "@quern/core/errors";
 import { planText } from "../gate/dry-run.ts";
 import type { GateRequest } from "../gate/gate-request.ts";
 import { requireConsistent, setUpGate } from "../gate/prepare.ts";
@@ -96,6 +97,9 @@ async function compare(kind: GateRequest["kind"], options: GateFlags, command: C
     return;
   }
   requireValidOptions(request);
+  if (options.dryRun === true && outputs.length > 0) {
+    throw new UserError("a plan has no results to report", { where: "--dry-run", hint: "Leave out -o and --json." });
+  }
   const progress = new GateProgress(options.quiet === true);
   const startedAt = Date.now();
   const results = await untilInterrupted(tool.name, progress, async (signal) => {

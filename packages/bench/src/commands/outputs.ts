@@ -14,11 +14,12 @@ import { renderHtml } from "../report/html.ts";
 import { renderJunit } from "../report/junit.ts";
 import { SUMMARY_BYTES, renderMarkdown } from "../report/markdown.ts";
 import { renderTerminal } from "../report/terminal.ts";
+import { nothingMeasured } from "../report/verdicts.ts";
 import type { Results } from "../results/schema.ts";
 import { requireWritable, writeWhole, writtenFile } from "./write-file.ts";
 
-/** `second`: results of a second machine, for the one form that shows them. */
-type Renderer = (results: Results, second?: Results) => string;
+/** `second`: results of a second machine, for the one form that shows them. Undefined: there is nothing to write, and need not be. */
+type Renderer = (results: Results, second?: Results) => string | undefined;
 
 const RENDERERS: Readonly<Record<string, Renderer>> = {
   json: (results) => `${JSON.stringify(results, null, 2)}\n`,
@@ -33,9 +34,19 @@ const RENDERERS: Readonly<Record<string, Renderer>> = {
   junit: renderJunit,
   text: (results) => renderTerminal(results),
   badge: renderBadge,
-  bmf: (results) => toBmf(timesOf(results, "bmf")),
-  gha: (results) => toGithubActionBenchmark(timesOf(results, "gha")),
+  bmf: (results) => timesFor(results, "bmf", toBmf),
+  gha: (results) => timesFor(results, "gha", toGithubActionBenchmark),
 };
+
+/** Undefined of builds that are the same, or of which the base has no benches: nothing was timed, and that is no fault. */
+function timesFor(
+  results: Results,
+  format: string,
+  write: (records: readonly HistoryRecord[]) => string,
+): string | undefined {
+  if (nothingMeasured(results.run) !== undefined && results.run?.refused === undefined) return undefined;
+  return write(timesOf(results, format));
+}
 
 /**
  * Times of the head for tools that keep them. What has none, or those of a disturbed machine, is not written: such a tool
@@ -131,6 +142,7 @@ export function writeOutputs(
   for (const { format, path } of outputs) {
     try {
       const text = (RENDERERS[format] as Renderer)(results, second);
+      if (text === undefined) continue;
       writeWhole(path, path.endsWith(".gz") ? gzipSync(text, { level: 9 }) : text);
       if (path !== "-") written.push(path);
     } catch (error) {

@@ -102,6 +102,25 @@ describe("report", () => {
     expect(existsSync(path("disturbed.csv"))).toBe(true);
   });
 
+  it("writes no times, and is no failure, where nothing needed to be measured", async () => {
+    const gate = sampleGate();
+    const neutral = {
+      ...gate,
+      benches: [],
+      environment: { ...gate.environment!, changed: [], controls: [] },
+      run: { ...gate.run!, identical: true },
+      summary: { verdict: "IDENTICAL", exitCode: 0, geomean: null },
+    };
+    writeFileSync(path("neutral.json"), JSON.stringify(neutral));
+    const { err } = await report(path("neutral.json"), "-o", `bmf=${path("neutral.bmf")}`, "-o", `md=${path("n.md")}`);
+    expect(err).toBe(`wrote ${path("n.md")}\n`);
+    expect(existsSync(path("neutral.bmf"))).toBe(false);
+  });
+
+  it("refuses a history that no form would show", async () => {
+    await expect(report(path("gate.json"), "--history", path("h"), "-o", "md")).rejects.toThrow("an HTML page shows");
+  });
+
   it("writes one form to standard output, alone", async () => {
     const { out } = await report(path("gate.json"), "-o", "junit");
     expect(out.startsWith("<?xml ")).toBe(true);
@@ -144,7 +163,9 @@ describe("report", () => {
       "the place of the results",
     );
     await expect(report(path("gate.json"), "-o", "pdf=x.pdf")).rejects.toThrow('no report in the form "pdf"');
-    await expect(report(path("gate.json"), "--history", path("none"))).rejects.toThrow("there is no such folder");
+    await expect(report(path("gate.json"), "--history", path("none"), "-o", "html")).rejects.toThrow(
+      "there is no such folder",
+    );
     expect(JSON.parse(readFileSync(path("gate.json"), "utf8"))).toEqual(sampleGate());
   });
 

@@ -73,6 +73,12 @@ async function show(file: string, { output = [], history, confirm, verbose }: Re
       hint: "Add -o comment=FILE.",
     });
   }
+  if (history !== undefined && outputs.every(({ format }) => format !== "html" && format !== "json")) {
+    throw new UserError("only an HTML page shows trends, and JSON has them", {
+      where: "--history",
+      hint: "Add -o html=FILE.",
+    });
+  }
   const sources = [file, ...(confirm === undefined ? [] : [confirm])].map((path) => realpathSync(path));
   // The same file may be written in several ways, or reached through a link.
   const isSource = (path: string): boolean => path !== "-" && existsSync(path) && sources.includes(realpathSync(path));

@@ -147,6 +147,7 @@ async function selftest(names: readonly string[], options: SelftestFlags, comman
     }
   });
   if (json === "-") report();
+  if (process.exitCode === EXIT.interrupted) return;
   const code = exitCodeOf(results);
   if (code !== EXIT.pass) process.exitCode = code;
 }

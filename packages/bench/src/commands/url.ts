@@ -6,7 +6,7 @@
 import type { Command } from "commander";
 import { UserError } from "@quern/core/errors";
 import { EXIT } from "../gate/exit-codes.ts";
-import { renderServing } from "../report/serving-terminal.ts";
+import { renderTerminal } from "../report/terminal.ts";
 import type { Results } from "../results/schema.ts";
 import { publicUrl } from "../serving/address.ts";
 import { parseGoals } from "../serving/goals.ts";
@@ -165,7 +165,7 @@ async function benchUrl(url: string, options: UrlOptions, command: Command): Pro
   const results: Results = servingResults(plan, test, withoutCredentials(argv, url), tool);
   const record = results.serving?.[0];
   const toScreen = outputs.every(({ path }) => path !== "-");
-  if (toScreen && record !== undefined) process.stdout.write(renderServing(record));
+  if (toScreen && record !== undefined) process.stdout.write(renderTerminal(results));
   writeOutputs(results, outputs);
   if (record === undefined || record.failed > 0) process.exitCode = 1;
   if (test.aborted) process.exitCode = EXIT.interrupted;

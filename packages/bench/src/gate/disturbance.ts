@@ -30,15 +30,30 @@ export function judgeEnvironment(record: GateRecord, policy: GatePolicy): Distur
   return {
     controls,
     dropped: union(found.filter(({ control }) => control.shared === true).map(({ rounds }) => rounds)),
-    invalid: [
-      ...(changed.length === 0 ? [] : [`the machine changed during the run: ${changed.join(", ")}`]),
-      ...disturbances,
-      ...controls.flatMap((control) => complaints(control, policy)),
-    ],
+    invalid: reasonsOf({ changed, disturbances, controls }, policy),
   };
 }
 
-function complaints({ id, moved, disturbed, estimate }: ControlVerdict, policy: GatePolicy): string[] {
+/** Why a run is worthless, in the words of the verdicts and of every report. */
+export function reasonsOf(
+  {
+    changed,
+    disturbances = [],
+    controls,
+  }: Pick<GateRecord, "changed" | "disturbances"> & Pick<Disturbance, "controls">,
+  policy: Pick<GatePolicy, "maxDisturbed" | "controlSpike">,
+): string[] {
+  return [
+    ...(changed.length === 0 ? [] : [`the machine changed during the run: ${changed.join(", ")}`]),
+    ...disturbances,
+    ...controls.flatMap((control) => complaints(control, policy)),
+  ];
+}
+
+function complaints(
+  { id, moved, disturbed, estimate }: ControlVerdict,
+  policy: Pick<GatePolicy, "maxDisturbed" | "controlSpike">,
+): string[] {
   const slow = disturbed > policy.maxDisturbed;
   return [
     ...(moved && !slow

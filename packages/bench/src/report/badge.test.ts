@@ -56,6 +56,29 @@ describe("the badge of engines", () => {
     expect(badge(right(claimable()))).toEqual({ message: "quern against onnxruntime: 2.00×", color: "brightgreen" });
   });
 
+  it("is no mean of what has none: a prompt and a token, one thread and two", () => {
+    const results = right(claimable());
+    const [claim] = results.comparisons;
+    const other = results.results.map((row) => ({ ...row, threads: 2 }));
+    const two = {
+      ...results,
+      results: [...results.results, ...other],
+      comparisons: [claim!, { ...claim!, threads: 2 }],
+    };
+    expect(badge(two)).toEqual({ message: "1 case", color: "blue" });
+    const named = (name: string): Pick<Results, "results" | "comparisons"> => ({
+      results: results.results.map((row) => ({ ...row, case: name })),
+      comparisons: [{ ...claim!, case: name }],
+    });
+    const tests = [named("llm/small/pp512"), named("llm/small/tg64")];
+    const models = {
+      ...results,
+      results: tests.flatMap((test) => test.results),
+      comparisons: tests.flatMap((test) => test.comparisons),
+    };
+    expect(badge(models)).toEqual({ message: "2 cases", color: "blue" });
+  });
+
   it("takes no ratio for a claim of which the file does not say so", () => {
     const results = right(sampleResults());
     expect(results.comparisons[0]?.notComparable).toBeUndefined();

@@ -49,7 +49,10 @@ function ofBenches({ benches = [], skipped, summary }: Results): Badge {
   };
 }
 
-/** What is wrong; without that the comparisons that are claims; without any, how many cases were measured. */
+/**
+ * What is wrong; without that the comparisons that are claims, where they have a mean that says anything; without any, how many cases
+ * were measured.
+ */
 function ofEngines(results: Results): Badge {
   const steady = results.results.filter(({ phase }) => phase === "steady");
   const faults: readonly (readonly [count: number, what: string])[] = [
@@ -61,9 +64,12 @@ function ofEngines(results: Results): Badge {
   const claims = results.comparisons.filter(
     (comparison) => comparison.phase === "steady" && claimOf(results, comparison).comparable,
   );
+  // A prompt and a token of generation have no common mean, nor have one thread and two.
+  const groups = new Set(claims.map((claim) => [claim.engine, claim.threads, claim.precision].join(" ")));
   const pairs = new Set(claims.map(({ engine, baseline }) => `${engine} against ${baseline}`));
   const [only] = pairs;
-  if (only !== undefined && pairs.size === 1) {
+  const mean = groups.size === 1 && (claims.length === 1 || claims.every(({ case: name }) => !name.startsWith("llm/")));
+  if (only !== undefined && pairs.size === 1 && mean) {
     const ratio = geometricMean(claims.map((claim) => claim.ratio));
     return { message: `${only}: ${formatRatio(ratio)}`, color: ratio >= 1 ? "brightgreen" : "orange" };
   }

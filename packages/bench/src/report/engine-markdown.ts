@@ -278,6 +278,7 @@ function phasesSection(results: Results, notes: Footnotes): MarkdownSection[] {
     { title: "ratio", right: true, cell: ({ cells }) => cells.cachedRatio },
     { title: "first run", right: true, cell: ({ cells }) => cells.firstRun },
     { title: "peak memory", right: true, cell: ({ cells }) => cells.memory },
+    { title: "planned", right: true, cell: ({ cells }) => cells.planned },
   ];
   const summary = "loading, compiling, first run, memory";
   const section = tableSection(columns, items, foldedBefore(summary), ["", PHASES_NOTE, ...FOLDED_AFTER]);

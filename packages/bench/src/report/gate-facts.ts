@@ -1,7 +1,9 @@
 /** What was compared, how, and where, in lines that every report of a gate run shows. */
 
+import { reasonsOf } from "../gate/disturbance.ts";
+import { POLICIES } from "../gate/policy.ts";
 import type { ArmRecord, Results } from "../results/schema.ts";
-import { digits, formatChange } from "./format.ts";
+import { digits } from "./format.ts";
 
 /** "main 1a2b3c4d5e6f with changes": what an arm was made from. */
 export function armText({ source, commit, dirty }: ArmRecord): string {
@@ -40,18 +42,9 @@ export function machineLine({ machine, environment }: Results): string {
 }
 
 /** What makes the numbers of a run worthless: a file that is none of the arm's, a machine that moved. Empty where nothing does. */
-export function disturbances({ environment }: Results): string[] {
+export function disturbances({ environment, run }: Results): string[] {
   if (environment === undefined) return [];
-  return [
-    ...(environment.foreignFiles ?? []),
-    ...(environment.disturbances ?? []),
-    ...(environment.changed.length === 0 ? [] : [`changed during the run: ${environment.changed.join(", ")}`]),
-    ...environment.controls
-      .filter(({ moved }) => moved)
-      .map(
-        ({ id, estimate }) => `control ${id} moved${estimate === null ? "" : ` by ${formatChange(estimate.ratio)}`}`,
-      ),
-  ];
+  return [...(environment.foreignFiles ?? []), ...reasonsOf(environment, { ...POLICIES.ci, ...run?.policy })];
 }
 
 /** What a refusal says below its first line: where, what to do, the end of a build's output. */
@@ -60,7 +53,7 @@ export function refusalDetails({ run }: Results): string[] {
   return details.filter((line) => line.trim() !== "");
 }
 
-/** The command that repeats the run; undefined where the file does not say. Where its reports went is left out. */
+/** The command that repeats the run; undefined where the file does not say. Where its reports went is left out, and what was accepted. */
 export function reproduceCommand({ run, settings }: Results): string | undefined {
   if (run === undefined) return settings.command;
   const words = withoutOutputs(run.argv);
@@ -69,8 +62,8 @@ export function reproduceCommand({ run, settings }: Results): string | undefined
   return commandLine([run.tool.name, ...words, ...seed]);
 }
 
-/** Options that say where reports go, those with a file and those without. */
-const FILE_OPTIONS = new Set(["-o", "--output", "--json", "--html", "--keep"]);
+/** Options with files that nobody else has: of reports, of the text of a pull request; and those without a file. */
+const FILE_OPTIONS = new Set(["-o", "--output", "--json", "--html", "--keep", "--accept-from"]);
 const SILENT_OPTIONS = new Set(["-q", "--quiet", "-v", "--verbose", "--json-summary"]);
 
 function withoutOutputs(argv: readonly string[]): string[] {

@@ -80,12 +80,18 @@ export function gateParts(results: Results, all: readonly BenchRecord[]): Markdo
     ],
     foot: [
       "",
-      `Totals: ${counts.length === 0 ? "no benchmark" : counts.join(", ")}. ratio: time of head over base, above 1 is slower. MDE: smallest change that would have been found in 95 of 100 runs.`,
+      `Totals: ${counts.length === 0 ? "no benchmark" : counts.join(", ")}. ${meanText(results)}ratio: time of head over base, above 1 is slower. MDE: smallest change that would have been found in 95 of 100 runs.`,
       "",
       `<sub>${facts.map((line) => name(line, 600)).join("<br>")}</sub>`,
       ...(command === undefined ? [] : commandBlock(command)),
     ],
   };
+}
+
+function meanText({ summary }: Results): string {
+  return summary?.geomean == null
+    ? ""
+    : `Geometric mean of the ratios: ${formatChangeRatio(summary.geomean)} (not judged). `;
 }
 
 function headline(results: Results): string {

@@ -275,6 +275,29 @@ describe("JUnit", () => {
     );
   });
 
+  it("of two builds beside each other fails by errors alone, as the run does", () => {
+    const { run, ...rest } = sampleGate();
+    const given = run as NonNullable<typeof run>;
+    expect(counts(renderJunit({ ...rest, run: { ...given, kind: "ab" } }))["failures"]).toBe(1);
+  });
+
+  it("says what a control failed of: a shift, or rounds that were disturbed", () => {
+    const { environment, ...rest } = sampleGate();
+    const given = environment as NonNullable<typeof environment>;
+    const [control] = given.controls;
+    const run = (changes: object): string =>
+      renderJunit({
+        ...rest,
+        environment: { ...given, changed: [], controls: [{ ...control!, moved: true, ...changes }] },
+      });
+    expect(run({ disturbed: 0.3 })).toContain(
+      'message="30 % of the rounds of the control ctl.fma have one slice above 1.5 times the other"',
+    );
+    expect(run({ disturbed: 0 })).toContain(
+      'message="the control ctl.fma, the same code in both arms, changed by +0.1 %"',
+    );
+  });
+
   it("is never empty and green", () => {
     expect(counts(renderJunit({ ...sampleGate(), benches: [] }))).toEqual({
       tests: 1,

@@ -89,7 +89,9 @@ function header(results: Results): string {
   }
   const refused = run?.refused !== undefined;
   const neutral = benches.length === 0 && nothingMeasured(run) !== undefined && !refused;
-  const bad = refused || benches.length === 0 || benches.some(isFailure) || (summary?.exitCode ?? 0) !== 0;
+  // A comparison of two builds fails by wrong outputs alone: slower is no worse than faster there.
+  const faults = run?.kind === "ab" ? benches.filter(({ verdict }) => verdict === "ERROR") : benches.filter(isFailure);
+  const bad = refused || benches.length === 0 || faults.length > 0 || (summary?.exitCode ?? 0) !== 0;
   const look = neutral ? "neutral" : bad ? "bad" : "good";
   const counts = totals(benches).map(({ verdict, count }) => `<li>${VERDICTS[verdict].sign} ${count} ${verdict}</li>`);
   const details = refusalDetails(results).map((text) => shorten(text, LINE_LENGTH));

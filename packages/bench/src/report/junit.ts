@@ -5,6 +5,7 @@
  * skipped cases alone.
  */
 
+import { claimOf, claimText } from "../claims/claim.ts";
 import { EXIT } from "../gate/exit-codes.ts";
 import { findComparison } from "../results/find-rows.ts";
 import type { BenchRecord, Result, Results, ServingRecord, Skipped } from "../results/schema.ts";
@@ -141,8 +142,8 @@ function gateCase(bench: BenchRecord, run: Results["run"]): TestCase {
     name: benchName(bench),
     group: "quern.gate",
     seconds: nanoseconds === null ? null : nanoseconds / 1e9,
-    // An advisory run shows what it found and fails nothing; a wrong output stays one.
-    outcome: run?.advisory === true && outcome === "failure" && verdict !== "ERROR" ? "skipped" : outcome,
+    // What is advisory, or only compares, shows what it found and fails nothing; a wrong output stays one.
+    outcome: failsNothing(run) && outcome === "failure" && verdict !== "ERROR" ? "skipped" : outcome,
     message,
     properties: [
       ["verdict", verdict],
@@ -157,6 +158,10 @@ function gateCase(bench: BenchRecord, run: Results["run"]): TestCase {
       ...(bench.accepted === undefined ? [] : ([["accepted", bench.accepted.trailer]] as const)),
     ],
   };
+}
+
+function failsNothing(run: Results["run"]): boolean {
+  return run?.advisory === true || run?.kind === "ab";
 }
 
 function engineCases(results: Results): TestCase[] {
@@ -175,6 +180,7 @@ function engineCases(results: Results): TestCase[] {
               ["ratio", formatRatio(comparison.ratio)],
               ["interval", formatInterval(comparison.low, comparison.high)],
               ["baseline", comparison.baseline],
+              ["claim", claimText(claimOf(results, comparison)) ?? "claim"],
             ],
     };
   });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -86,6 +86,14 @@ describe("a series that was finished", () => {
     expect(kept({ sampler: "2" })).toThrow("by another version of the sampler");
     expect(seedsIn(own)).toEqual([100, 101, 102]);
   });
+});
+
+it("a folder or a file that cannot be read is said, and is no defect", () => {
+  expect(() => seriesIn(join(folder, "no-such-folder"))).toThrow("the folder of kept runs cannot be read");
+  const cut = join(folder, "AT9.jsonl.br");
+  writeFileSync(cut, "cut off");
+  expect(() => [...readSeries(cut)]).toThrow("the runs of the series cannot be read");
+  rmSync(cut);
 });
 
 it("runs of a test become one file, in their order; those of other tests stay", () => {

@@ -102,8 +102,21 @@ function seedIn(json: string, where: string): number {
 }
 
 function linesOf(file: string): string[] {
-  const text = brotliDecompressSync(readFileSync(file), { maxOutputLength: MOST_BYTES }).toString();
-  return text.split("\n").filter((line) => line !== "");
+  return unpacked(file)
+    .split("\n")
+    .filter((line) => line !== "");
+}
+
+function unpacked(file: string): string {
+  try {
+    return brotliDecompressSync(readFileSync(file), { maxOutputLength: MOST_BYTES }).toString();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(`the runs of the series cannot be read: ${why}`, {
+      where: file,
+      hint: "It is cut off, or no series: take it out of the folder.",
+    });
+  }
 }
 
 /** Adds the runs of a test to the file of its series, and removes theirs. Nothing happens where none was kept. */
@@ -136,9 +149,18 @@ function runFiles(folder: string, test: string): string[] {
   }
 }
 
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UserError(`the folder of kept runs cannot be read: ${why}`, { where: `--keep ${folder}` });
+  }
+}
+
 /** Files of whole series in a folder. */
 export function seriesIn(folder: string): string[] {
-  return readdirSync(folder)
+  return namesIn(folder)
     .filter((name) => name.endsWith(".jsonl.br"))
     .sort()
     .map((name) => join(folder, name));

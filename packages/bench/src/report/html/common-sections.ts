@@ -1,6 +1,7 @@
 /** Sections that every page has: roofline, trends, what is comparable, the machine before and after. */
 
 import type { Results, RooflinePoint } from "../../results/schema.ts";
+import { leftOut } from "../bounds.ts";
 import { escapeHtml, shorten } from "../escape.ts";
 import { agreementLines, assumedLines, engineText, settingsText, threadsText } from "../engine-facts.ts";
 import type { Footnotes } from "../footnotes.ts";
@@ -76,6 +77,7 @@ export function trendSection({ trends = [] }: Results): Section {
       ? ""
       : [
           ...figures,
+          ...leftOut(trends.length - sorted.length).map(note),
           note("Thick lines are levels between changes; dashed lines mark the first run of a new level."),
         ].join("\n");
   return { id: "trends", heading: "Trend", body };

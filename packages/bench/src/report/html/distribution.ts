@@ -48,7 +48,7 @@ export function distributionChart(label: string, series: readonly DistributionSe
             const share = i / steps;
             return `${px(1000 * x.at(quantile(sorted, share)))} ${px(1000 * (1 - share))}`;
           });
-          return `<path class="curve l${index % 6}" d="M${points.join("L")}">${title(`${name}: ${describe(sorted)}`)}</path>`;
+          return `<path class="curve ${lineOf(index)}" d="M${points.join("L")}">${title(`${name}: ${describe(sorted)}`)}</path>`;
         })
         .join("")}`,
     ),
@@ -62,7 +62,12 @@ function describe(sorted: readonly number[]): string {
   return `median ${p50}, 90 % ${p90}, 99 % ${p99}, ${sorted.length} samples`;
 }
 
+/** Colour and dashes; beyond six series they come again, broader. */
+function lineOf(series: number): string {
+  return series < 6 ? `l${series}` : `l${series % 6} again`;
+}
+
 /** A key of a legend: the stroke of a series. */
 export function strokeOf(series: number): string {
-  return `<svg class="stroke" width="26" height="10" aria-hidden="true"><path class="curve l${series % 6}" d="M1 5h24"/></svg>`;
+  return `<svg class="stroke" width="26" height="10" aria-hidden="true"><path class="curve ${lineOf(series)}" d="M1 5h24"/></svg>`;
 }

@@ -3,6 +3,7 @@
 import { findComparison } from "../../results/find-rows.ts";
 import type { Result, Results } from "../../results/schema.ts";
 import { threadsText } from "../engine-facts.ts";
+import { leftOut } from "../bounds.ts";
 import { escapeHtml, shorten } from "../escape.ts";
 import type { Footnotes } from "../footnotes.ts";
 import {
@@ -27,6 +28,8 @@ const NAME_LENGTH = 160;
 const OPEN_DISTRIBUTIONS = 6;
 const OPEN_TREEMAPS = 2;
 const MOST_CHARTS = 120;
+/** Of one chart: as many as can be told apart. */
+const CURVES = 6;
 const MOST_TREEMAPS = 40;
 /** Areas of all treemaps together: a page of 200 rows stays below a megabyte, and opens at once. */
 const MOST_AREAS = 800;
@@ -195,29 +198,31 @@ function phasesSection(results: Results, notes: Footnotes): Section {
 
 function distributionSection(results: Results): Section {
   const names = armNames(results);
-  // Engines beside each other at one thread count; six curves are as many as can be told apart.
+  // Engines beside each other at one thread count.
   const byCase = Map.groupBy(
     steadyRows(results).filter(({ samples }) => samples.length > 1),
     (row) => `${row.case}, ${threadsText(row.threads)}`,
   );
   const figures = [...byCase].slice(0, MOST_CHARTS).map(([name, rows]) => {
     const label = shorten(name, NAME_LENGTH);
-    const series = rows.slice(0, 6).map((row) => ({
+    const drawn = rows.slice(0, CURVES);
+    const series = drawn.map((row) => ({
       label: armLabel(row),
       series: Math.max(0, names.indexOf(armLabel(row))),
       samplesMs: row.samples,
     }));
-    return `<figure data-name="${escapeHtml(label)}">${distributionChart(label, series)}<figcaption>${escapeHtml(label)}</figcaption></figure>`;
+    return `<figure data-name="${escapeHtml(label)}">${distributionChart(label, series)}<figcaption>${escapeHtml(label)}${rows.length > CURVES ? `, and ${rows.length - CURVES} that are not drawn` : ""}</figcaption></figure>`;
   });
   const heading = "Distribution of times";
   if (figures.length === 0) return { id: "distributions", heading, body: "" };
-  const shown = new Set([...byCase.values()].flat().map(armLabel));
+  const shown = new Set([...byCase.values()].flatMap((rows) => rows.slice(0, CURVES)).map(armLabel));
   const grid = (parts: readonly string[]): string => `<div class="cards">${parts.join("\n")}</div>`;
   const rest = figures.slice(OPEN_DISTRIBUTIONS);
   const body = [
     legend(names, shown, strokeOf),
     grid(figures.slice(0, OPEN_DISTRIBUTIONS)),
     folded(`${rest.length} more`, rest.length === 0 ? [] : [grid(rest)]),
+    ...leftOut(byCase.size - figures.length).map(note),
     note("Share of the timed slices whose calls took at most so long."),
   ];
   return { id: "distributions", heading, body: body.join("\n") };

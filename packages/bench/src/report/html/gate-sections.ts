@@ -104,7 +104,16 @@ function ratioSection(benches: readonly BenchRecord[]): Section {
   return { id: "ratios", heading: "Head beside base", body: body.join("\n") };
 }
 
+/** Work of a call over the time of the head: flops or bytes per ns are GFLOP/s or GB/s. */
+function rateCells({ work }: BenchRecord, ns: number | null): TableRow["cells"] {
+  return [work?.flops, work?.bytes].map((amount) => {
+    const rate = ns === null || !amount ? null : amount / ns;
+    return { text: rate === null ? "" : digits(rate), value: rate };
+  });
+}
+
 function tableSection(benches: readonly BenchRecord[], cut: number, said: ReadonlySet<string>): Section {
+  const rated = benches.some(({ work }) => work !== undefined);
   const rows = benches.map((bench): TableRow => {
     const pairs = decidingPairs(bench);
     const { estimate, verdict, check } = bench;
@@ -118,6 +127,7 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: Readon
         shortName(bench),
         { text: formatNs(base), value: base },
         { text: formatNs(head), value: head },
+        ...(rated ? rateCells(bench, head) : []),
         estimate === null ? "–" : { text: formatChangeRatio(estimate.ratio), value: estimate.ratio },
         estimate === null ? "" : formatChangeInterval(estimate.low, estimate.high),
         estimate === null ? "" : { text: formatPercent(estimate.mde), value: estimate.mde },
@@ -134,6 +144,7 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: Readon
     "bench",
     "base",
     "head",
+    ...(rated ? ["GFLOP/s", "GB/s"] : []),
     "ratio",
     "95 % interval",
     "MDE",
@@ -145,10 +156,17 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: Readon
   ];
   const body = [
     `<div class="tools" data-kinds="verdict" hidden></div>`,
-    table(titles, rows, { label: "Benchmarks", numeric: [2, 3, 4, 6, 7, 8, 9], wrap: [11], sortable: true }),
+    table(titles, rows, {
+      label: "Benchmarks",
+      numeric: ["base", "head", "GFLOP/s", "GB/s", "ratio", "MDE", "threshold", "spread", "pairs"].flatMap((title) =>
+        titles.includes(title) ? [titles.indexOf(title)] : [],
+      ),
+      wrap: [titles.indexOf("remarks")],
+      sortable: true,
+    }),
     ...(cut > 0 ? [note(`${cut} more benchmarks are in the JSON and CSV reports.`)] : []),
     note(
-      "MDE: smallest change that would have been found in 95 of 100 runs. spread: winsorised standard deviation of the log-ratios of pairs. checked: timed calls whose output was compared.",
+      "MDE: smallest change that would have been found in 95 of 100 runs. spread: winsorised standard deviation of the log-ratios of pairs. checked: timed calls whose output was compared. Rates are those of the head.",
     ),
   ];
   return { id: "benchmarks", heading: "Benchmarks", body: body.join("\n") };

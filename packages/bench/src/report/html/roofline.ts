@@ -35,9 +35,16 @@ const SHAPES: readonly string[] = [
   "M-2-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z",
 ];
 
+/** Beyond six series colours come again, with other shapes. */
+function look(series: number): { readonly colour: string; readonly shape: string } {
+  const shape = SHAPES[(series + Math.floor(series / 6)) % 6] as string;
+  return { colour: `s${series % 6}`, shape };
+}
+
 /** A key of a legend: the shape of a series. */
 export function shapeOf(series: number): string {
-  return `<svg class="shape" width="14" height="14" viewBox="-7 -7 14 14" aria-hidden="true"><path class="s${series % 6}" d="${SHAPES[series % 6]}"/></svg>`;
+  const { colour, shape } = look(series);
+  return `<svg class="shape" width="14" height="14" viewBox="-7 -7 14 14" aria-hidden="true"><path class="${colour}" d="${shape}"/></svg>`;
 }
 
 export function rooflineChart(marks: readonly RooflineMark[], ceilings: readonly RooflineCeiling[]): string {
@@ -58,10 +65,10 @@ export function rooflineChart(marks: readonly RooflineMark[], ceilings: readonly
     }),
     svgText("50%", HEIGHT - 8, "arithmetic intensity, flop per byte", { anchor: "middle", cssClass: "tick" }),
     ...ceilings.map((ceiling) => roof(ceiling, x, y, down)),
-    ...marks.map(
-      (mark) =>
-        `<svg x="${percent(x.at(mark.intensity))}" y="${px(down(mark.gflops))}" overflow="visible"><path class="mark s${mark.series % 6}" d="${SHAPES[mark.series % 6]}">${title(`${mark.label}: ${digits(mark.gflops)} GFLOP/s at ${digits(mark.intensity)} flop per byte`)}</path></svg>`,
-    ),
+    ...marks.map((mark) => {
+      const { colour, shape } = look(mark.series);
+      return `<svg x="${percent(x.at(mark.intensity))}" y="${px(down(mark.gflops))}" overflow="visible"><path class="mark ${colour}" d="${shape}">${title(`${mark.label}: ${digits(mark.gflops)} GFLOP/s at ${digits(mark.intensity)} flop per byte`)}</path></svg>`;
+    }),
   ];
   return plot(`Roofline of ${marks.length} results: the table has the numbers`, HEIGHT, yLabels, area);
 }

@@ -1,6 +1,7 @@
 /** The section of the page for load tests of servers. */
 
 import type { Results, ServingRecord } from "../../results/schema.ts";
+import { leftOut } from "../bounds.ts";
 import { escapeHtml, shorten } from "../escape.ts";
 import { formatMs } from "../format.ts";
 import { LATENCIES, loadLines } from "../serving-facts.ts";
@@ -12,7 +13,11 @@ const MOST_TESTS = 50;
 export function servingSection({ serving = [] }: Results): Section {
   const parts = serving.slice(0, MOST_TESTS).map(loadTest);
   const key = `<ul class="legend"><li>${strokeOf(0)} end to end</li><li>${strokeOf(1)} first token</li></ul>`;
-  return { id: "serving", heading: "Load tests", body: parts.length === 0 ? "" : [key, ...parts].join("\n") };
+  return {
+    id: "serving",
+    heading: "Load tests",
+    body: parts.length === 0 ? "" : [key, ...parts, ...leftOut(serving.length - parts.length).map(note)].join("\n"),
+  };
 }
 
 function loadTest(test: ServingRecord): string {

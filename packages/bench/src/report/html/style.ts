@@ -28,7 +28,7 @@ svg { display: block; font: 12px system-ui, sans-serif; } svg text { fill: var(-
 svg .grid, svg .one, svg .bar, svg .whisker { vector-effect: non-scaling-stroke; } svg .grid { stroke: var(--line); } svg .one { stroke: var(--ink); } svg .band { fill: var(--band); } svg .change { stroke: var(--bad); stroke-dasharray: 4 3; }
 svg .ceiling { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 3; } svg .whisker { stroke: var(--ink); stroke-width: 1.5; }
 svg .dots { stroke: var(--s0); stroke-width: 4; stroke-linecap: round; stroke-opacity: .75; fill: none; vector-effect: non-scaling-stroke; }
-svg .curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; } svg .faint { fill: none; stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
+svg .curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; } svg .again { stroke-width: 4; stroke-opacity: .6; } svg .faint { fill: none; stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
 svg .level { fill: none; stroke: var(--ink); stroke-width: 2; vector-effect: non-scaling-stroke; } svg .hover { fill: transparent; }
 .s0 { fill: var(--s0); } .s1 { fill: var(--s1); } .s2 { fill: var(--s2); } .s3 { fill: var(--s3); } .s4 { fill: var(--s4); } .s5 { fill: var(--s5); }
 .l0 { stroke: var(--s0); } .l1 { stroke: var(--s1); stroke-dasharray: 7 4; } .l2 { stroke: var(--s2); stroke-dasharray: 2 3; } .l3 { stroke: var(--s3); stroke-dasharray: 10 3 2 3; } .l4 { stroke: var(--s4); stroke-dasharray: 14 4; } .l5 { stroke: var(--s5); stroke-dasharray: 4 2; }
@@ -40,7 +40,7 @@ svg .tile { fill-opacity: .24; stroke: var(--paper); stroke-width: 2; } svg .mar
 .row .name { text-align: right; } .row .val { font-variant-numeric: tabular-nums; } .rows li.row { padding: 1px 0; content-visibility: auto; contain-intrinsic-size: auto 34px; }
 .plot { display: grid; grid-template-columns: 52px 1fr; } .plot .area { overflow: visible; }
 main > section { content-visibility: auto; contain-intrinsic-size: auto 900px; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: .4rem 1.6rem; } .cards figure { margin: 0; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 200px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); gap: .4rem 1.6rem; } .cards figure { margin: 0; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 200px; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0; margin: .3rem 0; font-size: .88rem; color: var(--soft); } .legend li { display: flex; align-items: center; gap: .4rem; }
 details { margin: .6rem 0; } summary { cursor: pointer; padding: .25rem 0; } pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .6rem .8rem; overflow-x: auto; white-space: pre-wrap; margin: .4rem 0; font-size: .85rem; }
 @media (max-width: 640px) { body { padding: 1rem .75rem 3rem; } h1 { font-size: 1.3rem; } .row { grid-template-columns: 1fr auto; row-gap: 1px; } .row .name { text-align: left; } .row svg { grid-row: 2; grid-column: 1 / -1; } .row.axis .name, .row.axis .val { display: none; }
