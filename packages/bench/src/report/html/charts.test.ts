@@ -5,7 +5,7 @@ import { engineScale, gateScale, ratioRows, type RatioRow } from "./ratio-rows.t
 import { rooflineChart } from "./roofline.ts";
 import { linearScale, logScale, ratioTicks } from "./scale.ts";
 import { gatherParts, squarify } from "./treemap.ts";
-import { trendChart } from "./trend.ts";
+import { changesText, trendChart } from "./trend.ts";
 
 function row(changes: Partial<RatioRow>): RatioRow {
   return { label: "b", ratio: 1, low: 0.99, high: 1.01, value: "", cssClass: "c", ...changes };
@@ -128,6 +128,17 @@ describe("treemap", () => {
 });
 
 describe("trend", () => {
+  it("says its changes in words too", () => {
+    const points = [1, 1, 2].map((value, i) => ({
+      at: `2026-11-0${i + 1}T00:00:00Z`,
+      value,
+      commit: "abcdef0123456789",
+    }));
+    const changes = [{ index: 2, ratio: 2, p: 0 }];
+    expect(changesText({ bench: "b", unit: "ns", points, changes })).toBe("+100.0 % since 2026-11-03 (abcdef012345)");
+    expect(changesText({ bench: "b", unit: "ns", points, changes: [] })).toBe("");
+  });
+
   it("of memory is in bytes", () => {
     const points = Array.from({ length: 3 }, (_, i) => ({ at: `2026-01-0${i + 1}T00:00:00Z`, value: 50 * 2 ** 20 }));
     const chart = trendChart({ bench: "b", unit: "bytes", points, changes: [] });

@@ -13,7 +13,7 @@ import { armNames, engineMarks, legend } from "./engine-sections.ts";
 import { controlRows, gateMarks } from "./gate-sections.ts";
 import { factTable, note, table, type Section } from "./markup.ts";
 import { rooflineChart, shapeOf, type RooflineCeiling } from "./roofline.ts";
-import { trendChart } from "./trend.ts";
+import { changesText, trendChart } from "./trend.ts";
 
 const MOST_TRENDS = 60;
 const NAME_LENGTH = 160;
@@ -70,7 +70,9 @@ export function trendSection({ trends = [] }: Results): Section {
   const figures = sorted.map((trend) => {
     const unit = { ns: "time", ratio: "time over that of the control kernel", bytes: "memory" }[trend.unit];
     const caption = `${shorten(trend.bench, NAME_LENGTH)}: ${unit}${trend.class === undefined ? "" : `, machines of class ${shorten(trend.class, NAME_LENGTH)}`}`;
-    return `<figure data-name="${escapeHtml(shorten(trend.bench, NAME_LENGTH))}">${trendChart(trend)}<figcaption>${escapeHtml(caption)}</figcaption></figure>`;
+    const changes = shorten(changesText(trend), 400);
+    const text = changes === "" ? caption : `${caption}; ${changes}`;
+    return `<figure data-name="${escapeHtml(shorten(trend.bench, NAME_LENGTH))}">${trendChart(trend)}<figcaption>${escapeHtml(text)}</figcaption></figure>`;
   });
   const body =
     figures.length === 0

@@ -63,6 +63,16 @@ function inOrder({ points, changes }: Trend): Trend["changes"] {
     .toSorted((a, b) => a.index - b.index);
 }
 
+/** Its changes in words: since when, with which commit, by how much. */
+export function changesText(trend: Trend): string {
+  const { points } = trend;
+  const lines = inOrder(trend).map(({ index, ratio }) => {
+    const { at = "", commit } = points[index] ?? {};
+    return `${formatChange(ratio)} since ${at.slice(0, 10)}${commit === undefined ? "" : ` (${commit.slice(0, 12)})`}`;
+  });
+  return lines.join(", ");
+}
+
 function curves(
   points: Trend["points"],
   changes: Trend["changes"],
