@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { EXIT } from "../gate/exit-codes.ts";
 import { Random } from "../harness/random.ts";
 import { temporaryFolder } from "../paired/arms/repository.test-support.ts";
 import { studentQuantile } from "../statistics/distributions.ts";
@@ -288,9 +289,11 @@ describe("the state of a bisection", () => {
       verdict: "error",
       reason: "no network",
     });
-    await expect(search(60, counted(failing), { stateFile })).rejects.toThrow(
-      /no network[^]*The same call tries it again/,
-    );
+    for (let turn = 0; turn < 3; turn++) {
+      await expect(search(60, counted(failing), { stateFile })).rejects.toThrow(
+        /no network[^]*The same call tries it again/,
+      );
+    }
     const whole = await search(60, compare);
     const result = await search(60, counted(compare), { stateFile });
     expect(labels(result)).toEqual(labels(whole));
@@ -339,6 +342,12 @@ describe("the state of a bisection", () => {
     await expect(search(60, compare, { stateFile })).rejects.toThrow(message);
     expect(readFileSync(stateFile, "utf8")).toBe(text);
     expect((await search(60, compare, { stateFile, restart: true })).outcome).toBe("found");
+  });
+
+  it("ends with a code of its own where the disk is full", async ({ skip }) => {
+    if (!existsSync("/dev/full")) skip("this system has no /dev/full");
+    const work = search(60, compare, { stateFile: "/dev/full", restart: true });
+    await expect(work).rejects.toMatchObject({ reason: "disk-full", exitCode: EXIT.invalid });
   });
 
   it("is not begun where it cannot be written", async () => {

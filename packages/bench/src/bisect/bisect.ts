@@ -118,9 +118,11 @@ export async function bisect(
   const resumed = stateFile === undefined || plan.restart === true ? [] : readState(stateFile, question);
   // What failed may have been a network or a full disk: it is tried again. Answers stay.
   const answers = resumed.filter(({ verdict }) => verdict !== "error");
-  const search = new Search(plan, rules, answers, resumed.length - answers.length, progress);
+  const failed = resumed.filter(({ verdict }) => verdict === "error");
+  const search = new Search(plan, rules, answers, failed.length, progress);
   return await search.run((probes) => {
-    if (stateFile !== undefined) writeState(stateFile, question, probes);
+    // With what failed before: whoever goes on counts from there, so that no number is used twice.
+    if (stateFile !== undefined) writeState(stateFile, question, [...failed, ...probes]);
   });
 }
 

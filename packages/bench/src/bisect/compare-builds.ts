@@ -13,7 +13,7 @@ import { WARM_UP_MS } from "../gate/budget.ts";
 import { environmentOf } from "../gate/prepare.ts";
 import { logRatios } from "../statistics/ratios.ts";
 import type { StagedArm } from "../paired/arms/arm.ts";
-import { preflight } from "../paired/arms/preflight.ts";
+import { faultOfFirstCall, preflight } from "../paired/arms/preflight.ts";
 import { Refusal } from "../paired/arms/refusal.ts";
 import { readSource } from "../paired/arms/source.ts";
 import { replaceBenchFiles } from "../paired/arms/stage-source.ts";
@@ -81,9 +81,10 @@ export class BuildComparer {
     const where = `good build, ${good.label}`;
     if (found === undefined) {
       const hint = "--current-benches measures all builds with the bench files as they are now.";
-      throw new UserError(`the good build has no bench "${bench}"`, { where, hint });
+      throw new Refusal("nothing-to-compare", `the good build has no bench "${bench}"`, { where, hint });
     }
-    if (found.failure !== undefined) throw new UserError(`the bench fails: ${found.failure}`, { where });
+    const fault = faultOfFirstCall(found);
+    if (fault !== undefined) throw new Refusal("benches-failed", `the bench fails: ${fault}`, { where });
     return staged;
   }
 
@@ -144,7 +145,8 @@ export class BuildComparer {
     const before = base.list.benches.find(({ id }) => id === bench);
     const now = head.list.benches.find(({ id }) => id === bench);
     if (before === undefined || now === undefined) return failed(`it has no bench "${bench}"`);
-    if (now.failure !== undefined) return failed(now.failure);
+    const fault = faultOfFirstCall(now);
+    if (fault !== undefined) return failed(fault);
     if (now.file !== before.file)
       return failed(`its bench lies in ${now.file}, that of the good build in ${before.file}`);
     try {

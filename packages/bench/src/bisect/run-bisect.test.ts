@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { EXIT } from "../gate/exit-codes.ts";
 import { makeRepository, temporaryFolder } from "../paired/arms/repository.test-support.ts";
 import type { BisectResult } from "./bisect.ts";
 import { runBisect, type BisectRequest } from "./run-bisect.ts";
@@ -79,8 +80,21 @@ describe("runBisect", () => {
     await expect(run(folder, { good: "main~1" })).rejects.toThrow(
       /the good build has no bench "sum"\n.*\n {2}--current-benches/,
     );
-    await expect(run(folder, { good: "main~1", bench: "none", currentBenches: true })).rejects.toThrow(
-      'the good build has no bench "none"',
-    );
+    const missing = run(folder, { good: "main~1", bench: "none", currentBenches: true });
+    await expect(missing).rejects.toThrow('the good build has no bench "none"');
+    await expect(missing).rejects.toMatchObject({ exitCode: EXIT.wrong });
+  });
+
+  it("says that the bench fails in the good build, or is wrong there", async () => {
+    const { folder, commit } = makeRepository();
+    commit("throws", { ...FILES, "lib.js": "export function sum() { throw new Error('no luck'); }" });
+    commit("wrong", { "lib.js": "export const sum = () => 1;" });
+    commit("right", { "lib.js": lib(2, "right") });
+    const good = async (commitName: string): Promise<unknown> =>
+      await run(folder, { good: commitName }).catch((error: unknown) => error);
+    expect(await good("main~2")).toMatchObject({ reason: "benches-failed", exitCode: EXIT.wrong });
+    const wrong = await good("main~1");
+    expect(wrong).toMatchObject({ reason: "benches-failed", exitCode: EXIT.wrong });
+    expect((wrong as Error).message).toMatch(/^the bench fails: wrong output: its error is /);
   });
 });

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { UserError } from "@quern/core/errors";
 import { writeJson } from "../commands/write-file.ts";
+import { Refusal, saysDiskFull } from "../paired/arms/refusal.ts";
 import type { Probe, Rules } from "./probes.ts";
 
 const STATE_SCHEMA = "quern.bisect/1";
@@ -41,7 +42,16 @@ export function readState(file: string, question: Question): readonly Probe[] {
 
 export function writeState(file: string, question: Question, probes: readonly Probe[]): void {
   const state: BisectState = { schema: STATE_SCHEMA, ...question, probes };
-  writeJson(file, state);
+  try {
+    writeJson(file, state);
+  } catch (error) {
+    if (!(error instanceof UserError) || !saysDiskFull(String(error.cause))) throw error;
+    throw new Refusal("disk-full", "the state of the bisection cannot be written: the disk is full", {
+      where: file,
+      hint: "Free some space: the same call goes on from the comparison before.",
+      cause: error,
+    });
+  }
 }
 
 function parse(file: string): BisectState {

@@ -1,13 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { Tensor } from "@quern/core";
 import { onnxruntime } from "../engines/onnxruntime.ts";
+import { Random } from "../harness/random.ts";
 import { checkOutputs } from "./check.ts";
 import { gemmWorkload, parseShapes } from "./gemm.ts";
-import { makeInputs } from "./inputs.ts";
+import { makeInput, makeInputs } from "./inputs.ts";
 import { distinctNames, fileNameParts, modelName, modelNameParts } from "./model-name.ts";
+import { encodeNpy } from "./npy.ts";
 import { erf, opCases, opWorkload } from "./ops.ts";
 import type { Workload } from "./workload.ts";
 
@@ -29,7 +31,7 @@ async function judgeAll(workload: Workload): Promise<(boolean | undefined)[]> {
   const outputs = await runBaseline(workload);
   const inputs = makeInputs(workload, SEED)[0] ?? {};
   const judge = (y: Tensor | undefined): boolean | undefined =>
-    checkOutputs(workload, 0, inputs, y === undefined ? {} : { y }, "highest", SEED)?.ok;
+    checkOutputs(workload, 0, inputs, y === undefined ? {} : { y }, { precision: "highest", seed: SEED })?.ok;
   const y = outputs["y"] as Tensor;
   const spoiled = new Tensor(y.dtype, y.shape, (y.data as Float32Array).slice());
   const middle = y.size >> 1;
@@ -57,6 +59,23 @@ describe("gemm cases", () => {
         RIGHT_WRONG_NONE_ZEROS,
       );
     }
+  });
+
+  it("small errors in corners are always seen, elsewhere by some processes", async () => {
+    const [gemm] = parseShapes("96x64x80");
+    const workload = gemmWorkload(gemm as NonNullable<typeof gemm>, SEED, directory);
+    const { y } = await runBaseline(workload);
+    const inputs = makeInputs(workload, SEED)[0] ?? {};
+    /** Whether an output passes that has an error in one place, too small for projections. */
+    const passes = (place: number, process: number): boolean | undefined => {
+      const data = Float32Array.from(y?.data as Float32Array);
+      data[place] = (data[place] as number) + 4e-4;
+      const spoiled = { y: new Tensor("f32", [96, 80], data) };
+      return checkOutputs(workload, 0, inputs, spoiled, { precision: "highest", seed: SEED, process })?.ok;
+    };
+    for (const corner of [0, 79, 95 * 80, 96 * 80 - 1]) expect(passes(corner, 0)).toBe(false);
+    const seen = new Set(Array.from({ length: 40 }, (_, process) => passes(48 * 80 + 33, process)));
+    expect(seen).toEqual(new Set([true, false]));
   });
 
   it("one seed, one file", () => {
@@ -119,6 +138,23 @@ describe("models", () => {
 });
 
 describe("inputs", () => {
+  it.each(["f32", "f16", "i64"] as const)("of files, %s: sets beyond them are varied", (dtype) => {
+    const file = join(directory, `in-${dtype}.npy`);
+    const values = Array.from({ length: 24 }, (_, i) => i + 1);
+    writeFileSync(file, encodeNpy(Tensor.from(dtype, values)));
+    const fill = { kind: "files", files: [file], noise: 0.01 } as const;
+    const recipe = { name: "x", dtype, shape: [24], fill };
+    const sets = [0, 1, 2].map((set) => makeInput(recipe, set, new Random(set)));
+    expect(sets[0]?.toArray()).toEqual(values);
+    const distinct = new Set(sets.map((tensor) => tensor.toArray().join()));
+    expect(distinct.size).toBe(3);
+    for (const tensor of sets) {
+      expect(tensor.dtype).toBe(dtype);
+      const sorted = tensor.toArray().toSorted((a, b) => a - b);
+      for (const [i, value] of sorted.entries()) expect(Math.abs(value - (values[i] as number))).toBeLessThan(1);
+    }
+  });
+
   it("differ between sets, and not between processes", () => {
     const workload = opWorkload("add", SEED, directory);
     const [first, second] = makeInputs({ ...workload, sets: 2 }, SEED);

@@ -32,7 +32,7 @@ function workloadOf(name: string, folder?: string): Workload {
 }
 
 function check(workload: Workload, outputs: Record<string, Tensor>): Verification | null {
-  return checkOutputs(workload, 0, {}, outputs, "highest", 1);
+  return checkOutputs(workload, 0, {}, outputs, { precision: "highest", seed: 1 });
 }
 
 describe("outputs of an oracle", () => {
@@ -63,8 +63,23 @@ describe("outputs of an oracle", () => {
     const workload = workloadOf("golden", folder);
     writeExpected(workload, 0, {});
     expect(check(workload, { y: wrong })).toMatchObject({ ok: false, oracle: "outputs beside the model" });
-    writeExpected({ ...workload, check: workloadOf("computed").check }, 0, { y });
-    expect(check({ ...workload, check: workloadOf("computed").check }, { y })).toMatchObject({ oracle: "the oracle" });
+  });
+
+  it("are compared with beside those beside the model, and must be both", () => {
+    const folder = join(directory, "case-both");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "out-y.npy"), encodeNpy(y));
+    const agreed = workloadOf("agreed", folder);
+    writeExpected(agreed, 0, { y });
+    const oracle = "the oracle and outputs beside the model";
+    expect(check(agreed, { y })).toMatchObject({ ok: true, maxError: 0, oracle });
+    // The oracle is wrong together with the engine.
+    const alike = workloadOf("alike", folder);
+    writeExpected(alike, 0, { y: wrong });
+    const found = check(alike, { y: wrong });
+    expect(found).toMatchObject({ ok: false, oracle });
+    expect(found?.maxError).toBeCloseTo(1 / 3, 6);
+    expect(found?.message).toMatch(/^y\[2\] = 4, expected 3 .*\(outputs beside the model\)$/);
   });
 
   it("of a set that could not be written to the end are none", () => {

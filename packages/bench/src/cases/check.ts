@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:f
 import { dirname, join } from "node:path";
 import type { MatmulPrecision, Tensor } from "@quern/core";
 import { modelLimits, verifyTensors, type Verification } from "../harness/verify.ts";
+import { Random } from "../harness/random.ts";
 import { checkMatmul } from "./gemm.ts";
 import type { TensorSet } from "./inputs.ts";
 import { tensorFiles } from "./model.ts";
@@ -13,32 +14,57 @@ import { encodeNpy, readNpy } from "./npy.ts";
 import { checkOp } from "./ops.ts";
 import type { Workload } from "./workload.ts";
 
+export interface CheckSettings {
+  readonly precision: MatmulPrecision;
+  readonly seed: number;
+  /** Encoding that the weights of a model were quantised to. */
+  readonly quantize?: string | undefined;
+  /** Which of an engine's processes it is: where places are sampled, each looks at others. */
+  readonly process?: number;
+}
+
 /** Null where there is nothing to compare this set with. */
 export function checkOutputs(
   workload: Workload,
   set: number,
   inputs: TensorSet,
   outputs: TensorSet,
-  precision: MatmulPrecision,
-  seed: number,
-  /** Encoding that the weights of a model were quantised to. */
-  quantize?: string,
+  { precision, seed, quantize, process = 0 }: CheckSettings,
 ): Verification | null {
   const { check } = workload;
-  if (check.kind === "matmul") return checkMatmul(check, workload.modelPath, inputs, outputs, precision, seed + set);
+  if (check.kind === "matmul") {
+    const places = Random.of(seed, "matmul-check", set, process);
+    return checkMatmul(check, workload.modelPath, inputs, outputs, precision, places);
+  }
   if (check.kind === "op") return checkOp(check, inputs, outputs, seed);
   const limits = modelLimits(precision, quantize);
   const sources = [
     { folder: computedFolder(check.directory, set), oracle: check.oracle },
     { folder: goldenFolder(workload, set), oracle: "outputs beside the model" },
   ];
-  for (const { folder, oracle } of sources) {
-    if (folder === undefined || !existsSync(folder)) continue;
-    const expected = readExpected(folder);
+  const found = sources.flatMap(({ folder, oracle }) => {
+    const expected = folder === undefined || !existsSync(folder) ? {} : readExpected(folder);
     // Nothing expected is nothing compared, which is no pass.
-    if (Object.keys(expected).length > 0) return verifyTensors(outputs, expected, limits, oracle);
-  }
-  return null;
+    return Object.keys(expected).length === 0 ? [] : [verifyTensors(outputs, expected, limits, oracle)];
+  });
+  return found.length === 0 ? null : found.reduce(together);
+}
+
+/** What two oracles say of the same outputs: the worse of both errors, and the first fault. */
+function together(a: Verification, b: Verification): Verification {
+  const worse = (x: number | null, y: number | null): number | null =>
+    x === null || y === null ? null : Math.max(x, y);
+  const cosines = [a, b].flatMap(({ cosine }) => cosine ?? []);
+  const wrong = [a, b].find(({ ok }) => !ok);
+  return {
+    ok: a.ok && b.ok,
+    maxError: worse(a.maxError, b.maxError),
+    rmsError: worse(a.rmsError, b.rmsError),
+    tolerance: a.tolerance,
+    ...(cosines.length === 0 ? {} : { cosine: Math.min(...cosines) }),
+    oracle: `${a.oracle} and ${b.oracle}`,
+    ...(wrong === undefined ? {} : { message: `${wrong.message} (${wrong.oracle})` }),
+  };
 }
 
 function computedFolder(directory: string, set: number): string {

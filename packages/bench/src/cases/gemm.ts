@@ -112,6 +112,11 @@ const SAMPLED_COLUMNS = 32;
 const SAMPLES_PER_COLUMN = 64;
 const SAMPLES = SAMPLED_COLUMNS * SAMPLES_PER_COLUMN;
 
+/** The first and the last, where kernels that count wrong go wrong, and random ones, `count` in all. */
+function sampledPlaces(size: number, count: number, random: Random): number[] {
+  return [0, size - 1, ...Array.from({ length: count - 2 }, () => random.below(size))];
+}
+
 type MatmulCheck = Extract<Check, { kind: "matmul" }>;
 
 /** Judges one output of a matrix product. */
@@ -121,7 +126,8 @@ export function checkMatmul(
   inputs: TensorSet,
   outputs: TensorSet,
   precision: MatmulPrecision,
-  seed: number,
+  /** Draws the places. */
+  random: Random,
 ): Verification {
   const { m, k, n } = check;
   const oracle = "float64 at sampled places and projections";
@@ -143,16 +149,13 @@ export function checkMatmul(
     check.weightsOffset === null
       ? ((inputs["b"] as Tensor).data as Float32Array)
       : constantWeights(modelPath, check.weightsOffset, k * n); // [k, n]
-  const random = Random.of(seed, "matmul-check");
 
   let worst = 0;
   let squares = 0;
   let reference = 0;
-  for (let sample = 0; sample < SAMPLED_COLUMNS; sample++) {
-    const j = random.below(n);
+  for (const j of sampledPlaces(n, SAMPLED_COLUMNS, random)) {
     const column = Float64Array.from({ length: k }, (_, i) => b[i * n + j] as number);
-    for (let repeat = 0; repeat < SAMPLES_PER_COLUMN; repeat++) {
-      const row = random.below(m);
+    for (const row of sampledPlaces(m, SAMPLES_PER_COLUMN, random)) {
       let sum = 0;
       for (let i = 0; i < k; i++) sum += (x[row * k + i] as number) * (column[i] as number);
       const error = Math.abs((actual[row * n + j] as number) - sum);

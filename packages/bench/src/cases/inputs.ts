@@ -27,8 +27,7 @@ export function makeInput(recipe: InputRecipe, set: number, random: Random): Ten
   const { fill, dtype, shape } = recipe;
   if (fill.kind === "files") {
     const tensor = readNpy(fill.files[set % fill.files.length] as string);
-    if (set >= fill.files.length) vary(tensor, fill.noise, random);
-    return tensor;
+    return set < fill.files.length ? tensor : varied(tensor, fill.noise, random);
   }
   const draw = fill.kind === "normal" ? drawsOf(fill, set, random) : () => random.below(fill.below);
   if (dtype === "f32" || dtype === "f64") {
@@ -43,18 +42,22 @@ export function makeInput(recipe: InputRecipe, set: number, random: Random): Ten
 /** Fewer integers than this may be a shape, an axis or a sampling rate, which must stay. */
 const SHUFFLED_FROM = 16;
 
-/** Makes new but realistic values: floats get a little noise, integers (token ids, bytes) change places. */
-function vary(tensor: Tensor, noise: number, random: Random): void {
-  if (tensor.dtype === "f32" || tensor.dtype === "f64") {
-    const data = tensor.data as Float32Array;
+/** New but realistic values: floats get a little noise, integers (token ids, bytes) change places. */
+function varied(tensor: Tensor, noise: number, random: Random): Tensor {
+  const { dtype, shape } = tensor;
+  if (isFloat(dtype)) {
+    const values = tensor.toArray();
     let squares = 0;
-    for (const value of data) squares += value * value;
-    const scale = noise * Math.sqrt(squares / Math.max(1, data.length));
-    for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) + scale * random.normal();
-  } else if (isInteger(tensor.dtype) && tensor.size >= SHUFFLED_FROM) {
-    const data = tensor.data as Int32Array;
-    data.set(random.shuffle([...data]));
+    for (const value of values) squares += value * value;
+    const scale = noise * Math.sqrt(squares / Math.max(1, values.length));
+    return Tensor.from(
+      dtype,
+      values.map((value) => value + scale * random.normal()),
+      shape,
+    );
   }
+  if (!isInteger(dtype) || tensor.size < SHUFFLED_FROM) return tensor;
+  return Tensor.from(dtype, random.shuffle<number | bigint>([...tensor.data]), shape);
 }
 
 /** A recipe of random values for an input that nothing is known of but its type. */

@@ -54,6 +54,7 @@ describe("a ratio is a claim", () => {
     ["kept kernels", { keptKernels: true }, "only onnxruntime found kernels that an earlier process had kept"],
     ["processes", { samples: [1, 2, 3, 4], processes: [2, 2] }, "fewer than 3 processes (onnxruntime: 2)"],
     ["processes", { samples: Array(500).fill(1), processes: [500] }, "fewer than 3 processes (onnxruntime: 1)"],
+    ["processes", { processes: [2, 2, 0] }, "fewer than 3 processes (onnxruntime: 2)"],
     ["processes", { processes: [1, 1, 1, 1] }, "numbers of processes differ: 3 and 4"],
   ];
   it.each(cases)("not where it breaks the rule of %s", (rule, changes, reason) => {
@@ -123,6 +124,15 @@ describe("a ratio is a claim", () => {
       ({ inputsSha256: _, busyThreads: __, ...row }) => row,
     );
     expect(claimOf({ ...sample, results: rows }, compile)).toEqual({ comparable: true, reasons: [] });
+  });
+
+  it("not where more threads than allowed were counted, which may have compiled as well", () => {
+    const sample = results();
+    const compiled = sample.results.find((row) => row.phase === "compile" && row.engine === "quern") as Result;
+    const rows = [compiled, { ...compiled, engine: "onnxruntime", busyThreads: 2 }];
+    const compile = { ...(sample.comparisons[1] as Comparison), low: 0.4, high: 0.6 };
+    const { reasons } = claimOf({ ...sample, results: rows }, compile);
+    expect(reasons).toEqual(["onnxruntime used 2 threads instead of 1"]);
   });
 
   it("of loading where the core of Quern counts to it, as it did not in older files", () => {
@@ -226,6 +236,30 @@ describe("instruction sets", () => {
     const llama = { systemInfo: "CPU : AVX512 = 1 | AMX_INT8 = 1 |" };
     expect(isaOfRow(row({ device: "weights in CPU", engine: "llama.cpp" }), llama, sample.machine)).toBe("avx512");
     expect(isaOfRow(row({ device: "weights in AMX", engine: "llama.cpp" }), llama, sample.machine)).toBe("amx");
+  });
+
+  it("of language models are those of the model, not of another one in the same file", () => {
+    const sample = sampleResults();
+    const rows = ["AMX", "CPU"].flatMap((buffers): Result[] => {
+      const { device = `weights in ${buffers}`, ...cold } = {
+        ...sample.results[0]!,
+        device: undefined,
+        case: `llm/${buffers}/first-token`,
+        engine: "llama.cpp",
+      };
+      return [
+        { ...cold, phase: "steady", device },
+        { ...cold, phase: "compile" },
+      ];
+    });
+    const settings = { systemInfo: "CPU : AVX512 = 1 | AMX_INT8 = 1 |" };
+    const engines = [{ ...sample.engines[0]!, name: "llama.cpp", settings }];
+    expect(withIsa({ ...sample, engines, results: rows }).results.map(({ isa }) => isa)).toEqual([
+      "amx",
+      "amx",
+      "avx512",
+      "avx512",
+    ]);
   });
 
   it("a library that chooses by CPUID is assumed to use the widest unit; another one that says nothing is not guessed", () => {

@@ -55,7 +55,10 @@ function factsOf(results: Results): FileFacts {
 }
 
 /** The row that a comparison is about, and that of its baseline. */
-export function rowsOf(results: Results, comparison: Comparison): readonly [Result | undefined, Result | undefined] {
+export function rowsOf(
+  results: Pick<Results, "results">,
+  comparison: Comparison,
+): readonly [Result | undefined, Result | undefined] {
   const { phase, baseline: engine, baselinePrecision: precision = comparison.precision } = comparison;
   const ofBaseline = { case: comparison.case, threads: comparison.threads, engine, precision };
   const baseline =

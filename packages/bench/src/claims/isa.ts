@@ -74,5 +74,5 @@ export function withIsa(results: Results): Results {
 }
 
 function armOf({ case: name, engine, threads, precision }: Result): string {
-  return JSON.stringify([name.startsWith("llm/") ? "" : name, engine, threads, precision]);
+  return JSON.stringify([name, engine, threads, precision]);
 }

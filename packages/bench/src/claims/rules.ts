@@ -100,10 +100,10 @@ function shortHash(sha256: string | undefined): string | undefined {
 /** Highest first. */
 const PRECISIONS: readonly Result["precision"][] = ["highest", "high", "medium"];
 
-/** Processes behind a row; undefined where slices are the samples and nothing says whose they are. */
+/** Processes that gave samples of a row; undefined where slices are the samples and nothing says whose they are. */
 function processesOf({ processes, phase, samples }: Result): number | undefined {
   // Phases before the steady state have one sample of each process.
-  return processes?.length ?? (phase === "steady" ? undefined : samples.length);
+  return processes?.filter((count) => count > 0).length ?? (phase === "steady" ? undefined : samples.length);
 }
 
 function weightsOf({ weights }: Result): string {

@@ -5,7 +5,7 @@ import type { SeriesAnalysis } from "../history/analyse.ts";
 import { toBadge, toBmf, toCsv, toGithubActionBenchmark, toJson } from "../history/exports.ts";
 import type { HistoryRecord } from "../history/record.ts";
 import { writeSqlite } from "../history/sqlite.ts";
-import { requireWritable, writeWhole } from "./write-file.ts";
+import { requireWritable, writeWhole, writtenFile } from "./write-file.ts";
 
 interface ExportForm {
   readonly about: string;
@@ -39,14 +39,19 @@ export async function exportHistory(
     throw new UserError("no form is asked for", {
       hint: `Choose from: ${FORMS.map((name) => `--${name} FILE`).join(", ")}.`,
     });
-  const targets = asked.map((name) => flags[name] as string);
-  if (new Set(targets).size < targets.length) throw new UserError("two forms are to be written to the same file");
   if (flags.sqlite === "-") throw new UserError("a database is not written to standard output", { where: "--sqlite" });
   const texts = asked.flatMap((name): { path: string; text: string }[] => {
     const { text } = EXPORT_FORMS[name];
     return text === undefined ? [] : [{ path: flags[name] as string, text: text(records, analyses) }];
   });
   for (const name of asked) requireWritable(flags[name] as string, `--${name}`);
+  requireDistinct(asked.map((name) => flags[name] as string));
   if (flags.sqlite !== undefined) await writeSqlite(flags.sqlite, records, analyses);
   for (const { path, text } of texts) writeWhole(path, text);
+}
+
+/** Of two forms in one place only the second would be left, or none could be told from the other. */
+function requireDistinct(paths: readonly string[]): void {
+  const places = paths.flatMap((path) => (path === "-" ? path : (writtenFile(path) ?? [])));
+  if (new Set(places).size < places.length) throw new UserError("two forms are to be written to the same file");
 }

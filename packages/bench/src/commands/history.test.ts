@@ -1,6 +1,6 @@
 /** `history` as users meet it: its options, what it prints, and exit codes. */
 
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { beforeAll, describe, expect, it, vi } from "vitest";
@@ -246,6 +246,13 @@ describe("wrong use", () => {
   ])("%j", async (args, message) => {
     const placed = args.map((arg, i) => (args[i - 1] === "--dir" || arg === "missing.json" ? path(arg) : arg));
     await expect(history(...placed)).rejects.toThrow(message);
+  });
+
+  it("two forms to one file, however it is named", async () => {
+    symlinkSync(folder, path("link"));
+    const same = history("export", "--dir", path("h"), "--csv", path("x"), "--json", join(path("link"), "x"));
+    await expect(same).rejects.toThrow("written to the same file");
+    expect(existsSync(path("x"))).toBe(false);
   });
 
   it("a bad line is told with its place; --skip-bad goes on", async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -161,6 +161,22 @@ describe("listBenches", () => {
       ["teardown", "too late"],
     ]);
     expect(benches.map(({ failure }) => failure)).toEqual([...Array.from({ length: 5 }), "too late"]);
+  });
+
+  it("tears down what it has set up, whatever a call ends with", async () => {
+    write(
+      "bench/a.bench.js",
+      `import { appendFileSync } from "node:fs";
+       const throws = () => { throw new Error("no luck"); };
+       const bench = (id, part) => ({ id, run: () => 1, teardown: () => appendFileSync(${JSON.stringify(join(folder, "ended"))}, id), ...part });
+       export default [
+         bench("a", { inputs: throws }), bench("b", { run: throws }), bench("c", { check: throws }), bench("d", { setup: throws }),
+         { id: "e", run: throws, teardown: () => { throw new Error("too late"); } },
+       ];`,
+    );
+    const { benches } = await list({ attempt: true });
+    expect(benches.map(({ failure, wrong }) => failure ?? wrong)).toEqual(Array.from({ length: 5 }, () => "no luck"));
+    expect(readFileSync(join(folder, "ended"), "utf8")).toBe("abc");
   });
 
   it("gives the advice that there is for a failure, of a file and of a call", async () => {

@@ -64,12 +64,26 @@ type Fault = Pick<ListedBench, "failure" | "wrong">;
 
 /** One call outside of measuring, so that what it loads late is recorded too; its error, if it has one, or that of its output. */
 async function tried(bench: Bench, directory: string, seed: number): Promise<Fault> {
+  const random = (label: string): Random => Random.of(seed, "attempt", bench.id, label);
+  let state: unknown;
   try {
-    const random = (label: string): Random => Random.of(seed, "attempt", bench.id, label);
-    const state = await bench.setup?.({ params: bench.params ?? {}, directory, random });
-    const input = bench.inputs?.(random("inputs"), state);
-    const wrong = await faultOfOutput(bench, input, await bench.run(state, input), state);
+    state = await bench.setup?.({ params: bench.params ?? {}, directory, random });
+  } catch (error) {
+    return { failure: messageOf(error) };
+  }
+  const fault = await called(bench, state, random("inputs"));
+  try {
     await bench.teardown?.(state);
+    return fault;
+  } catch (error) {
+    return { failure: fault.failure ?? messageOf(error) };
+  }
+}
+
+async function called(bench: Bench, state: unknown, random: Random): Promise<Fault> {
+  try {
+    const input = bench.inputs?.(random, state);
+    const wrong = await faultOfOutput(bench, input, await bench.run(state, input), state);
     return wrong === undefined ? {} : { wrong };
   } catch (error) {
     return { failure: messageOf(error) };

@@ -68,7 +68,10 @@ async function wrongOutputs(name: string, workload: Workload): Promise<string[]>
       else model.release(fetched);
     }
     for (const [set, fetched] of kept) {
-      const found = checkOutputs(workload, set, sets[set] ?? {}, model.tensors(fetched), "highest", SEED);
+      const found = checkOutputs(workload, set, sets[set] ?? {}, model.tensors(fetched), {
+        precision: "highest",
+        seed: SEED,
+      });
       if (found?.ok !== true) wrong.push(`${workload.id}, set ${set}: ${found?.message}`);
       model.release(fetched);
     }

@@ -46,6 +46,8 @@ export interface Engine {
   readonly keepsKernels: boolean;
   /** Whether the engine takes `quantize` of the options; others compute with the weights of the file. */
   readonly quantises: boolean;
+  /** Whether the engine keeps to `features` of the options; others use what the machine has. */
+  readonly takesFeatures?: boolean;
   /** Identity and settings; throws a `UserError` saying how to get the engine where it is missing. */
   describe(options: EngineOptions): Promise<EngineRecord>;
   /** Why the engine cannot run the workload; undefined when it can try. */
@@ -54,7 +56,11 @@ export interface Engine {
 }
 
 export interface OpenEngine {
-  compile(modelPath: string): Promise<CompiledModel>;
+  /**
+   * All that the engine does before it can run, what goes on in the background included. `inputs`, where they are known: an
+   * engine that compiles for sizes makes ready for theirs, instead of doing it in the first run.
+   */
+  compile(modelPath: string, inputs?: TensorSet): Promise<CompiledModel>;
   close(): Promise<void>;
 }
 

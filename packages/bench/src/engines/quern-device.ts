@@ -5,10 +5,11 @@
  * time to load is part of the phase "load".
  */
 
-import { referenceDevice, type Device } from "@quern/core";
+import { referenceDevice, type Device, type Executable } from "@quern/core";
 import type * as OnnxImporter from "@quern/importers/onnx";
 import type * as CpuKernels from "@quern/kernels-cpu";
 import { requirePeer } from "../harness/peers.ts";
+import type { TensorSet } from "../cases/inputs.ts";
 import type { EngineOptions } from "./engine.ts";
 
 export const DEVICE_KINDS = ["cpu", "gpu", "reference"] as const;
@@ -66,4 +67,20 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions): Prom
     case "reference":
       return referenceDevice();
   }
+}
+
+/** What devices and executables that compile behind `compile` have beyond the interface: those of the CPU. */
+type Compiling = Partial<Pick<CpuKernels.CpuDevice, "weightsPacked"> & { specialise(inputs: TensorSet): void }>;
+
+/**
+ * Ends what `device.compile` has only begun: the program for the sizes of `inputs`, where the first run would compile it, and
+ * packing weights.
+ */
+export async function finishCompiling(
+  device: Device & Compiling,
+  executable: Executable & Compiling,
+  inputs?: TensorSet,
+): Promise<void> {
+  if (inputs !== undefined) executable.specialise?.(inputs);
+  await device.weightsPacked?.();
 }

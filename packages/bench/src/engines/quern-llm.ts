@@ -10,7 +10,7 @@ import { InternalError, type Device, type MatmulPrecision } from "@quern/core";
 import type { StepPart, StepRunner } from "@quern/llm";
 import { requirePeer } from "../harness/peers.ts";
 import { packageVersion } from "../version.ts";
-import { openDevice } from "./quern-device.ts";
+import { finishCompiling, openDevice } from "./quern-device.ts";
 import { STEP_TOKENS, largest, type LlmEngine, type LlmModel, type LlmOptions, type LlmPart } from "./llm-engine.ts";
 
 const PAGE_SIZE = 64;
@@ -76,6 +76,7 @@ async function loadModel(device: Device, path: string, options: LlmOptions): Pro
   const executable = device.compile(graph, { matmulPrecision: precision });
   // As `loadModel` does: the device packs weights meanwhile.
   tokenizerFromGguf(file.metadata.values);
+  await finishCompiling(device, executable);
   const runner = new ExecutableRunner(device, executable, pagesPerSequence * sequences);
   const precisions = new Set(executable.report.launches.flatMap((launch) => launch.precision ?? []));
   const about = `${device.name}, products at ${[...precisions].join(" and ") || "f32"}`;

@@ -19,7 +19,7 @@ import type { TensorSet } from "../cases/inputs.ts";
 import type { ModelValue } from "../cases/model.ts";
 import { packageVersion } from "../version.ts";
 import { graphFlops, multipliesDequantised } from "./graph-flops.ts";
-import { loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
+import { finishCompiling, loadImporter, openDevice, readModel, type DeviceKind } from "./quern-device.ts";
 import { profileLaunches } from "./quern-profile.ts";
 import type { CompiledFacts, CompiledModel, Engine, EngineOptions, OpenEngine } from "./engine.ts";
 
@@ -41,6 +41,7 @@ function quernEngine(
     precisions,
     keepsKernels: kind === "cpu",
     quantises: true,
+    takesFeatures: kind === "cpu",
     async describe(options) {
       const device = await openDevice(kind, { ...options, threads: threadsOf(options) });
       const threads = variantOf === undefined ? "as in each row" : "the device's own: all processors";
@@ -54,9 +55,11 @@ function quernEngine(
       const device = await openDevice(kind, { ...options, threads: threadsOf(options), cache });
       await loadImporter();
       return {
-        compile: async (modelPath) => {
+        compile: async (modelPath, inputs) => {
           const { graph } = await readModel(modelPath, kind, options);
-          return wrap(device, graph, device.compile(graph, { matmulPrecision: options.precision }), kind === "gpu");
+          const executable = device.compile(graph, { matmulPrecision: options.precision });
+          await finishCompiling(device, executable, inputs);
+          return wrap(device, graph, executable, kind === "gpu");
         },
         close: async () => device.dispose(),
       };

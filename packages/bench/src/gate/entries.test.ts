@@ -106,6 +106,28 @@ describe("a new bench", () => {
   });
 });
 
+describe("a bench whose first output is wrong in the head", () => {
+  const wrong = { b: { wrong: "wrong output: its error is 1" } };
+
+  it("is an error, whatever later outputs are, and is not measured", async () => {
+    const plans: MeasurePlan[] = [];
+    const results = await gate({ ratios: { a: 1, b: 1 }, headFaults: wrong, plans });
+    expect(verdicts(results)).toEqual({ a: "EQUIVALENT", b: "ERROR" });
+    expect(results.benches?.[1]?.reason).toBe("head: wrong output: its error is 1");
+    expect(results.summary?.exitCode).toBe(EXIT.wrong);
+    expect(plans[0]?.benches.map(({ id }) => id)).toEqual(["a", "ctl.fma"]);
+    expect(replays(results)).toBe(true);
+  });
+
+  it("is one where it is wrong in the base too, be both builds the same", async () => {
+    const world: World = { ratios: { a: 1, b: 1 }, baseFaults: wrong, headFaults: wrong };
+    expect(verdicts(await gate(world))).toEqual({ a: "EQUIVALENT", b: "ERROR" });
+    const neutral = await gate({ ...world, same: true }, { identical: "neutral" });
+    expect(verdicts(neutral)).toEqual({ b: "ERROR" });
+    expect(neutral.summary).toMatchObject({ verdict: "ERROR", exitCode: EXIT.wrong });
+  });
+});
+
 describe("a head that has lost all its benches", () => {
   const world: World = { ratios: { a: 1, b: 1 }, emptyHead: true };
 

@@ -25,18 +25,17 @@ export function entriesOf(checked: Preflight, setup: GateSetup): EntryFacts[] {
     ...more,
   });
   return [
-    ...checked.compared.map(({ base, head }) => {
-      const failure = failureOf(base, head);
+    ...checked.compared.map(({ head }) => {
       return entry(head, {
         recentMdes: recentMdesOf(setup.calibration, head, setup.policy),
         ...(checked.changed.has(head.id) ? { flags: [BENCH_CHANGED] } : {}),
-        ...(failure === undefined ? {} : { failure }),
+        ...failureOf(head),
       });
     }),
     // A new one is not measured, so that its output is looked at here alone.
     ...checked.added.flatMap((bench) => {
-      const fault = faultOfFirstCall(bench);
-      return fault === undefined ? [] : [entry(bench, { failure: `head: ${fault}` })];
+      const fault = failureOf(bench);
+      return fault === undefined ? [] : [entry(bench, fault)];
     }),
     ...checked.missing.map((bench) =>
       entry(bench, { failure: 'head: the bench is missing; "removed" in the configuration declares that it is gone' }),
@@ -44,11 +43,13 @@ export function entriesOf(checked: Preflight, setup: GateSetup): EntryFacts[] {
   ];
 }
 
-/** Of a bench that fails in the head, whatever it does in the base. A wrong output alone is found, and kept, by measuring. */
-function failureOf(base: ListedBench, head: ListedBench): string | undefined {
-  if (head.failure !== undefined) return `head: ${head.failure}`;
-  if (base.failure === undefined) return undefined;
-  return head.wrong === undefined ? `base: ${base.failure}` : `head: ${head.wrong}`;
+/**
+ * Of a bench whose first call fails in the head, or gives a wrong output there, whatever it does in the base. Measuring would miss
+ * a fault that only the first call has. One that fails in the base alone is not compared.
+ */
+function failureOf(head: ListedBench): { readonly failure: string } | undefined {
+  const fault = faultOfFirstCall(head);
+  return fault === undefined ? undefined : { failure: `head: ${fault}` };
 }
 
 /**

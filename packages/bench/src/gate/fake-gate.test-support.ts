@@ -49,6 +49,8 @@ export interface World {
   readonly abortIn?: string;
   /** A bench whose head hangs while it is measured. */
   readonly hangsIn?: string;
+  /** A bench that is too short to be evaluated. */
+  readonly boundIn?: string;
   readonly quotaChanges?: boolean;
   readonly throttled?: boolean;
   /** Why the controls cannot be measured. */
@@ -105,6 +107,7 @@ export function partsOf(world: World): GateParts {
       const error = { kind: "timeout", arm: "head", reason: "gave no answer within 60 s" } as const;
       return { id, ref, pairs: pairs.slice(0, 1), flags: [], check: null, error };
     }
+    if (id === world.boundIn) return { id, ref, pairs: [], flags: ["timer-bound"], check: null };
     return { id, ref, pairs, flags: [], check: control ? null : { checked: 3, maxError: 0, passed: true } };
   };
   return {

@@ -205,6 +205,29 @@ describe("profile quick", () => {
     expect(plans).toHaveLength(1);
   });
 
+  it("nor of what cannot be evaluated, nor of controls that have failed; none at all where nothing is left", async () => {
+    const quick = { flags: { seed: 11, profile: "quick" } } as const;
+    const measured = async (world: World): Promise<string[][]> => {
+      const plans: MeasurePlan[] = [];
+      await gate({ ...world, benchMs: 300, plans }, quick);
+      return plans.map(({ benches }) => benches.map(({ id }) => id));
+    };
+    const ratios = { a: 1, short: 1 };
+    expect(await measured({ ratios, boundIn: "short", controlFails: "it hung" })).toEqual([
+      ["a", "short", "ctl.fma"],
+      ["a"],
+    ]);
+    expect(await measured({ ratios: { short: 1 }, boundIn: "short" })).toEqual([["short", "ctl.fma"]]);
+  });
+
+  it("every stage knows what those before it have found: how a bench is timed, how often it was too short", async () => {
+    const plans: MeasurePlan[] = [];
+    await gate({ ratios: { slow: 1.08 }, benchMs: 300, plans }, { flags: { seed: 11, profile: "quick" } });
+    expect(plans.length).toBeGreaterThan(2);
+    expect(plans[0]?.memory).toBeDefined();
+    for (const { memory } of plans) expect(memory).toBe(plans[0]?.memory);
+  });
+
   it("measures all where there is time, which grows with the suite", async () => {
     const results = await gate({ ratios: several, benchMs: 300 }, { flags: { seed: 11, profile: "quick" } });
     expect(results.run?.cutShort).toBeUndefined();

@@ -7,7 +7,7 @@
  */
 
 import { changedFacts, type Fingerprint } from "../paired/fingerprint.ts";
-import type { BenchRef, MeasurePlan } from "../paired/plan.ts";
+import { emptyMemory, type BenchRef, type MeasurePlan } from "../paired/plan.ts";
 import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
 import { pressureBetween } from "../paired/pressure.ts";
 import type { Pressure, Results } from "../results/schema.ts";
@@ -37,7 +37,7 @@ import {
   type GateArms,
   type GateSetup,
 } from "./prepare.ts";
-import { faultOf } from "./screen.ts";
+import { faultOf, isEvaluated } from "./screen.ts";
 import { RunState } from "./run-state.ts";
 import type { StageName } from "./samples.ts";
 
@@ -68,6 +68,7 @@ class GateRun {
   readonly #startedAt: number;
   readonly #state: RunState;
   readonly #loaded: LoadedCheck;
+  readonly #memory = emptyMemory();
   /** Index of the next pair: stages go on counting. */
   #nextIndex = 0;
   /** How much longer pairs take than predicted: measured by the stages so far. */
@@ -199,10 +200,17 @@ class GateRun {
     if (screen.pairs < wanted) this.#cut();
     if (!this.#isWorthMore) return;
     const pairs = furtherScreenPairs(policy, refs.length, screen.pairs, this.#slowness * onePair);
-    // A bench that hangs would do so once more.
-    const broken = new Set(this.#state.benches().flatMap((bench) => (faultOf(bench) === undefined ? [] : [bench.id])));
-    const sound = all.filter(({ id }) => !broken.has(id));
-    if (pairs > 0) await this.#stage("screen", sound, { pairs, untilMs: undefined });
+    // A bench that hangs would do so once more, and one that is too short stays so.
+    const left = this.#state.benches().filter((bench) => faultOf(bench) === undefined && isEvaluated(bench));
+    const ids = new Set(left.map(({ id }) => id));
+    const sound = refs.filter(({ id }) => ids.has(id));
+    if (pairs === 0 || sound.length === 0) return;
+    await this.#stage("screen", [...sound, ...this.#controls()], { pairs, untilMs: undefined });
+  }
+
+  /** Without those that have failed: the run is invalid by them already, and one that hangs would do so once more. */
+  #controls(): BenchRef[] {
+    return this.#parts.controlBenches().filter(({ id }) => !this.#state.failedControls.has(id));
   }
 
   /** False where what ran was not what was asked for, or nobody waits for more of it. */
@@ -214,7 +222,7 @@ class GateRun {
   async #measureAgain(stage: StageName, pairs: number, ids: readonly string[]): Promise<void> {
     if (ids.length === 0 || !this.#isWorthMore) return;
     // A few suspects would take less time than the controls beside them.
-    const controls = this.#parts.controlBenches().map((control) => ({ ...control, every: CONTROLS_EVERY }));
+    const controls = this.#controls().map((control) => ({ ...control, every: CONTROLS_EVERY }));
     const refs = [...this.#arms.refs.filter(({ id }) => ids.includes(id)), ...controls];
     const onePair = this.#slowness * pairMs(refs, shapeOf(this.#setup.policy, stage));
     const plan = planConfirm(pairs, FEWEST_PAIRS, onePair, this.#laterUntilMs, this.#spentMs);
@@ -248,6 +256,7 @@ class GateRun {
       nodeOptions: config.nodeOptions,
       processors: this.#setup.pin.processors,
       peaks: ceilingsOf(this.#setup.calibration?.roofline ?? []),
+      memory: this.#memory,
     };
     const what = `${STAGE_TEXT[stage]} ${count(benches.filter(({ control }) => control !== true).length)}`;
     const samples = await this.#parts.measurePairs(plan, ({ text, share, leftMs }) =>

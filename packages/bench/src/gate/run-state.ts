@@ -109,12 +109,6 @@ export class RunState {
     }
   }
 
-  /** Pairs of a bench in a stage. */
-  pairsOf(id: string, stage: StageName): number {
-    const stages = this.#benches.get(id)?.stages.filter((record) => record.stage === stage) ?? [];
-    return stages.reduce((sum, { pairs }) => sum + pairs.length, 0);
-  }
-
   benches(): MeasuredBench[] {
     return [...this.#benches.values()].map(({ id, delta, stages, flags, check, failure, recentMdes }) => ({
       id,

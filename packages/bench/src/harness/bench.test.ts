@@ -277,6 +277,16 @@ describe("runBench", () => {
     });
   });
 
+  it("an option that no engine takes is refused at once", async () => {
+    const model: CaseRequest = { kind: "model", file: mnist };
+    await expect(bench([model], ["onnxruntime"], { quantize: "Q8_0" })).rejects.toThrow(
+      /none of the engines quantises weights[^]*--quantize[^]*quern/,
+    );
+    await expect(bench(gemm, ["onnxruntime", "quern-gpu"], { features: "avx2" })).rejects.toThrow(
+      /can be told which CPU features[^]*--features[^]*: quern, quern-defaults\./,
+    );
+  });
+
   it.each([
     [[], ["onnxruntime"], "nothing to measure"],
     [gemm, [], "no engine to measure"],

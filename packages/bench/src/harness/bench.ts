@@ -13,8 +13,8 @@ import { modelWorkload, requireModelFile, requireWarmWeights } from "../cases/mo
 import type { CacheState } from "../cases/caches.ts";
 import { opPool, opWorkload, type OpSizes } from "../cases/ops.ts";
 import type { Workload } from "../cases/workload.ts";
-import { engineNamed } from "../engines/index.ts";
-import type { EngineOptions } from "../engines/engine.ts";
+import { engineNamed, engines as allEngines } from "../engines/index.ts";
+import type { Engine, EngineOptions } from "../engines/engine.ts";
 import { makeTemporaryFolder } from "../paired/temporary-folder.ts";
 import type { Comparison, EngineRecord, Machine, Result, Results, Skipped } from "../results/schema.ts";
 import { describeAffinity } from "./affinity.ts";
@@ -67,7 +67,7 @@ export async function runBench(plan: BenchPlan, settings: BenchSettings, progres
   if (plan.engines.length === 0) throw new UserError("bench: no engine to measure", { where: "--engines" });
   const cases = distinctCases(plan.cases);
   for (const request of cases) requireCase(request, plan);
-  for (const name of plan.engines) engineNamed(name);
+  requireTaken(plan);
   const engines = await describeEngines(plan, settings.timeoutMs);
   const models = plannedModels(cases, plan, settings);
   await models.requireUse(plan.dims);
@@ -184,6 +184,19 @@ function requireCase(request: CaseRequest, { quantize }: BenchPlan): void {
     requireModelFile(request.file);
     requireWarmWeights(request.cache);
   }
+}
+
+/** An option that no engine of the plan takes would say of its rows what they are not. */
+function requireTaken(plan: BenchPlan): void {
+  const planned = plan.engines.map(engineNamed);
+  const requireOne = (where: string, what: string, takes: (engine: Engine) => boolean | undefined): void => {
+    if (planned.some(takes)) return;
+    const able = allEngines.filter(takes).map(({ name }) => name);
+    throw new UserError(`none of the engines ${what}`, { where, hint: `Add one of these: ${able.join(", ")}.` });
+  };
+  if (plan.quantize !== undefined) requireOne("--quantize", "quantises weights", ({ quantises }) => quantises);
+  if (plan.features !== undefined)
+    requireOne("--features", "can be told which CPU features to use", ({ takesFeatures }) => takesFeatures);
 }
 
 function engineOptions(plan: BenchPlan, threads: number, precision: MatmulPrecision): EngineOptions {

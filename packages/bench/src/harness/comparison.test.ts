@@ -7,6 +7,7 @@ import { sampleResults } from "../results/sample-results.ts";
 import type { Results, RooflinePoint } from "../results/schema.ts";
 import { DEFAULT_SETTINGS } from "./bench.ts";
 import { ComparisonRun } from "./comparison.ts";
+import { withoutTimes } from "./withheld.ts";
 
 const point: RooflinePoint = { threads: 1, fmaGflops: 100, matrixGflops: null, readGBps: 10 };
 
@@ -61,6 +62,20 @@ describe("a comparison of engines", () => {
     expect(results.machine.roofline).toMatchObject([{ fmaGflops: 100, readGBps: 15 }]);
   });
 
+  it("has no ratio of a time that is withheld", () => {
+    const { machine, engines, results, comparisons, skipped } = sampleResults();
+    const compared = (phase: string, engine: string): string[] => {
+      const rows = results.map((row) =>
+        row.phase === phase && row.engine === engine ? withoutTimes({ ...row, verified: false }) : row,
+      );
+      const run = new ComparisonRun("engines", DEFAULT_SETTINGS);
+      return run.results({ machine, engines, results: rows, comparisons, skipped }).comparisons.map((row) => row.phase);
+    };
+    expect(compared("steady", "nobody")).toEqual(["steady", "compile"]);
+    expect(compared("steady", "quern")).toEqual(["compile"]);
+    expect(compared("steady", "onnxruntime")).toEqual(["compile"]);
+  });
+
   describe("without peaks", () => {
     const late = new UserError("the calibration gave no answer within 24 s", { hint: "never mind" });
 
@@ -74,11 +89,12 @@ describe("a comparison of engines", () => {
         expect(report).toContain("the calibration gave no answer within 24 s");
     });
 
-    it("at its end says that nobody knows whether it was slower then", async () => {
+    it("at its end says that nobody knows whether it was slower then, and makes no claims", async () => {
       const results = await between([point], late);
       expect(results.machine.roofline).toEqual([expect.objectContaining({ fmaGflops: 100 })]);
       expect(results.machine.rooflineNote).toContain("could not be measured again (the calibration gave no answer");
-      expect(results.environment?.disturbances).toBeUndefined();
+      expect(results.environment?.disturbances).toEqual([results.machine.rooflineNote]);
+      expect(results.comparisons[0]?.notComparable?.join()).toContain("the machine was disturbed (whether the machine");
     });
 
     it("that were not asked for, or were measured, says nothing", async () => {

@@ -4,10 +4,10 @@
 
 import { randomUUID } from "node:crypto";
 import { UserError } from "@quern/core";
-import { withClaims } from "../claims/claim.ts";
+import { rowsOf, withClaims } from "../claims/claim.ts";
 import { withIsa } from "../claims/isa.ts";
 import { changedFacts, readFingerprint } from "../paired/fingerprint.ts";
-import type { EngineRecord, Environment, Results, RooflinePoint } from "../results/schema.ts";
+import type { Comparison, EngineRecord, Environment, Results, RooflinePoint } from "../results/schema.ts";
 import { IDLE } from "./engine-process.ts";
 import type { GroupSettings, Progress } from "./interleave.ts";
 import { higherPeaks, peaksOrReason, throttledPeaks } from "./roofline.ts";
@@ -31,6 +31,12 @@ export interface BenchSettings extends GroupSettings {
 export interface Found extends Pick<Results, "machine" | "results" | "comparisons" | "skipped"> {
   readonly engines: readonly EngineRecord[];
   readonly affinity?: string;
+}
+
+/** Where the time of either engine is withheld, its ratio must not tell it. */
+function isWithheld(comparison: Comparison, results: Pick<Results, "results">): boolean {
+  const rows = comparison.phase === "steady" ? rowsOf(results, comparison) : [];
+  return rows.some((row) => row !== undefined && row.median === null);
 }
 
 /** Of one comparison, from its start to its result file. */
@@ -79,6 +85,8 @@ export class ComparisonRun {
       after = higherPeaks(after, await measureAgain());
     }
     this.#disturbances.push(...throttledPeaks(before, after));
+    // A machine of which this is not known may have been slower, and makes no claims.
+    if (after.length === 0 && this.#rooflineNote !== undefined) this.#disturbances.push(this.#rooflineNote);
     return higherPeaks(before, after);
   }
 
@@ -117,7 +125,7 @@ export class ComparisonRun {
         ...(affinity === undefined ? {} : { affinity }),
       },
       results,
-      comparisons,
+      comparisons: comparisons.filter((row) => !isWithheld(row, { results })),
       skipped,
       environment: this.#environment(),
       ...(call === undefined ? {} : { run: this.#record(call, now) }),

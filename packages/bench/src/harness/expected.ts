@@ -25,7 +25,8 @@ export async function makeExpected(
   } catch {
     return undefined;
   }
-  const job = { engine: oracle, options, workload, seed: settings.seed, sliceMs: settings.sliceMs };
+  const { seed, sliceMs } = settings;
+  const job = { engine: oracle, options, workload, seed, sliceMs, process: 0 };
   try {
     await withProcess("the oracle", (process) => process.ask({ kind: "expect", job }, settings.timeoutMs));
     return undefined;

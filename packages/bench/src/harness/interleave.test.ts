@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { gemmWorkload } from "../cases/gemm.ts";
-import { EngineProcess } from "./engine-process.ts";
-import { measureGroup, type Arm } from "./interleave.ts";
+import { EngineFailure, EngineProcess } from "./engine-process.ts";
+import { measureGroup, roundCount, type Arm } from "./interleave.ts";
 import { rowsOfArm, compareArms } from "./rows.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "quern-interleave-"));
@@ -71,6 +71,52 @@ describe("measureGroup", () => {
     );
     expect(outcomes[0]?.failure?.reason).toContain('no engine "no-such-engine"');
     expect(outcomes[1]?.runs.length).toBe(1);
+  });
+});
+
+describe("a process that fails after it was timed", () => {
+  const ask = EngineProcess.prototype.ask;
+  let finishes = 0;
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+    finishes = 0;
+  });
+
+  it("leaves no times, since nobody knows what its timed calls computed", async () => {
+    vi.spyOn(EngineProcess.prototype, "ask").mockImplementation(async function (this: EngineProcess, request, ms) {
+      if (request.kind === "finish" && ++finishes === 2) throw new EngineFailure("it crashed", false);
+      return await ask.call(this, request, ms);
+    } as typeof ask);
+    const [outcome] = await measureGroup(workload, [arm], { ...settings, processes: 3 }, () => {});
+    expect(outcome?.runs.map(({ finished }) => finished?.checks.every(({ ok }) => ok))).toEqual([true]);
+    expect(outcome?.failure).toEqual({ reason: "it crashed", unsupported: false });
+  });
+
+  it("keeps what was found before, as where its launches cannot be timed", async () => {
+    vi.spyOn(EngineProcess.prototype, "ask").mockImplementation(async function (this: EngineProcess, request, ms) {
+      const response = await ask.call(this, request, ms);
+      if (response.kind !== "finish") return response;
+      return { ...response, finished: { ...response.finished, failure: "no profile" } };
+    } as typeof ask);
+    const [outcome] = await measureGroup(workload, [arm], { ...settings, processes: 1 }, () => {});
+    expect(outcome?.runs[0]?.finished?.checks.length).toBeGreaterThan(0);
+    expect(outcome?.failure).toEqual({ reason: "no profile", unsupported: false });
+  });
+});
+
+describe("the number of rounds", () => {
+  const asked = { secondsPerEngine: 1, processes: 4, sliceMs: 5 };
+
+  it("fills the time that was asked for, however long", () => {
+    expect(roundCount([1, 1], asked)).toBe(50);
+    expect(roundCount([1, 20], asked)).toBe(20);
+    expect(roundCount([1], { ...asked, secondsPerEngine: 3600 })).toBe(180_000);
+  });
+
+  it("is never too small to say anything", () => {
+    expect(roundCount([400, 400], { ...asked, secondsPerEngine: 0.01 })).toBe(5);
+    expect(roundCount([4000], { ...asked, secondsPerEngine: 0.01 })).toBe(2);
   });
 });
 

@@ -36,6 +36,7 @@ export interface ArmRun {
   /** Median call time of each slice, in order of the rounds. */
   readonly slicesMs: readonly number[];
   readonly calls: number;
+  /** Null: it failed before its timed outputs were compared, and the outputs of its first call were wrong already. */
   readonly finished: Finished | null;
 }
 
@@ -64,7 +65,6 @@ export type Progress = (text: string, share: number) => void;
 const MIN_ROUNDS = 5;
 const MIN_ROUNDS_SLOW = 2;
 const SLOW_ROUND_MS = 1500;
-const MAX_ROUNDS = 500;
 
 interface LiveArm {
   readonly arm: Arm;
@@ -95,9 +95,8 @@ export async function measureGroup(
   for (let repeat = 0; repeat < settings.processes; repeat++) {
     const able = arms.filter((arm) => !failures.has(arm));
     const report: Progress = (text, share) => progress(text, (repeat + share) / settings.processes);
-    const random = Random.of(settings.seed, workload.id, arms[0]?.threads ?? 0, repeat);
     try {
-      await measureRepeat(workload, able, settings, random, report, runs, failures);
+      await measureRepeat(workload, able, settings, repeat, report, runs, failures);
     } catch (error) {
       if (settings.signal?.aborted === true) {
         if (repeat === 0) throw error;
@@ -119,11 +118,12 @@ async function measureRepeat(
   workload: Workload,
   arms: readonly Arm[],
   settings: GroupSettings,
-  random: Random,
+  repeat: number,
   progress: Progress,
   runs: Map<Arm, ArmRun[]>,
   failures: Map<Arm, { reason: string; unsupported: boolean }>,
 ): Promise<void> {
+  const random = Random.of(settings.seed, workload.id, arms[0]?.threads ?? 0, repeat);
   const live: LiveArm[] = [];
   const kernels = makeTemporaryFolder("quern-kernels-");
   const removeKernels = cleanUpAtEnd(() => rmSync(kernels, { recursive: true, force: true }));
@@ -140,7 +140,7 @@ async function measureRepeat(
       progress(`${armName(arm)}: preparing`, 0.2 * (live.length / arms.length));
       const process = new EngineProcess(armName(arm));
       try {
-        const job = jobOf(workload, arm, settings, join(kernels, String(live.length)));
+        const job = jobOf(workload, arm, settings, join(kernels, String(live.length)), repeat);
         const { prepared } = await process.ask({ kind: "prepare", job }, settings.timeoutMs);
         process.pause();
         const recompileMs = engineNamed(arm.engine).keepsKernels ? await recompile(job, settings) : undefined;
@@ -160,11 +160,16 @@ async function measureRepeat(
       const { arm, prepared, recompileMs, slicesMs, calls } = entry;
       whole.push([arm, { prepared, recompileMs, slicesMs, calls, finished }]);
     }
-    for (const [arm, run] of whole) runs.get(arm)?.push(run);
+    for (const [arm, run] of whole) if (isJudged(run)) runs.get(arm)?.push(run);
   } finally {
     for (const { process } of live) process.kill();
     removeKernels();
   }
+}
+
+/** Of a process that failed while it was timed nobody knows what its timed calls computed, unless its first one was wrong. */
+function isJudged({ prepared, finished }: ArmRun): boolean {
+  return finished !== null || prepared.verification?.ok === false;
 }
 
 /** True if the engine computes on no more than one thread. */
@@ -174,14 +179,13 @@ function isSingle({ engine, threads }: Arm): boolean {
 }
 
 /** Compiles the model of `job` in a process of its own, which finds the kernels that the job's process has kept. */
-function recompile({ engine, options, workload }: Job, settings: GroupSettings): Promise<number> {
-  const { modelPath } = workload;
-  return withProcess(engine, async (process) => {
-    return (await process.ask({ kind: "compile", engine, options, modelPath }, settings.timeoutMs)).ms;
+function recompile(job: Job, settings: GroupSettings): Promise<number> {
+  return withProcess(job.engine, async (process) => {
+    return (await process.ask({ kind: "compile", job }, settings.timeoutMs)).ms;
   });
 }
 
-function jobOf(workload: Workload, arm: Arm, settings: GroupSettings, kernels: string): Job {
+function jobOf(workload: Workload, arm: Arm, settings: GroupSettings, kernels: string, process: number): Job {
   const { threads, precision, features, quantize } = arm;
   return {
     engine: arm.engine,
@@ -196,15 +200,19 @@ function jobOf(workload: Workload, arm: Arm, settings: GroupSettings, kernels: s
     workload,
     seed: settings.seed,
     sliceMs: settings.sliceMs,
+    process,
   };
 }
 
-/** Rounds that fill the time budget: every arm gets as many slices as every other. */
-function roundCount(arms: readonly LiveArm[], settings: GroupSettings): number {
-  const roundMs = arms.reduce((sum, { prepared }) => sum + Math.max(settings.sliceMs, prepared.callMs), 0);
-  const budgetMs = (1000 * settings.secondsPerEngine * arms.length) / settings.processes;
+/** Rounds that fill the time budget: every arm gets as many slices as every other. `callsMs`: of a call of each arm. */
+export function roundCount(
+  callsMs: readonly number[],
+  settings: Pick<GroupSettings, "secondsPerEngine" | "processes" | "sliceMs">,
+): number {
+  const roundMs = callsMs.reduce((sum, callMs) => sum + Math.max(settings.sliceMs, callMs), 0);
+  const budgetMs = (1000 * settings.secondsPerEngine * callsMs.length) / settings.processes;
   const least = roundMs > SLOW_ROUND_MS ? MIN_ROUNDS_SLOW : MIN_ROUNDS;
-  return Math.max(least, Math.min(MAX_ROUNDS, Math.round(budgetMs / roundMs)));
+  return Math.max(least, Math.round(budgetMs / roundMs));
 }
 
 async function measureRounds(
@@ -215,7 +223,10 @@ async function measureRounds(
   fail: (arm: Arm, error: unknown) => void,
 ): Promise<void> {
   if (arms.length === 0) return;
-  const rounds = roundCount(arms, settings);
+  const rounds = roundCount(
+    arms.map(({ prepared }) => prepared.callMs),
+    settings,
+  );
   // About one slice in twenty keeps an output for checking, and never fewer than two.
   const keeping = new Set(
     random.shuffle(Array.from({ length: rounds }, (_, i) => i)).slice(0, Math.max(2, Math.ceil(rounds / 20))),
@@ -250,7 +261,9 @@ async function finish(
   if (failures.has(entry.arm)) return null;
   try {
     entry.process.resume();
-    return (await entry.process.ask({ kind: "finish" }, settings.timeoutMs)).finished;
+    const { finished } = await entry.process.ask({ kind: "finish" }, settings.timeoutMs);
+    if (finished.failure !== undefined) fail(entry.arm, new EngineFailure(finished.failure, false));
+    return finished;
   } catch (error) {
     fail(entry.arm, error instanceof Error ? error : new EngineFailure(String(error), false));
     return null;

@@ -18,6 +18,8 @@ export interface Job {
   readonly workload: Workload;
   readonly seed: number;
   readonly sliceMs: number;
+  /** Which of the engine's processes it is, from 0 on. */
+  readonly process: number;
 }
 
 export type Request =
@@ -30,7 +32,7 @@ export type Request =
   /** Inputs of a model file. */
   | { readonly kind: "inspect"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
   /** Time to compile a model, with the kernels that another process has kept. */
-  | { readonly kind: "compile"; readonly engine: string; readonly options: EngineOptions; readonly modelPath: string }
+  | { readonly kind: "compile"; readonly job: Job }
   /** What the machine can do at these thread counts. */
   | { readonly kind: "peaks"; readonly threads: readonly number[] }
   /** Outputs of every input set, written as files that `Check` of kind "files" reads. */
@@ -55,6 +57,8 @@ export interface Finished {
   readonly checks: readonly Verification[];
   /** Time per launch, where the engine measures it. */
   readonly profile?: readonly { readonly name: string; readonly ms: number }[];
+  /** What went wrong after the last check. */
+  readonly failure?: string;
 }
 
 export type Response =

@@ -125,6 +125,20 @@ describe("a model that multiplies dequantised integers", () => {
   });
 });
 
+describe("threads above the budget", () => {
+  it("are in every row, the note on them in that of warm calls", () => {
+    const rows = rowsOfArm(workload, outcome({ busyThreads: 2 }), undefined);
+    expect(rows.map(({ phase, busyThreads, note }) => [phase, busyThreads, note])).toEqual([
+      ["steady", 2, "used 2 threads, 1 was allowed"],
+      ["load", 2, undefined],
+      ["compile", 2, undefined],
+      ["first-run", 2, undefined],
+    ]);
+    const uncounted = rowsOfArm(workload, outcome({ busyThreads: null }), undefined);
+    expect(uncounted.every((row) => !("busyThreads" in row))).toBe(true);
+  });
+});
+
 describe("a wrong output", () => {
   it("of a timed call, in whichever process, leaves one row that says so, and no time", () => {
     const of = { ...workload, flops: 50e6 };

@@ -42,7 +42,12 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
   const { arm, runs } = outcome;
   if (runs.length === 0) return [];
   const verified = verifiedFacts(runs);
-  const base = {
+  // An engine that takes more threads than it may takes them when it compiles, too; the note is for the row of warm calls.
+  const { note, ...budget } = budgetFacts(
+    runs.map(({ prepared }) => prepared.busyThreads),
+    arm.threads,
+  );
+  const base: Base = {
     case: workload.id,
     engine: arm.engine,
     threads: arm.threads,
@@ -50,9 +55,11 @@ export function rowsOfArm(workload: Workload, outcome: ArmOutcome, peaks: Peaks 
     ...(arm.quantize === undefined ? {} : { weights: arm.quantize }),
     dtype: workload.dtype,
     shape: workload.shape,
+    ...budget,
     ...verified,
   };
-  const steady = steadyRow(workload, outcome, base, peaks);
+  // A note on wrong outputs comes first.
+  const steady = steadyRow(workload, outcome, note === undefined ? base : { note, ...base }, peaks);
   if (verified.verified === false) return [steady];
   const cold = COLD_PHASES.flatMap((phase): Result[] => {
     const samples = runs.map(COLD[phase]).filter((ms) => ms !== undefined);
@@ -113,19 +120,14 @@ function steadyRow(workload: Workload, outcome: ArmOutcome, base: Base, peaks: P
   const perSecond = (work: number | null): number | null =>
     work === null || times.median === null ? null : work / times.median / 1e6; // ms to 1e9 per s
   const gflops = perSecond(flops);
-  const budget = budgetFacts(
-    runs.map(({ prepared }) => prepared.busyThreads),
-    arm.threads,
-  );
-  const roof = isBounded(arm, budget.busyThreads) ? peaks : undefined;
+  const roof = isBounded(arm, base.busyThreads) ? peaks : undefined;
   const peak = roof === undefined ? null : peakFor(roof.point, workload, arm);
   const bandwidth =
     roof === undefined || bytes === null ? null : bandwidthFor(roof.point, roof.caches, workingSet(workload, bytes));
   const attainable = flops === null ? null : attainableGflops(peak, bandwidth, flops, bytes);
   const impossible = roof === undefined ? undefined : impossibleOf(workload, arm, gflops, times.median, roof);
   const row: Result = {
-    ...budget,
-    ...base, // a note on wrong outputs comes first
+    ...base,
     phase: "steady",
     unit: "ms",
     samples,

@@ -74,6 +74,23 @@ describe("outputs of quantised weights", () => {
   });
 });
 
+describe("expected outputs that are NaN", () => {
+  const verified = (actual: number[], wanted: number[]): Verification =>
+    verifyTensors({ y: Tensor.from("f32", actual) }, { y: Tensor.from("f32", wanted) }, 1e-4, "file");
+
+  it("everywhere are nothing to compare with", () => {
+    const found = verified([NaN, NaN], [NaN, Infinity]);
+    expect(found.ok).toBe(false);
+    expect(found.message).toBe('the expected output "y" has no finite number, which nothing can be compared with');
+  });
+
+  it("in some places are what an op defines", () => {
+    expect(verified([NaN, 1], [NaN, 1]).ok).toBe(true);
+    expect(verified([0, 1], [NaN, 1]).ok).toBe(false);
+    expect(verified([], []).ok).toBe(true);
+  });
+});
+
 describe("differences", () => {
   it("have a cosine and a length", () => {
     expect(differences([3, 0], [0, 4])).toMatchObject({ cosine: 0, length: 0.75 });

@@ -152,6 +152,8 @@ export function verifyTensors(
     if (given === undefined) problems.push(`output "${name}" is missing`);
     else if (describe(given) !== describe(wanted))
       problems.push(`output "${name}" is ${describe(given)}, expected ${describe(wanted)}`);
+    else if (isFloat(wanted.dtype) && lacksFinite(wanted.data))
+      problems.push(`the expected output "${name}" has no finite number, which nothing can be compared with`);
     else {
       const found = differences(given.data, wanted.data);
       maxError = Math.max(maxError, found.maxError);
@@ -170,6 +172,12 @@ export function verifyTensors(
     oracle,
   };
   return problems.length === 0 ? result : { ...result, message: problems.join("; ") };
+}
+
+/** True for numbers of which none is finite: engines that all overflow agree, and are not right for it. */
+export function lacksFinite(values: ArrayLike<number | bigint>): boolean {
+  for (let i = 0; i < values.length; i++) if (Number.isFinite(Number(values[i]))) return false;
+  return values.length > 0;
 }
 
 function finite(value: number): number | null {

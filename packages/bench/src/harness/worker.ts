@@ -7,7 +7,7 @@
 
 import { setFlagsFromString } from "node:v8";
 import { UserError } from "@quern/core";
-import { checkOutputs, writeExpected } from "../cases/check.ts";
+import { checkOutputs, writeExpected, type CheckSettings } from "../cases/check.ts";
 import { makeInputs, type TensorSet } from "../cases/inputs.ts";
 import { engineNamed } from "../engines/index.ts";
 import type { CompiledModel, OpenEngine } from "../engines/engine.ts";
@@ -20,7 +20,7 @@ import type { Finished, Job, Prepared, Request, Response } from "./protocol.ts";
 import { Random } from "./random.ts";
 import { SliceRunner } from "./slices.ts";
 import type { Verification } from "./verify.ts";
-import { serve } from "./worker-process.ts";
+import { failureOf, serve } from "./worker-process.ts";
 
 // As the command does: room for more garbage of loading would count to the memory of a model.
 setFlagsFromString("--semi-space-growth-factor=1");
@@ -43,6 +43,10 @@ interface State {
 
 let state: State | undefined;
 
+function judgedBy({ options, seed, process }: Job): CheckSettings {
+  return { precision: options.precision, quantize: options.quantize, seed, process };
+}
+
 async function prepare(job: Job): Promise<Prepared> {
   const { workload, options, seed } = job;
   const inputs = makeInputs(workload, seed);
@@ -56,7 +60,7 @@ async function prepare(job: Job): Promise<Prepared> {
   globalThis.gc?.();
   const peakMemory = startPeakMemory();
   const beforeCompile = performance.now();
-  const model = await engine.compile(workload.modelPath);
+  const model = await engine.compile(workload.modelPath, inputs[0]);
   const compileMs = performance.now() - beforeCompile;
 
   const feeds = inputs.map((set) => model.bind(set));
@@ -65,11 +69,9 @@ async function prepare(job: Job): Promise<Prepared> {
   const firstRunMs = performance.now() - beforeRun;
   const peakBytes = peakMemory();
 
-  const { precision, quantize } = options;
   const outputs = model.tensors(fetched);
   const outputBytes = Object.values(outputs).reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const verification =
-    guard.shared(0, outputs) ?? checkOutputs(workload, 0, inputs[0] ?? {}, outputs, precision, seed, quantize);
+  const verification = guard.shared(0, outputs) ?? checkOutputs(workload, 0, inputs[0] ?? {}, outputs, judgedBy(job));
   model.release(fetched);
   const sliceWise = workload.cache === "warm";
   const random = Random.of(seed, "keep", workload.id);
@@ -88,23 +90,26 @@ function requireState(): State {
 
 async function finish(): Promise<Finished> {
   const { job, inputs, guard, engine, model, runner } = requireState();
-  const { workload, options, seed } = job;
+  const { workload } = job;
   const checks: Verification[] = [];
   // Before outputs are compared, which might be with what follows from changed inputs.
   const changed = guard.changed();
   if (changed !== undefined) checks.push(changed);
   for (const { set, fetched } of runner.kept) {
     const outputs = model.tensors(fetched);
-    const found =
-      guard.shared(set, outputs) ??
-      checkOutputs(workload, set, inputs[set] ?? {}, outputs, options.precision, seed, options.quantize);
+    const found = guard.shared(set, outputs) ?? checkOutputs(workload, set, inputs[set] ?? {}, outputs, judgedBy(job));
     if (found !== null) checks.push(found);
     model.release(fetched);
   }
-  const profile = model.profile?.(inputs[0] ?? {});
-  await model.close();
-  await engine.close();
-  return { checks, ...(profile === undefined ? {} : { profile }) };
+  try {
+    const profile = model.profile?.(inputs[0] ?? {});
+    await model.close();
+    await engine.close();
+    return { checks, ...(profile === undefined ? {} : { profile }) };
+  } catch (error) {
+    // What was found before is as true as it was.
+    return { checks, failure: failureOf(error).message };
+  }
 }
 
 async function expect(job: Job): Promise<void> {
@@ -136,9 +141,11 @@ async function answer(request: Request): Promise<Response> {
       return { kind: "inspect", inputs };
     }
     case "compile": {
-      const engine = await engineNamed(request.engine).open(request.options);
+      const { job } = request;
+      const [inputs] = makeInputs({ ...job.workload, sets: 1 }, job.seed);
+      const engine = await engineNamed(job.engine).open(job.options);
       const before = performance.now();
-      const model = await engine.compile(request.modelPath);
+      const model = await engine.compile(job.workload.modelPath, inputs);
       const ms = performance.now() - before;
       await model.close();
       await engine.close();

@@ -31,6 +31,9 @@ describe("compareRows", () => {
     expect(compareRows([], [a]).nmse).toBe(Infinity);
     expect(compareRows([a.subarray(1)], [a]).nmse).toBe(Infinity);
     expect(compareRows([a.map((value, i) => (i === 5 ? NaN : value))], [a]).nmse).toBe(Infinity);
+    const nothing = new Float32Array(1000).fill(NaN);
+    expect(compareRows([nothing], [nothing])).toMatchObject({ nmse: Infinity, cosine: 0, sameToken: 0 });
+    expect(disagreement(compareRows([a, nothing], [a, nothing]))).toBeDefined();
   });
 
   it("what rounding does is agreement, a few times as much is none", () => {

@@ -14,7 +14,7 @@
  */
 
 import { largest } from "../engines/llm-engine.ts";
-import { differences } from "../harness/verify.ts";
+import { differences, lacksFinite } from "../harness/verify.ts";
 
 /** Above this share of the power of the logits something else was computed. */
 export const NMSE_LIMIT = 0.02;
@@ -35,12 +35,15 @@ export interface Agreement {
   readonly otherToken: number;
 }
 
-/** Rows in the same order; a row that one side lacks or that has another length is an infinite error. */
+/**
+ * Rows in the same order; a row that one side lacks, that has another length, or of which nothing finite is expected is an
+ * infinite error.
+ */
 export function compareRows(actual: readonly Float32Array[], expected: readonly Float32Array[]): Agreement {
   let [nmse, cosine, maxError, sameToken, otherToken] = [0, 1, 0, 0, 0];
   for (const [i, wanted] of expected.entries()) {
     const given = actual[i];
-    if (given?.length !== wanted.length) {
+    if (given?.length !== wanted.length || lacksFinite(wanted)) {
       nmse = maxError = Infinity;
       cosine = 0;
       continue;

@@ -1,7 +1,8 @@
 /** The order of events and what is held against what, with processes that answer at once. */
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { EngineFailure } from "../harness/engine-process.ts";
+import type { GroupSettings, Progress } from "../harness/interleave.ts";
 import { agreementLines } from "../report/engine-facts.ts";
 import { sampleResults } from "../results/sample-results.ts";
 import { facts, step } from "./made-up-model.test-support.ts";
@@ -33,7 +34,12 @@ function answer(request: LlmRequest, row: Float32Array): LlmResponse {
   }
 }
 
-async function measure(engines: readonly string[], logits: Logits): Promise<LlmMeasured> {
+async function measure(
+  engines: readonly string[],
+  logits: Logits,
+  changes: Partial<GroupSettings> = {},
+  progress: Progress = () => {},
+): Promise<LlmMeasured> {
   const starts = new Map<string, number>();
   const start = (engine: string): LlmProcess => {
     const number = starts.get(engine) ?? 0;
@@ -45,9 +51,9 @@ async function measure(engines: readonly string[], logits: Logits): Promise<LlmM
     return { ask, pause: () => {}, resume: () => {}, kill: () => {} };
   };
   const options = { threads: 1, contextLength: 256, sequences: 1, cache: "f16", precision: "medium" } as const;
-  const settings = { seed: 1, secondsPerEngine: 0.01, processes: 1, sliceMs: 5, timeoutMs: 1000 };
+  const settings = { seed: 1, secondsPerEngine: 0.01, processes: 1, sliceMs: 5, timeoutMs: 1000, ...changes };
   const group = { facts, tests: [step], engines, options, settings };
-  return { facts, options, tests: [step], outcomes: await measureLlm(group, () => {}, start) };
+  return { facts, options, tests: [step], outcomes: await measureLlm(group, progress, start) };
 }
 
 /** What the steady rows say of their outputs. */
@@ -125,5 +131,32 @@ describe("measureLlm", () => {
       "tg8 quern null",
       "tg8 quern-defaults null",
     ]);
+  });
+
+  it("measures as long as was asked for", async () => {
+    const measured = await measure(["quern", "llama.cpp"], () => right, { secondsPerEngine: 5 });
+    // Calls of 1 ms.
+    const calls = measured.outcomes.map(({ runs }) => runs[0]?.tests.get(step)?.calls);
+    expect(calls).toEqual([5000, 5000]);
+  });
+
+  it("a repeat that cannot begin leaves what the repeats before it gave", async () => {
+    try {
+      const measured = await measure(
+        ["quern", "llama.cpp"],
+        () => right,
+        { processes: 2 },
+        (text, share) => {
+          // From the second repeat on there is no place for files.
+          if (text.includes("round") && share < 0.5) vi.stubEnv("TMPDIR", "/nowhere/at/all");
+        },
+      );
+      for (const { runs, failure } of measured.outcomes) {
+        expect(runs).toHaveLength(1);
+        expect(failure).toMatchObject({ unsupported: false, reason: expect.stringContaining("Set TMPDIR") });
+      }
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 });

@@ -6,15 +6,16 @@
  * `judge-logits.ts`) is not timed. Order as for other cases: drawn from the seed, each order followed by its reverse.
  */
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { InternalError } from "@quern/core";
 import { llmEngineNamed } from "../engines/llm-engines.ts";
 import type { LlmOptions } from "../engines/llm-engine.ts";
 import { EngineProcess, cleanUpAtEnd, isUnsupported } from "../harness/engine-process.ts";
 import type { GroupSettings, Progress } from "../harness/interleave.ts";
+import { reasonOf } from "../harness/failures.ts";
 import { Random } from "../harness/random.ts";
+import { makeTemporaryFolder } from "../paired/temporary-folder.ts";
 import type { Agreement } from "./agreement.ts";
 import { judgeLogits } from "./judge-logits.ts";
 import type { ModelFacts } from "./model-facts.ts";
@@ -79,11 +80,10 @@ type StartProcess = (engine: string) => LlmProcess;
 const MIN_ROUNDS = 3;
 const MIN_ROUNDS_SLOW = 2;
 const SLOW_ROUND_MS = 5000;
-const MAX_ROUNDS = 200;
 
 /**
- * Failures of single engines are outcomes, not exceptions. Interrupted before a repeat is whole it throws the reason of the
- * signal.
+ * Failures, of single engines or of a whole repeat, are outcomes and not exceptions. Interrupted before a repeat is whole it
+ * throws the reason of the signal.
  */
 export async function measureLlm(
   group: LlmGroup,
@@ -96,7 +96,8 @@ export async function measureLlm(
     try {
       await measurement.repeat(repeat, (text, share) => progress(text, (repeat + share) / settings.processes));
     } catch (error) {
-      if (settings.signal?.aborted !== true || repeat === 0) throw error;
+      if (settings.signal?.aborted !== true) measurement.failAll(error);
+      else if (repeat === 0) throw error;
       break;
     }
   }
@@ -128,10 +129,16 @@ class Measurement {
     });
   }
 
+  /** There is no room for files, for instance. What whole repeats have given stays. */
+  failAll(error: unknown): void {
+    const failure = { reason: reasonOf(error), unsupported: false };
+    for (const engine of this.#group.engines) if (!this.#failures.has(engine)) this.#failures.set(engine, failure);
+  }
+
   async repeat(repeat: number, progress: Progress): Promise<void> {
     const { facts, tests, engines, options, settings } = this.#group;
     const random = Random.of(settings.seed, facts.name, options.threads, repeat);
-    const kernels = mkdtempSync(join(tmpdir(), "quern-kernels-"));
+    const kernels = makeTemporaryFolder("quern-kernels-");
     const removeKernels = cleanUpAtEnd(() => rmSync(kernels, { recursive: true, force: true }));
     const live: Live[] = [];
     try {
@@ -237,7 +244,8 @@ class Measurement {
     const allMs = timed.reduce((sum, entry) => sum + passMs(test, ready.get(entry)?.callMs ?? 0), 0);
     const rounds = this.#rounds(allMs, timed.length, slices.length);
     // Logits behind some slices are compared, never fewer than two.
-    const kept = random.shuffle(Array.from({ length: rounds }, (_, i) => i)).slice(0, Math.max(2, rounds / 20));
+    const all = Array.from({ length: rounds }, (_, i) => i);
+    const kept = new Set(random.shuffle(all).slice(0, Math.max(2, rounds / 20)));
     let order = random.shuffle(timed);
     for (let round = 0; round < rounds; round++) {
       order = round % 2 === 1 ? order.toReversed() : random.shuffle(timed);
@@ -248,7 +256,7 @@ class Measurement {
       const rows = new Map<Live, Float32Array[]>();
       for (const entry of this.#able(order)) {
         await this.#ask(entry, async (process, timeoutMs) => {
-          const request = { kind: "llm-slice", text, from, count, keep: kept.includes(round) } as const;
+          const request = { kind: "llm-slice", text, from, count, keep: kept.has(round) } as const;
           const { slice } = await process.ask(request, timeoutMs);
           const { busyThreads = null } = ready.get(entry) ?? {};
           const run = entry.tests.get(test) ?? { slicesMs: [], calls: 0, busyThreads };
@@ -284,7 +292,7 @@ class Measurement {
     const budgetMs = (1000 * secondsPerEngine * engines) / processes;
     const passes = Math.max(1, Math.round(budgetMs / allMs));
     const least = allMs / slices > SLOW_ROUND_MS ? MIN_ROUNDS_SLOW : MIN_ROUNDS;
-    return slices * Math.max(Math.ceil(least / slices), Math.min(passes, Math.ceil(MAX_ROUNDS / slices)));
+    return slices * Math.max(Math.ceil(least / slices), passes);
   }
 
   async #finish(entry: Live): Promise<LlmRun> {

@@ -6,7 +6,7 @@ import type { Result, Results } from "../results/schema.ts";
 import { agreementLines } from "../report/engine-facts.ts";
 import { compareRows } from "./agreement.ts";
 import { facts, step as test } from "./made-up-model.test-support.ts";
-import type { LlmAgreement, LlmOutcome, LlmRun } from "./measure.ts";
+import type { LlmAgreement, LlmOutcome, LlmRun, TestRun } from "./measure.ts";
 import type { ModelFacts } from "./model-facts.ts";
 import type { Opened } from "./protocol.ts";
 import { llmComparisons, llmRows, type LlmMeasured } from "./rows.ts";
@@ -78,6 +78,20 @@ describe("rows of language models", () => {
     expect(llama).toMatchObject({ median: 120, processes: [1, 1, 1] });
     expect(llama?.keptKernels).toBeUndefined();
     expect(llama?.note).toBeUndefined();
+  });
+
+  it("have the threads that were counted in every phase, so that none above the budget is a claim", () => {
+    const of = measured(200, 300);
+    const slicesMs = [200, 200, 200];
+    for (const one of of.outcomes[0]?.runs ?? [])
+      (one.tests as Map<LlmTest, TestRun>).set(test, { slicesMs, calls: 30, busyThreads: 2 });
+    const rows = llmRows(of, undefined).filter(({ engine }) => engine === "quern");
+    expect(rows.length).toBeGreaterThan(4);
+    for (const { phase, busyThreads, note } of rows) {
+      expect(busyThreads).toBe(2);
+      expect(note).toBe(phase === "steady" ? "used 2 threads, 1 was allowed" : undefined);
+    }
+    expect(claimFor(of, "first-token", "compile")).toBe("not comparable because quern used 2 threads instead of 1");
   });
 
   it("claim no ratio of a later start to a first one", () => {

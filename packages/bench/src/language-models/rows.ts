@@ -123,13 +123,18 @@ function summary(samples: readonly number[]): Pick<Result, "median" | "low" | "h
 }
 
 function firstTokenRows(measured: LlmMeasured, outcome: LlmOutcome): Result[] {
-  const base = baseOf(measured, outcome, "first-token", `${FIRST_PROMPT} tokens`);
   const { runs } = outcome;
+  // As of other cases: the note is for one row, the number for all.
+  const { note, ...budget } = budgetFacts(
+    runs.flatMap(({ tests }) => [...tests.values()].map(({ busyThreads }) => busyThreads)),
+    measured.options.threads,
+  );
+  const base = { ...baseOf(measured, outcome, "first-token", `${FIRST_PROMPT} tokens`), ...budget };
   const kept = runs.some(({ reopened }) => reopened !== undefined);
   const rows = Object.entries(PHASES).flatMap(([phase, pick]): Result[] => {
     const samples = runs.map(pick).filter((ms) => ms !== undefined);
     if (samples.length === 0) return [];
-    const more = phase === "steady" ? firstTokenFacts(measured, outcome, samples.length) : {};
+    const more = phase === "steady" ? firstTokenFacts(outcome, samples.length, note) : {};
     return [
       {
         ...more,
@@ -150,12 +155,11 @@ function firstTokenRows(measured: LlmMeasured, outcome: LlmOutcome): Result[] {
 }
 
 /** What the row of the time to the first token has beside other phases. */
-function firstTokenFacts({ options }: LlmMeasured, { runs }: LlmOutcome, count: number): Partial<Result> {
+function firstTokenFacts({ runs }: LlmOutcome, count: number, budgetNote: string | undefined): Partial<Result> {
   const later = runs.some(({ reopened }) => reopened !== undefined);
-  const counts = runs.flatMap(({ tests }) => [...tests.values()].map(({ busyThreads }) => busyThreads));
+  const note = budgetNote ?? (later ? KEPT_KERNELS : undefined);
   return {
-    ...(later ? { note: KEPT_KERNELS } : {}),
-    ...budgetFacts(counts, options.threads),
+    ...(note === undefined ? {} : { note }),
     device: runs[0]?.opened.about ?? null,
     processes: Array.from({ length: count }, () => 1),
     calls: count,

@@ -93,6 +93,7 @@ describe("runLlmBench", () => {
   it.each([
     [{ models: [] }, "no model to measure"],
     [{ engines: [] }, "no engine to measure"],
+    [{ engines: ["llama.cpp"], features: "avx2" }, "none of the engines can be told which CPU features"],
     [{ tests: [] }, "neither a prompt nor generation"],
     [{ engines: ["torch"] }, 'there is no engine "torch" for language models'],
     [{ models: [join(directory, "none.gguf")] }, "none.gguf"],

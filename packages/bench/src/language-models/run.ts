@@ -35,9 +35,16 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
   if (plan.models.length === 0) throw new UserError("bench llm: no model to measure");
   if (plan.engines.length === 0) throw new UserError("bench llm: no engine to measure", { where: "--engines" });
   if (plan.tests.length === 0) throw new UserError("bench llm: neither a prompt nor generation is to be measured");
-  for (const name of plan.engines) llmEngineNamed(name);
+  const families = plan.engines.map((name) => llmEngineNamed(name).family);
+  if (plan.features !== undefined && !families.includes("quern"))
+    throw new UserError("none of the engines can be told which CPU features to use", {
+      where: "--features",
+      hint: "Add the engine quern.",
+    });
   const models = await checkedModels(plan);
   const engines = await describeEngines(plan, settings.timeoutMs);
+  // Now: a file that cannot be read any more would take everything measured with it.
+  const hashes = new Map(models.map((facts) => [facts, filesSha256(facts.files)]));
   const run = new ComparisonRun("llm", settings);
   const measured: LlmMeasured[] = [];
   const groups = models.length * plan.threads.length;
@@ -54,7 +61,7 @@ export async function runLlmBench(plan: LlmPlan, settings: BenchSettings, progre
       }
     }
   });
-  return run.results({ engines, ...(await rowsOf(measured, settings.seed, describeMachine(roofline))) });
+  return run.results({ engines, ...(await rowsOf(measured, hashes, settings.seed, describeMachine(roofline))) });
 }
 
 /** Default settings have a thread budget of their own, so that they are measured once, beside the most threads. */
@@ -108,6 +115,7 @@ async function describeEngines(plan: LlmPlan, timeoutMs: number): Promise<Engine
 
 async function rowsOf(
   measured: readonly LlmMeasured[],
+  hashes: ReadonlyMap<ModelFacts, string>,
   seed: number,
   machine: Machine,
 ): Promise<Pick<Results, "machine" | "results" | "comparisons" | "skipped">> {
@@ -119,12 +127,10 @@ async function rowsOf(
     const point = peaksOf(threads);
     return point === undefined ? undefined : { point, single: peaksOf(1), caches: machine.cpu.caches };
   };
-  const hashes = new Map<ModelFacts, string>();
   const results = measured
     .flatMap((one) => {
-      const modelSha256 = hashes.get(one.facts) ?? filesSha256(one.facts.files);
-      hashes.set(one.facts, modelSha256);
-      const facts = { modelSha256, ...llmClaimFacts(one, seed) };
+      const modelSha256 = hashes.get(one.facts);
+      const facts = { ...(modelSha256 === undefined ? {} : { modelSha256 }), ...llmClaimFacts(one, seed) };
       return llmRows(one, peaksAt(one.options.threads)).map(
         (row) =>
           ({

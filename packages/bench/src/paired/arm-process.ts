@@ -82,6 +82,13 @@ export class ArmProcess {
     }
   }
 
+  /** Tears down what is still open where the process lives; how that ends matters to nobody any more. */
+  async close(timeoutMs: number): Promise<void> {
+    if (!this.alive) return;
+    this.resume();
+    await this.#process.ask({ kind: "close" }, timeoutMs).catch(() => {});
+  }
+
   pause(): void {
     this.#process.pause();
   }

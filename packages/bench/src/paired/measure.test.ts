@@ -333,6 +333,33 @@ describe("bodies too short to be measured (AT12)", () => {
   });
 });
 
+it("every bench is torn down once in each process that lives, however it ends", async () => {
+  const ended = (id: string): string => `() => fs.appendFileSync("ended", "${id}\\n")`;
+  const count = "() => ({ calls: 0 })";
+  const late = (act: string): Readonly<Record<string, string>> => ({
+    setup: count,
+    run: `(state, numbers) => { if (++state.calls > 15) { ${act} } return numbers.map((x) => x * x + 1); }`,
+  });
+  const texts = (act: string): string[] => [
+    benchText("throws", { ...late(act === "" ? "" : 'throw new Error("late");'), teardown: ended("throws") }),
+    benchText("short", { inputs: "", check: "", run: "() => undefined", teardown: ended("short") }),
+    benchText("plain", { teardown: ended("plain") }),
+    benchText("crashes", { ...late(act), teardown: ended("crashes") }),
+  ];
+  const file = (act: string): string => `import fs from "node:fs";\n${fileText(...texts(act))}`;
+  const both = arms(file(""), file("process.exit(3);"));
+  const plan = shortPlan(both, ["throws", "short", "plain", "crashes"]);
+  const samples = await measurePairs({ ...plan, benches: plan.benches.map((ref) => ({ ...ref, family: "one" })) });
+  expect(bench(samples, "throws").error).toMatchObject({ kind: "failed", arm: "head" });
+  expect(bench(samples, "crashes").error).toMatchObject({ kind: "crash", arm: "head" });
+  expect(bench(samples, "plain").pairs).toHaveLength(1);
+  const found = readFileSync(join(both[0].directory, "ended"), "utf8").trim().split("\n");
+  // Where one took its process with it the others were measured, and torn down, in another one.
+  expect(new Set(found)).toEqual(new Set(["throws", "short", "plain", "crashes"]));
+  expect(found.filter((id) => id === "crashes")).toHaveLength(1);
+  expect(readFileSync(join(both[1].directory, "ended"), "utf8")).toContain("plain");
+});
+
 describe("a run that ends early", () => {
   it("gives complete pairs when it is interrupted", async () => {
     const abort = new AbortController();

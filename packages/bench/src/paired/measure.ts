@@ -15,7 +15,14 @@ import { groupBenches, type BenchGroup } from "./groups.ts";
 import { PairRun } from "./pair.ts";
 import type { PairSettings } from "./pair-context.ts";
 import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
-import type { BenchSamples, MeasurePlan, MeasureProgress, PairSamples } from "./plan.ts";
+import {
+  emptyMemory,
+  type BenchSamples,
+  type MeasureMemory,
+  type MeasurePlan,
+  type MeasureProgress,
+  type PairSamples,
+} from "./plan.ts";
 import { SampleStore } from "./sample-store.ts";
 import { makeTemporaryFolder } from "./temporary-folder.ts";
 
@@ -54,7 +61,7 @@ class Measurement {
   readonly #progress: (progress: MeasureProgress) => void;
   readonly #groups: readonly BenchGroup[];
   readonly #store: SampleStore;
-  readonly #modes: PairSettings["modes"] = new Map();
+  readonly #memory: MeasureMemory;
   readonly #started = performance.now();
   #groupRuns = 0;
   #current: PairRun | undefined;
@@ -64,7 +71,8 @@ class Measurement {
     this.#plan = plan;
     this.#progress = progress;
     this.#groups = groupBenches(plan.benches);
-    this.#store = new SampleStore(plan.benches, plan.peaks);
+    this.#memory = plan.memory ?? emptyMemory();
+    this.#store = new SampleStore(plan.benches, plan.peaks, this.#memory.counts);
   }
 
   get #aborted(): boolean {
@@ -151,7 +159,7 @@ class Measurement {
       // What is not measured in every pair must have balanced orders all the same.
       orderIndex: Math.floor(index / every(group)),
       processOptions: { env, nodeOptions: this.#plan.nodeOptions },
-      modes: this.#modes,
+      modes: this.#memory.modes,
       listFiles,
     };
     let benches = group.benches.filter(({ id }) => this.#store.measurable(id));

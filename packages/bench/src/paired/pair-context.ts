@@ -3,19 +3,17 @@
 import type { Random } from "../harness/random.ts";
 import type { ArmProcessOptions } from "./arm-process.ts";
 import type { BenchGroup } from "./groups.ts";
-import type { LoopMode } from "./loops.ts";
 import type { Order } from "./order.ts";
 import type { PairOutcomes } from "./pair-outcomes.ts";
 import type { PairProcesses } from "./pair-processes.ts";
-import type { MeasurePlan } from "./plan.ts";
+import type { MeasureMemory, MeasurePlan } from "./plan.ts";
 
 export interface PairSettings extends MeasurePlan {
   readonly index: number;
   /** Place in the balanced sequence of orders. */
   readonly orderIndex: number;
   readonly processOptions: ArmProcessOptions;
-  /** How a bench was timed in the first pair: it must not change from pair to pair. */
-  readonly modes: Map<string, LoopMode>;
+  readonly modes: MeasureMemory["modes"];
   /** Ask which files were loaded. */
   readonly listFiles: boolean;
 }

@@ -56,6 +56,7 @@ export class PairRun {
       if (!(error instanceof BenchFailure)) throw error;
       return { outcomes: outcomes.all, loaded: NONE, rest: group.benches.filter(({ id }) => !outcomes.has(id)) };
     } finally {
+      await this.#context.processes.close();
       this.kill();
     }
   }

@@ -1,8 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { UserError } from "@quern/core/errors";
 import { afterEach, describe, expect, it, vi, type TestContext } from "vitest";
+import { temporaryFolder } from "./arms/repository.test-support.ts";
 import { allowedProcessors, pinAllThreads, pinMainThread, planPinning, processorsOf } from "./pinning.ts";
 
 afterEach(() => {
@@ -86,6 +88,17 @@ describe("planPinning", () => {
     await expect(listed).rejects.toBeInstanceOf(UserError);
     await expect(listed).rejects.toThrow("pairs cannot be pinned: there is no taskset");
   });
+});
+
+it("where processes may not be put on processors auto says so, and a list is refused", async (context) => {
+  if (process.platform !== "linux") context.skip("elsewhere the system does not say which processors there are");
+  // One that answers what is asked, and sets nothing.
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "taskset"), '#!/bin/sh\n[ "$1" = -p ] && [ "$#" = 2 ]\n', { mode: 0o755 });
+  vi.stubEnv("PATH", folder);
+  const forbidden = "processes may not be put on processors here";
+  expect(await planPinning("auto")).toEqual({ processors: [], text: `none: ${forbidden}` });
+  await expect(planPinning([allowedProcessors()[0] as number])).rejects.toThrow(`cannot be pinned: ${forbidden}`);
 });
 
 describe("a real process", () => {

@@ -68,13 +68,13 @@ export interface PinPlan {
 export async function planPinning(pinning: Pinning): Promise<PinPlan> {
   if (pinning === "none") return { processors: [], text: "none" };
   const allowed = allowedProcessors();
-  const works = allowed.length > 0 && (await hasTaskset());
+  const obstacle = allowed.length === 0 ? UNKNOWN_PROCESSORS : await whyNotPinned(allowed);
   if (pinning === "auto") {
-    if (allowed.length === 0)
-      return { processors: [], text: "none: the system does not say which processors there are" };
-    return works ? pinnedTo(allowed) : { processors: [], text: `none: ${NO_TASKSET}` };
+    return obstacle === undefined ? pinnedTo(allowed) : { processors: [], text: `none: ${obstacle}` };
   }
-  if (!works) throw new UserError(`pairs cannot be pinned: ${NO_TASKSET}`, { where: "pin", hint: "Use --pin none." });
+  if (obstacle !== undefined) {
+    throw new UserError(`pairs cannot be pinned: ${obstacle}`, { where: "pin", hint: "Use --pin none." });
+  }
   const beyond = pinning.filter((processor) => !allowed.includes(processor));
   if (beyond.length > 0) {
     throw new UserError(`processor ${beyond.join(", ")} is not one of those that this process may use`, {
@@ -85,13 +85,20 @@ export async function planPinning(pinning: Pinning): Promise<PinPlan> {
   return pinnedTo(pinning);
 }
 
+const UNKNOWN_PROCESSORS = "the system does not say which processors there are";
 const NO_TASKSET = "there is no taskset (package util-linux)";
+const FORBIDDEN = "processes may not be put on processors here";
 
 function pinnedTo(processors: readonly number[]): PinPlan {
   return { processors, text: `both processes of a pair on one of ${processors.join(", ")}` };
 }
 
-/** Asks for the processors of this process. */
-function hasTaskset(): Promise<boolean> {
-  return taskset("-p", String(process.pid));
+/** Starts a program on `processors`: where setting them is forbidden, asking for them may still work. */
+function whyNotPinned(processors: readonly number[]): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    execFile("taskset", ["-c", processors.join(","), "true"], (error) => {
+      if (error === null) resolve(undefined);
+      else resolve(error.code === "ENOENT" ? NO_TASKSET : FORBIDDEN);
+    });
+  });
 }

@@ -2,6 +2,7 @@
 
 import type { BenchParams } from "../define/bench.ts";
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
+import type { LoopMode } from "./loops.ts";
 import type { Order } from "./order.ts";
 
 /** An arm as far as measuring needs it. */
@@ -38,6 +39,25 @@ export interface Peaks {
   readonly gbps?: number | undefined;
 }
 
+/** Pairs of one bench. */
+export interface PairCounts {
+  /** That gave a sample. */
+  measured: number;
+  /** In which it was too short to be evaluated. */
+  bound: number;
+}
+
+/** What later stages of a run must know of the earlier ones, by bench. Measuring adds to it. */
+export interface MeasureMemory {
+  /** How a bench was timed in its first pair: that must not change from pair to pair. */
+  readonly modes: Map<string, LoopMode>;
+  readonly counts: Map<string, PairCounts>;
+}
+
+export function emptyMemory(): MeasureMemory {
+  return { modes: new Map(), counts: new Map() };
+}
+
 export interface MeasurePlan {
   readonly benches: readonly BenchRef[];
   readonly arms: readonly [base: MeasuredArm, head: MeasuredArm];
@@ -58,6 +78,8 @@ export interface MeasurePlan {
   /** Arguments for the Node of both arms. */
   readonly nodeOptions?: readonly string[] | undefined;
   readonly peaks?: Peaks | undefined;
+  /** Of the stages before. Default: there are none. */
+  readonly memory?: MeasureMemory | undefined;
   /** Processors on which pairs are timed, one of them for both processes of a pair. Default: where the system likes. */
   readonly processors?: readonly number[] | undefined;
 }

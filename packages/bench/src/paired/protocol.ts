@@ -62,7 +62,9 @@ export type PairedRequest =
       readonly collect: Collection;
     }
   | { readonly kind: "finish"; readonly id: string }
-  | { readonly kind: "files" };
+  | { readonly kind: "files" }
+  /** Tears down what is still open. */
+  | { readonly kind: "close" };
 
 export type PairedResponse =
   | { readonly kind: "load"; readonly ids: readonly string[] }
@@ -70,4 +72,5 @@ export type PairedResponse =
   | { readonly kind: "warm"; readonly warmed: Warmed }
   | ({ readonly kind: "slice" } & Timed)
   | { readonly kind: "finish"; readonly check: CheckOutcome }
-  | { readonly kind: "files"; readonly files: readonly LoadedFile[] };
+  | { readonly kind: "files"; readonly files: readonly LoadedFile[] }
+  | { readonly kind: "close" };

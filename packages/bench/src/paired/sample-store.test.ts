@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { PairOutcome } from "./pair-outcomes.ts";
+import type { MeasureMemory } from "./plan.ts";
 import { SampleStore } from "./sample-store.ts";
 
 const REF = { id: "x", file: "x.bench.js" };
@@ -17,8 +18,8 @@ function sample(index: number): PairOutcome {
   };
 }
 
-function stored(outcomes: readonly PairOutcome[]): SampleStore {
-  const store = new SampleStore([REF]);
+function stored(outcomes: readonly PairOutcome[], counts: MeasureMemory["counts"] = new Map()): SampleStore {
+  const store = new SampleStore([REF], {}, counts);
   for (const outcome of outcomes) {
     store.add({ outcomes: new Map([["x", outcome]]), loaded: { base: [], head: [] }, rest: [] });
   }
@@ -44,5 +45,16 @@ describe("a body that is too short to be evaluated", () => {
     const store = stored([sample(0), bound, bound]);
     expect(store.measurable("x")).toBe(false);
     expect(store.benches()[0]).toMatchObject({ flags: ["timer-bound"], pairs: [] });
+  });
+
+  it("is judged by the pairs of earlier stages too", () => {
+    const counts: MeasureMemory["counts"] = new Map();
+    stored([sample(0), sample(1)], counts);
+    const later = stored([bound, sample(3)], counts);
+    expect(later.measurable("x")).toBe(true);
+    expect(later.benches()[0]?.pairs.map(({ index }) => index)).toEqual([3]);
+    const last = stored([bound, bound, bound], counts);
+    expect(last.benches()[0]).toMatchObject({ flags: ["timer-bound"], pairs: [] });
+    expect(counts.get("x")).toEqual({ measured: 3, bound: 4 });
   });
 });

@@ -4,7 +4,17 @@ import { median } from "../statistics/basics.ts";
 import type { ArmName, LoadedFile } from "./arms/arm.ts";
 import type { GroupPair, PairOutcome } from "./pair-outcomes.ts";
 import type { Bound } from "./timed-bench.ts";
-import type { BenchError, BenchFlag, BenchRef, BenchSamples, PairSample, PairSamples, Peaks } from "./plan.ts";
+import type {
+  BenchError,
+  BenchFlag,
+  BenchRef,
+  BenchSamples,
+  MeasureMemory,
+  PairCounts,
+  PairSample,
+  PairSamples,
+  Peaks,
+} from "./plan.ts";
 
 /** Measured rates may exceed measured peaks by so much: both have an error. */
 const FLOPS_MARGIN = 1.02;
@@ -17,8 +27,8 @@ interface Collected {
   maxError: number | null;
   processes: number;
   unsteady: number;
-  /** Pairs in which it was too short to be evaluated. */
-  bound: number;
+  /** Of this stage and those before. */
+  readonly counts: PairCounts;
   flag: Bound | undefined;
   error: BenchError | undefined;
 }
@@ -29,8 +39,10 @@ export class SampleStore {
   readonly #loaded: Record<ArmName, Map<string, string>> = { base: new Map(), head: new Map() };
   readonly #changed = new Set<string>();
 
-  constructor(benches: readonly BenchRef[], peaks: Peaks = {}) {
+  /** `counts`: of earlier stages; those of this one are added. */
+  constructor(benches: readonly BenchRef[], peaks: Peaks = {}, counts: MeasureMemory["counts"] = new Map()) {
     this.#peaks = peaks;
+    for (const { id } of benches) if (!counts.has(id)) counts.set(id, { measured: 0, bound: 0 });
     this.#benches = new Map(
       benches.map((ref) => [
         ref.id,
@@ -41,7 +53,7 @@ export class SampleStore {
           maxError: null,
           processes: 0,
           unsteady: 0,
-          bound: 0,
+          counts: counts.get(ref.id) as PairCounts,
           flag: undefined,
           error: undefined,
         },
@@ -65,9 +77,9 @@ export class SampleStore {
 
   #addOutcome(bench: Collected, outcome: PairOutcome): void {
     if (outcome.kind === "bound") {
-      // Most pairs decide: a body at the limit is now on one side of it, now on the other.
-      bench.bound++;
-      if (bench.bound <= bench.pairs.length) return;
+      // Most pairs decide, those of earlier stages too: a body at the limit is now on one side of it, now on the other.
+      bench.counts.bound++;
+      if (bench.counts.bound <= bench.counts.measured) return;
       bench.flag = outcome.flag;
       bench.pairs.length = 0;
       return;
@@ -79,6 +91,7 @@ export class SampleStore {
       return;
     }
     bench.pairs.push(outcome.sample);
+    bench.counts.measured++;
     bench.processes += 2;
     bench.unsteady += outcome.unsteady;
     for (const { checked, maxError } of Object.values(outcome.checks)) {

@@ -139,6 +139,63 @@ describe("BenchSession", () => {
   });
 });
 
+describe("teardown", () => {
+  /** A bench of which a part throws; how often it is torn down. */
+  function broken(changes: Partial<Bench>): { readonly bench: Bench; readonly ended: () => number } {
+    let ended = 0;
+    const bench = { id: "torn", run: () => 1, ...changes, teardown: () => void ended++ } as Bench;
+    return { bench: defineBench(bench) as Bench, ended: () => ended };
+  }
+
+  const fails = (): never => {
+    throw new Error("no luck");
+  };
+
+  it.each([
+    ["inputs", { inputs: fails }, "no luck"],
+    ["run", { run: fails }, "no luck"],
+    ["check", { check: fails }, "no luck"],
+    ["output", { run: () => NaN }, "NaN"],
+  ] as const)("runs once where a bench fails while it is opened: its %s", async (_, changes, message) => {
+    const { bench, ended } = broken(changes as Partial<Bench>);
+    await expect(BenchSession.open(bench, options)).rejects.toThrow(message);
+    expect(ended()).toBe(1);
+  });
+
+  it("does not run where there is nothing to tear down, as setup has failed", async () => {
+    const { bench, ended } = broken({ setup: fails });
+    await expect(BenchSession.open(bench, options)).rejects.toThrow("no luck");
+    expect(ended()).toBe(0);
+  });
+
+  it("runs where an input was changed, and its own error hides nothing", async () => {
+    const input = Float64Array.of(1, 2);
+    let ended = 0;
+    let changes = 0;
+    const bench = defineBench({
+      id: "writes",
+      inputs: () => input.slice(),
+      run: (_, numbers) => {
+        const sum = numbers[0]! + numbers[1]!;
+        numbers[0]! += changes;
+        const end = performance.now() + 0.1;
+        while (performance.now() < end);
+        return sum;
+      },
+      teardown: () => {
+        ended++;
+        throw new Error("too late");
+      },
+    }) as Bench;
+    const { session } = await BenchSession.open(bench, options);
+    await session.warmUp("call", 5, 1);
+    changes = 1;
+    await session.slice(0, 0, "none").catch(() => {});
+    await expect(session.finish()).rejects.toThrow("changed its input");
+    expect(ended).toBe(1);
+  });
+});
+
 it("measures what the harness adds to a body of a millisecond", async () => {
   const { bareNs, measuredNs, share, logs } = await measureOverhead(6, 1);
   expect(bareNs).toBeGreaterThan(0);

@@ -58,6 +58,20 @@ function collectGarbage(collect: Collection): void {
   else if (collect === "minor") globalThis.gc?.({ type: "minor" });
 }
 
+/** What `act` gives. Where it fails the bench is torn down, and how that ends hides no failure. */
+async function orTornDown<T>(bench: Bench, state: unknown, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    try {
+      await bench.teardown?.(state);
+    } catch {
+      // The first error is the one to be told.
+    }
+    throw error;
+  }
+}
+
 export class BenchSession {
   readonly #bench: Bench;
   readonly #state: unknown;
@@ -101,6 +115,16 @@ export class BenchSession {
     const stream = (label: string | number): Random => Random.of(seed, id, index, label);
     const context = { params, directory, random: (label: string) => stream(`setup ${label}`) };
     const state: unknown = await bench.setup?.(context);
+    return await orTornDown(bench, state, () => BenchSession.#begin(bench, state, stream, collect));
+  }
+
+  /** The first calls of a bench that is set up. */
+  static async #begin(
+    bench: Bench,
+    state: unknown,
+    stream: (label: string | number) => Random,
+    collect: Collection,
+  ): Promise<{ session: BenchSession; opened: Opened }> {
     const pool = new InputPool(inputMaker(bench.inputs, (serial) => stream(serial), state));
     const pending = bench.run(state, pool.sets[0]);
     const output = isPromise(pending) ? await pending : pending;
@@ -233,9 +257,21 @@ export class BenchSession {
   }
 
   async finish(): Promise<CheckOutcome> {
-    this.#pool.demandAllUnchanged();
-    const outcome = await this.#kept.verify(this.#state);
-    await this.#bench.teardown?.(this.#state);
+    const outcome = await orTornDown(this.#bench, this.#state, () => {
+      this.#pool.demandAllUnchanged();
+      return this.#kept.verify(this.#state);
+    });
+    try {
+      await this.close();
+    } catch (error) {
+      // What is wrong with the outputs weighs more.
+      if (outcome.fault === null) throw error;
+    }
     return outcome;
+  }
+
+  /** Tears down: the end of a session that is not finished. */
+  async close(): Promise<void> {
+    await this.#bench.teardown?.(this.#state);
   }
 }

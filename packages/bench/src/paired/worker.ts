@@ -80,8 +80,16 @@ async function answer(request: PairedRequest): Promise<PairedResponse> {
       const { id, first, renew, collect } = request;
       return { kind: "slice", ...(await sessionOf(id).slice(first, renew, collect)) };
     }
-    case "finish":
-      return { kind: "finish", check: await sessionOf(request.id).finish() };
+    case "finish": {
+      const session = sessionOf(request.id);
+      sessions.delete(request.id);
+      return { kind: "finish", check: await session.finish() };
+    }
+    case "close":
+      // Their benches have failed already, or were not worth finishing.
+      await Promise.allSettled([...sessions.values()].map((session) => session.close()));
+      sessions.clear();
+      return { kind: "close" };
     case "files":
       // Processes are killed, so what they have compiled would not be kept for the next ones.
       flushCompileCache();

@@ -39,6 +39,11 @@ export interface SoloBench {
   readonly failure?: string;
 }
 
+/** A run of minutes has more samples than a call may have arguments. */
+export function leastOf(samples: readonly number[]): number {
+  return samples.reduce((least, ns) => Math.min(least, ns), Infinity);
+}
+
 /** Fewer slices have no interval worth the name. */
 const LEAST_SLICES = 6;
 
@@ -85,6 +90,7 @@ async function measureGroup(
     }
     return measured;
   } finally {
+    await worker.close(plan.timeoutMs);
     signal?.removeEventListener("abort", kill);
     kill();
   }
@@ -125,7 +131,7 @@ async function measureBench(
       spentMs += answer.spentNs / 1e6;
     }
     ({ check } = await ask({ kind: "finish", id }));
-    const bound = boundBy(timed, Math.min(...samples));
+    const bound = boundBy(timed, leastOf(samples));
     if (bound !== undefined) flags.push(bound);
     return { ref, samples, calls, flags, check, ...(check.fault === null ? {} : { failure: check.fault }) };
   } catch (error) {

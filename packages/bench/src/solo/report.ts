@@ -6,7 +6,7 @@ import { INTERRUPTED } from "../report/verdicts.ts";
 import { formatTable, type Column } from "../report/table.ts";
 import { medianAbsoluteDeviation, medianInterval } from "../statistics/basics.ts";
 import type { SoloRun } from "./run-solo.ts";
-import type { SoloBench } from "./measure.ts";
+import { leastOf, type SoloBench } from "./measure.ts";
 
 const COLUMNS: readonly Column[] = [
   { title: "bench", align: "left" },
@@ -44,7 +44,7 @@ function cells({ ref, samples, calls, flags, check, failure }: SoloBench): strin
     name,
     formatNs(centre),
     low === null || high === null ? "" : `[${formatNs(low)}, ${formatNs(high)}]`,
-    formatNs(Math.min(...samples)),
+    formatNs(leastOf(samples)),
     formatPercent(medianAbsoluteDeviation(samples) / centre),
     String(calls),
     flops === undefined ? "" : digits(flops / centre),

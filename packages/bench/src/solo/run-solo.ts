@@ -5,6 +5,7 @@ import { resolveConfig, type Flags, type ResolvedConfig } from "../define/resolv
 import { filterBenches } from "../define/filter.ts";
 import { listBenches, type ListedBench } from "../define/list-benches.ts";
 import { loadConfig } from "../define/load-config.ts";
+import { WARM_UP_MS } from "../gate/budget.ts";
 import { environmentOf } from "../gate/prepare.ts";
 import { presetsWith } from "../gate/presets.ts";
 import { describeMachine } from "../harness/machine.ts";
@@ -61,8 +62,6 @@ export interface SoloRun {
   readonly results: Results;
   readonly benches: readonly SoloBench[];
 }
-
-const WARM_UP_MS = 150;
 
 /** Measures and records. Throws before measuring begins; a bench that fails afterwards is in the result. */
 export async function runSolo(

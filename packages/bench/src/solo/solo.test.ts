@@ -1,7 +1,7 @@
 /** `list` and `run` from outside: what they print, what they write, how they end. No times are asserted. */
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { EXIT } from "../gate/exit-codes.ts";
 import { longRows } from "../report/csv.ts";
 import { readResults } from "../results/read.ts";
+import { leastOf, measureSolo } from "./measure.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "quern-solo-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -89,6 +90,36 @@ describe("run", () => {
       ["sum/after", null],
     ]);
     expect(skipped).toMatchObject([{ case: "sum/crash", failed: true }]);
+  });
+
+  it("tears down a bench that has failed, where its process lives", async () => {
+    const mark = JSON.stringify(join(folder, "ended"));
+    const file = "bench/torn.js";
+    writeFileSync(
+      join(folder, file),
+      `import { appendFileSync } from "node:fs";
+       const run = (state) => { if (++state.calls > 20) throw new Error("late"); return state.calls; };
+       export default { id: "torn", setup: () => ({ calls: 0 }), run, teardown: () => appendFileSync(${mark}, "x") };`,
+    );
+    const [bench] = await measureSolo(
+      {
+        arm: { name: "head", directory: folder, project: folder },
+        benches: [{ id: "torn", file }],
+        seconds: 0.02,
+        sliceMs: 1,
+        warmUpMs: 5,
+        seed: 1,
+        timeoutMs: 30_000,
+        processOptions: {},
+      },
+      () => {},
+    );
+    expect(bench?.failure).toContain("late");
+    expect(readFileSync(join(folder, "ended"), "utf8")).toBe("x");
+  });
+
+  it("has room for the samples of a long one", () => {
+    expect(leastOf(new Array<number>(500_000).fill(2).with(7, 1))).toBe(1);
   });
 
   it("refuses a time that is none", () => {

@@ -150,6 +150,21 @@ describe("hooks and asynchronous functions", () => {
     expect(ended).toBe(2);
   });
 
+  it("hooks at the end run where the first call throws, those behind hooks that have run", async () => {
+    const ended: string[] = [];
+    const fails = (): never => {
+      throw new Error("broken");
+    };
+    const teardown = (): void => void ended.push("teardown");
+    const afterAll = (): void => void ended.push("afterAll");
+    const attempt = (fn: () => void, beforeAll: () => void): Promise<unknown> =>
+      measureInterleaved([{ name: "a", fn, fnOpts: { beforeAll, afterAll } }], { ...FAST, teardown }, SETTINGS);
+    await expect(attempt(fails, () => {})).rejects.toThrow("broken");
+    expect(ended).toEqual(["afterAll", "teardown"]);
+    await expect(attempt(() => {}, fails)).rejects.toThrow("broken");
+    expect(ended.slice(2)).toEqual(["teardown"]);
+  });
+
   it("ends when it is aborted", async () => {
     const controller = new AbortController();
     let calls = 0;

@@ -175,14 +175,26 @@ class SliceRunner {
     };
     task = add(fnOpts.async ?? true);
     await setup?.(task, "run");
-    await beforeAll?.call(task, "run");
-    const isAsync = fnOpts.async ?? (await isAsynchronous(task, fn, fnOpts));
-    if (!isAsync) {
-      bench.remove(name);
-      task = add(false);
+    const after: ((each: Task) => unknown)[] = [(each) => teardown?.(each, "run")];
+    try {
+      await beforeAll?.call(task, "run");
+      after.unshift((each) => afterAll?.call(each, "run"));
+      const isAsync = fnOpts.async ?? (await isAsynchronous(task, fn, fnOpts));
+      if (!isAsync) {
+        bench.remove(name);
+        task = add(false);
+      }
+      return new SliceRunner(name, task, isAsync, after, signal);
+    } catch (error) {
+      for (const hook of after) {
+        try {
+          await hook(task);
+        } catch {
+          // The first error is the one to be told.
+        }
+      }
+      throw error;
     }
-    const after = [(each: Task) => afterAll?.call(each, "run"), (each: Task) => teardown?.(each, "run")];
-    return new SliceRunner(name, task, isAsync, after, signal);
   }
 
   async slice(): Promise<void> {

@@ -12,6 +12,7 @@ import {
   parseKernel,
   printGraph,
   printKernel,
+  quantiseWeights,
   referenceDevice,
   symbol,
 } from "@quern/core";
@@ -79,6 +80,27 @@ describe("the CPU device", () => {
       );
     }
     expect(executable.report.codeBytes).toBe(code);
+  });
+
+  test("says when the weights are packed", async () => {
+    const device = open({ threads: 2 });
+    const b = new GraphBuilder();
+    const x = b.input("x", "f32", [64, 256]);
+    const bytes = Tensor.from("f32", new Float32Array(256 * 256).fill(0.5), [256, 256]).bytes();
+    b.output("y", one(b, "matmul", [x, b.constant({ dtype: "f32", shape: [256, 256], bytes })]));
+    await device.weightsPacked();
+    // Weights in blocks are packed by a kernel.
+    const { graph } = quantiseWeights(b.build("packed"), "Q8_0", { minWeights: 0 });
+    using executable = device.compile(graph, { matmulPrecision: "medium" });
+    let packed = false;
+    const done = device.weightsPacked().then(() => (packed = true));
+    // What packs in the background is over in a later turn of the event loop.
+    await Promise.resolve();
+    expect(packed).toBe(false);
+    await done;
+    const given = Tensor.from("f32", new Float32Array(64 * 256).fill(1), [64, 256]);
+    const y = (executable.runSync({ x: given })["y"] as Tensor).toArray();
+    for (const value of y) expect(value).toBeCloseTo(128, 0);
   });
 
   test("run never blocks the event loop", async () => {

@@ -182,6 +182,14 @@ export class CpuDevice implements Device {
     });
   }
 
+  /**
+   * Resolves when the weights of all that was compiled are packed, which goes on behind `compile`. Runs wait for it by
+   * themselves; it is for those who want to know when compiling is over.
+   */
+  weightsPacked(): Promise<void> {
+    return this.#weights.packed();
+  }
+
   /** Uninitialised tensor; large ones are in native memory with huge pages. */
   empty(dtype: DType, shape: readonly number[]): Tensor {
     return this.#memory.empty(dtype, shape);

@@ -84,6 +84,11 @@ export class SpecialisingExecutable implements Executable {
     );
   }
 
+  /** Compiles now what a run with inputs of these sizes would compile first. */
+  specialise(inputs: Tensors): void {
+    this.#programFor(inputs);
+  }
+
   runSync(inputs: Tensors): Record<string, Tensor> {
     return this.#programFor(inputs).runSync(inputs);
   }

@@ -79,6 +79,8 @@ export class WeightStore {
   readonly #code: CodeArena;
   readonly #kernels = new Map<string, PackingCode>();
   readonly #queue: Queued[] = [];
+  /** Packing that goes on; what is started while anything runs is packed at once. */
+  #packing: Promise<void> = Promise.resolve();
   #dropAddress: bigint | undefined;
   /** Packed weights, by the bytes they were made of. */
   readonly #packed = new WeakMap<Uint8Array, Map<string, Entry>>();
@@ -119,7 +121,12 @@ export class WeightStore {
     // Behind other runs it might come too late for a synchronous one of the new program.
     if (!this.#runner.idle) return now();
     // Where the system starts no thread for it, this one does the work.
-    void this.#runner.run(table).then(release, now);
+    this.#packing = this.#runner.run(table).then(release, now);
+  }
+
+  /** Resolves when everything that was started is packed. */
+  packed(): Promise<void> {
+    return this.#packing;
   }
 
   /** Waits until everything is packed. */

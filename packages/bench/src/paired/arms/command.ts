@@ -1,6 +1,6 @@
 /**
- * Programs that staging needs: git, npm and the commands of the configuration. A program and all that it starts end with
- * the run, and the end of what it printed is kept for the error message.
+ * Programs that staging needs: git, npm and the commands of the configuration. A program ends with the run, and what it has
+ * left in the background ends with the program. The end of what it printed is kept for the error message.
  */
 
 import { spawn } from "node:child_process";
@@ -54,6 +54,8 @@ export function environmentOfCommands(): NodeJS.ProcessEnv {
 }
 
 const TAIL = 4000;
+/** How long after the end of a program its last lines may take. */
+const LAST_LINES_MS = 1000;
 const WINDOWS = process.platform === "win32";
 
 /** As `spawn` takes it. */
@@ -98,13 +100,7 @@ export async function runCommand({ program, args, cwd, env, timeoutMs, signal }:
     detached: !WINDOWS,
   });
   const kill = cleanUpAtEnd(() => {
-    try {
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-        process.kill(WINDOWS ? child.pid : -child.pid, "SIGKILL");
-      }
-    } catch {
-      // It has ended by itself.
-    }
+    if (child.exitCode === null && child.signalCode === null) killGroup(child.pid);
   });
   const stdout: Buffer[] = [];
   let printed = "";
@@ -123,9 +119,19 @@ export async function runCommand({ program, args, cwd, env, timeoutMs, signal }:
   const abort = (): void => reject(signal?.reason as Error);
   signal?.addEventListener("abort", abort, { once: true });
   child.on("error", (error) => fail(`could not be started (${error.message})`, null, error));
-  child.on("close", (code, ended) => {
-    if (code === 0) resolve(Buffer.concat(stdout).toString());
-    else fail(ended === null ? `ended with exit code ${code}` : `was ended by ${ended}`, code);
+  child.on("exit", (code, ended) => {
+    const settle = (): void => {
+      if (code === 0) resolve(Buffer.concat(stdout).toString());
+      else fail(ended === null ? `ended with exit code ${code}` : `was ended by ${ended}`, code);
+    };
+    // What it has left in the background would take time from what is measured, or change files of the build.
+    if (!WINDOWS) killGroup(child.pid);
+    // A process that left the group may hold the pipes. What is in them by now is read first, however late this is.
+    const late = setTimeout(() => setImmediate(settle), LAST_LINES_MS);
+    child.once("close", () => {
+      clearTimeout(late);
+      settle();
+    });
   });
   try {
     return await promise;
@@ -133,5 +139,17 @@ export async function runCommand({ program, args, cwd, env, timeoutMs, signal }:
     clearTimeout(timer);
     signal?.removeEventListener("abort", abort);
     kill();
+    // Whoever else holds them must not keep this process from ending.
+    child.stdout.destroy();
+    child.stderr.destroy();
+  }
+}
+
+/** Ends a program and all that it has started and that has not left its group; on Windows the program alone. */
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(WINDOWS ? pid : -pid, "SIGKILL");
+  } catch {
+    // Nobody is left in it.
   }
 }

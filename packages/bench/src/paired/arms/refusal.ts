@@ -8,13 +8,13 @@ const EXIT_CODES = {
   "same-source": 2,
   /** Every file that the benches load is the same in both arms. */
   "identical-files": 2,
-  /** The filter or the lists of the arms leave nothing that both have. */
+  /** The filter or the lists of the arms leave nothing that both have; the good build of a bisection lacks the bench. */
   "nothing-to-compare": 4,
   /** An arm loads a file of the other arm, or one from outside of both. */
   "foreign-file": 4,
   /** A command that builds an arm failed, or a package could not be installed. */
   "prepare-failed": 4,
-  /** A bench file of an arm throws when it is loaded, or ends or blocks its process. */
+  /** A bench file of an arm throws when it is loaded, or ends or blocks its process; the good build of a bisection fails. */
   "benches-failed": 4,
   /** The budget was spent before anything could be measured. */
   "budget-spent": 6,
