@@ -102,8 +102,10 @@ const PRECISIONS: readonly Result["precision"][] = ["highest", "high", "medium"]
 
 /** Processes that gave samples of a row; undefined where slices are the samples and nothing says whose they are. */
 function processesOf({ processes, phase, samples }: Result): number | undefined {
+  // Withheld times leave no samples; that is said by itself.
+  const whole = samples.length === 0 ? processes : processes?.filter((count) => count > 0);
   // Phases before the steady state have one sample of each process.
-  return processes?.filter((count) => count > 0).length ?? (phase === "steady" ? undefined : samples.length);
+  return whole?.length ?? (phase === "steady" ? undefined : samples.length);
 }
 
 function weightsOf({ weights }: Result): string {

@@ -148,6 +148,7 @@ describe("listBenches", () => {
          { id: "async", run: async () => 1, check: async (_, output) => output },
          { id: "throws", run: () => 1, check: () => { throw new Error("not sorted"); } },
          { id: "nan", run: () => Float64Array.of(1, NaN) },
+         { id: "input", inputs: () => Float64Array.of(1), run: (_, x) => (x[0] = 2), check: () => 1 },
          { id: "teardown", run: () => 1, check: () => 1, teardown: () => { throw new Error("too late"); } },
        ];`,
     );
@@ -158,9 +159,10 @@ describe("listBenches", () => {
       ["async", "wrong output: its error is 1, the tolerance 0"],
       ["throws", "not sorted"],
       ["nan", "NaN in the output"],
+      ["input", expect.stringMatching(/^the call changed its input/)],
       ["teardown", "too late"],
     ]);
-    expect(benches.map(({ failure }) => failure)).toEqual([...Array.from({ length: 5 }), "too late"]);
+    expect(benches.map(({ failure }) => failure)).toEqual([...Array.from({ length: 6 }), "too late"]);
   });
 
   it("tears down what it has set up, whatever a call ends with", async () => {

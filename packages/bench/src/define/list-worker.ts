@@ -8,7 +8,9 @@ import { pathToFileURL } from "node:url";
 import { Random } from "../harness/random.ts";
 import { recordLoadedFiles } from "../paired/arms/loaded-files.ts";
 import { watchUnseenCode } from "../paired/arms/unseen-code.ts";
+import { INPUT_CHANGED } from "../paired/output-fault.ts";
 import { faultOfNumbers, numbersOf } from "../paired/outputs.ts";
+import { checksum } from "../paired/values.ts";
 import { answer, note } from "./answer.ts";
 import { benchesOfModule, type Bench } from "./bench.ts";
 import type { ListAnswer, ListedBench, ListQuestion } from "./list-benches.ts";
@@ -83,7 +85,9 @@ async function tried(bench: Bench, directory: string, seed: number): Promise<Fau
 async function called(bench: Bench, state: unknown, random: Random): Promise<Fault> {
   try {
     const input = bench.inputs?.(random, state);
-    const wrong = await faultOfOutput(bench, input, await bench.run(state, input), state);
+    const before = checksum(input);
+    const output = await bench.run(state, input);
+    const wrong = checksum(input) === before ? await faultOfOutput(bench, input, output, state) : INPUT_CHANGED;
     return wrong === undefined ? {} : { wrong };
   } catch (error) {
     return { failure: messageOf(error) };

@@ -7,7 +7,7 @@
 
 import type { Random } from "../harness/random.ts";
 import { checksum, overwrite } from "./values.ts";
-import { OutputFault } from "./output-fault.ts";
+import { INPUT_CHANGED, OutputFault } from "./output-fault.ts";
 
 /** A power of two, so that loops may wrap by a mask. */
 export const POOL_SETS = 8;
@@ -57,9 +57,7 @@ export class InputPool {
   /** Throws if a call has written to the set. */
   demandUnchanged(set: number): void {
     if (this.#sum(set) === this.#sums[set]) return;
-    throw new OutputFault(
-      "the call changed its input: copy what is worked on in place (the next call would get other work)",
-    );
+    throw new OutputFault(INPUT_CHANGED);
   }
 
   demandAllUnchanged(): void {

@@ -2,3 +2,6 @@
 export class OutputFault extends Error {
   override readonly name: string = "OutputFault";
 }
+
+export const INPUT_CHANGED =
+  "the call changed its input: copy what is worked on in place (the next call would get other work)";

@@ -3,7 +3,7 @@
 /** A bench file: sums 2000 random numbers some times over. `change` replaces members; `top` goes above. */
 export function benchFile(change = "", top = ""): string {
   return `${top}
-const sum = (input) => { let s = 0; for (let r = 0; r < 20; r++) for (let i = 0; i < input.length; i++) s += input[i] * (r + 1); return s; };
+const sum = (input) => { let s = 0; for (let r = 0; r < 4; r++) for (let i = 0; i < input.length; i++) s += input[i] * (r + 1); return s; };
 export default [{
   id: "sum",
   setup: () => ({ out: new Float64Array(1), calls: 0, seen: new Map() }),
