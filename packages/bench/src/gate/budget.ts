@@ -6,6 +6,7 @@
 
 import type { BenchRef } from "../paired/plan.ts";
 import { groupBenches, type BenchGroup } from "../paired/groups.ts";
+import { FEWEST_PAIRS } from "../define/settings.ts";
 import { PATIENCE_BENCHES, type GatePolicy } from "./policy.ts";
 import type { StageName } from "./samples.ts";
 
@@ -89,8 +90,20 @@ export function planScreen(
   return { pairs, untilMs: Math.max(spentMs, budgetMs - RESERVE_MS) };
 }
 
+/** What the screening begins with, and whether a budget has cut it short. */
+export function beginScreen(
+  policy: GatePolicy,
+  onePairMs: number,
+  budgetMs: number | null,
+  spentMs: number,
+): StagePlan & { readonly cut: boolean } {
+  const wanted = budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
+  const plan = planScreen(wanted, FEWEST_PAIRS, onePairMs, budgetMs, spentMs);
+  return { ...plan, cut: plan.pairs < wanted };
+}
+
 /** Pairs that the screening begins with where there is no budget. */
-export function firstScreenPairs({ screenPairs, screenAtLeast, patienceS }: GatePolicy): number {
+function firstScreenPairs({ screenPairs, screenAtLeast, patienceS }: GatePolicy): number {
   return patienceS === 0 || screenAtLeast === 0 ? screenPairs : Math.min(screenPairs, screenAtLeast);
 }
 

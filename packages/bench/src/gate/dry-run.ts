@@ -4,15 +4,7 @@ import { formatDuration, formatPercent } from "../report/format.ts";
 import { formatTable } from "../report/table.ts";
 import { nothingMeasured } from "../report/verdicts.ts";
 import { faultOfFirstCall } from "../paired/arms/preflight.ts";
-import {
-  firstScreenPairs,
-  furtherScreenPairs,
-  pairMs,
-  patienceMs,
-  planConfirm,
-  planScreen,
-  shapeOf,
-} from "./budget.ts";
+import { beginScreen, furtherScreenPairs, pairMs, patienceMs, planConfirm, shapeOf } from "./budget.ts";
 import { detectableEffect } from "./detectable.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import type { GateProgress, GateRequest } from "./gate-request.ts";
@@ -36,8 +28,7 @@ export async function planText(
   const controls = parts.controlBenches();
   const budgetMs = budgetMsOf(setup);
   const onePair = pairMs([...refs, ...controls], shapeOf(policy, "screen"));
-  const wanted = budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
-  const screen = planScreen(wanted, FEWEST_PAIRS, onePair, budgetMs, preparedMs);
+  const screen = beginScreen(policy, onePair, budgetMs, preparedMs);
   const screenPairs = screen.pairs + furtherScreenPairs(policy, refs.length, screen.pairs, onePair);
   const screenMs = screenPairs * onePair;
   const first = refs[0];

@@ -11,15 +11,7 @@ import { emptyMemory, type BenchRef, type MeasurePlan } from "../paired/plan.ts"
 import { speedIndex, type SpeedIndex } from "../paired/controls.ts";
 import { pressureBetween } from "../paired/pressure.ts";
 import type { Pressure, Results } from "../results/schema.ts";
-import {
-  firstScreenPairs,
-  furtherScreenPairs,
-  pairMs,
-  patienceMs,
-  planConfirm,
-  planScreen,
-  shapeOf,
-} from "./budget.ts";
+import { beginScreen, furtherScreenPairs, pairMs, patienceMs, planConfirm, shapeOf } from "./budget.ts";
 import { ceilingsOf } from "./ceilings.ts";
 import { GATE_PARTS, type GateParts } from "./gate-parts.ts";
 import { resultsOf, type RunFacts } from "./gate-results.ts";
@@ -194,10 +186,9 @@ class GateRun {
     const { policy } = this.#setup;
     const all = [...refs, ...this.#parts.controlBenches()];
     const onePair = pairMs(all, shapeOf(policy, "screen"));
-    const wanted = this.#budgetMs === null ? firstScreenPairs(policy) : policy.screenPairs;
-    const screen = planScreen(wanted, FEWEST_PAIRS, onePair, this.#budgetMs, this.#spentMs);
+    const screen = beginScreen(policy, onePair, this.#budgetMs, this.#spentMs);
     await this.#stage("screen", all, screen);
-    if (screen.pairs < wanted) this.#cut();
+    if (screen.cut) this.#cut();
     if (!this.#isWorthMore) return;
     const pairs = furtherScreenPairs(policy, refs.length, screen.pairs, this.#slowness * onePair);
     // A bench that hangs would do so once more, and one that is too short stays so.
