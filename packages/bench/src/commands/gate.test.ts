@@ -99,6 +99,12 @@ describe("quern-bench gate", () => {
     expect(results.arms?.map(({ artefactSha256 }) => artefactSha256)).toHaveLength(2);
   });
 
+  it("a plan has no results: a report of it is refused", () => {
+    const { code, stderr } = call("gate", "--base", "old", "--head", "new", "--dry-run", "-o", "md=plan.md");
+    expect(code).toBe(EXIT.usage);
+    expect(stderr).toContain("a plan has no results to report");
+  });
+
   it("writes whole files and a last line for scripts", () => {
     const reports = ["json=out/r.json.gz", "md=out/r.md", "junit=out/r.xml"].flatMap((report) => ["-o", report]);
     const { code, stdout } = call("gate", "--base", "old", "--head", "new", "-q", "--json-summary", ...reports);

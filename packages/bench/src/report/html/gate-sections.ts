@@ -113,7 +113,6 @@ function rateCells({ work }: BenchRecord, ns: number | null): TableRow["cells"] 
 }
 
 function tableSection(benches: readonly BenchRecord[], cut: number, said: ReadonlySet<string>): Section {
-  const rated = benches.some(({ work }) => work !== undefined);
   const rows = benches.map((bench): TableRow => {
     const pairs = decidingPairs(bench);
     const { estimate, verdict, check } = bench;
@@ -127,7 +126,7 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: Readon
         shortName(bench),
         { text: formatNs(base), value: base },
         { text: formatNs(head), value: head },
-        ...(rated ? rateCells(bench, head) : []),
+        ...rateCells(bench, head),
         estimate === null ? "–" : { text: formatChangeRatio(estimate.ratio), value: estimate.ratio },
         estimate === null ? "" : formatChangeInterval(estimate.low, estimate.high),
         estimate === null ? "" : { text: formatPercent(estimate.mde), value: estimate.mde },
@@ -144,7 +143,8 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: Readon
     "bench",
     "base",
     "head",
-    ...(rated ? ["GFLOP/s", "GB/s"] : []),
+    "GFLOP/s",
+    "GB/s",
     "ratio",
     "95 % interval",
     "MDE",
@@ -156,14 +156,7 @@ function tableSection(benches: readonly BenchRecord[], cut: number, said: Readon
   ];
   const body = [
     `<div class="tools" data-kinds="verdict" hidden></div>`,
-    table(titles, rows, {
-      label: "Benchmarks",
-      numeric: ["base", "head", "GFLOP/s", "GB/s", "ratio", "MDE", "threshold", "spread", "pairs"].flatMap((title) =>
-        titles.includes(title) ? [titles.indexOf(title)] : [],
-      ),
-      wrap: [titles.indexOf("remarks")],
-      sortable: true,
-    }),
+    table(titles, rows, { label: "Benchmarks", numeric: [2, 3, 4, 5, 6, 8, 9, 10, 11], wrap: [13], sortable: true }),
     ...(cut > 0 ? [note(`${cut} more benchmarks are in the JSON and CSV reports.`)] : []),
     note(
       "MDE: smallest change that would have been found in 95 of 100 runs. spread: winsorised standard deviation of the log-ratios of pairs. checked: timed calls whose output was compared. Rates are those of the head.",

@@ -23,6 +23,10 @@ function headings(page: string): (string | undefined)[] {
   return Array.from(page.matchAll(/<h2>(.*?)<\/h2>/g), (match) => match[1]);
 }
 
+function withoutWork({ work: _work, ...bench }: BenchRecord): BenchRecord {
+  return bench;
+}
+
 /** 200 benches as a gate with the profile `ci` leaves them. */
 function large(): Results {
   const random = new Random(3);
@@ -97,6 +101,18 @@ describe("sections", () => {
     expect(page).toContain("accepted up to 5.0 %: exact rounding");
     // The step of the made-up trend.
     expect(page).toContain(">+6.0 %<");
+  });
+
+  it("tells rates where the work of a bench is known", () => {
+    const gate = sampleGate();
+    const [first, ...others] = gate.benches as BenchRecord[];
+    const column = /<th[^>]*>GFLOP\/s<\/th>/;
+    const benches = (work: NonNullable<BenchRecord["work"]>): BenchRecord[] => [
+      { ...first!, work },
+      ...others.map(withoutWork),
+    ];
+    expect(renderHtml({ ...gate, benches: benches({ flops: 1e6 }) })).toMatch(column);
+    expect(renderHtml({ ...gate, benches: benches({}) })).not.toMatch(column);
   });
 
   it("of engines", () => {
